@@ -1,0 +1,98 @@
+/*
+ * channel - what one receiver and one worker share: event ring, ack ring
+ *
+ * Process: supervisor makes it (a memfd) and keeps it over restarts of both
+ * sides; receiver and worker attach.
+ *
+ * Receivers also wait on the event ring's head: a worker gives ring space
+ * back only after the commit that made those events durable, so "head has
+ * passed the request's last byte" is the durability of the whole request.
+ *
+ * Doorbells are two eventfds: `worker_bell` (one a worker, shared by all its
+ * channels) is rung when the event ring has something and the worker sleeps;
+ * `receiver_bell` (one a receiver) when acks or room have come and the
+ * receiver sleeps.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "ring.h"
+
+#define CHANNEL_DS_BYTES 128
+#define CHANNEL_ACK_BYTES (256u * KiB)
+
+/* Page 0 of the memfd; `magic` is written last. */
+struct channel_header {
+	_Atomic uint64_t magic;
+	uint32_t version, receiver;
+	/* new with every supervisor (start time in nanoseconds), so that a
+	 * cursor or ticket of an earlier life is never applied to this ring */
+	uint64_t generation;
+	uint64_t event_bytes, ack_bytes;
+	char ds[CHANNEL_DS_BYTES];
+
+	/* receiver's counters of this dataSource, since the generation began;
+	 * what stands before a ring position is counted when it is committed */
+	_Alignas(CACHE_LINE) _Atomic uint64_t offered_events;
+	_Atomic uint64_t offered_dropped; /* told to the worker in blocks */
+	_Atomic uint64_t requests, refused_full, refused_malformed;
+
+	/* worker's: what it has taken durably, beside ring head */
+	_Alignas(CACHE_LINE) _Atomic uint64_t taken_events;
+	_Atomic uint64_t taken_dropped;
+};
+
+enum ack_kind {
+	ACK_SENT = 1, /* Druid has taken `events` of the ticket */
+	ACK_DEAD,     /* they became dead letters */
+	ACK_DROPPED,  /* dropped by a counted rule in the worker */
+};
+
+/* Record of the ack ring, worker to receiver. The same (ticket, batch) may
+ * come twice after a restart of the worker and counts once. */
+struct ack {
+	uint64_t ticket;
+	uint64_t batch; /* the batch's id in the spool */
+	uint32_t events;
+	uint32_t kind;
+	uint64_t unused;
+};
+
+struct channel {
+	struct channel_header *header;
+	struct ring events; /* receiver → worker */
+	struct ring acks;   /* worker → receiver */
+	int memory_fd;
+	int worker_bell, receiver_bell; /* eventfds, not owned */
+	void *mapped;
+	size_t mapped_bytes;
+};
+
+/* New memfd with two empty rings, sealed against shrinking and growing; the
+ * caller owns the descriptor. -1 with errno when memory is not to be had.
+ * event_bytes: rounded up to a power of two of whole pages. */
+int channel_create(const char *ds, unsigned receiver, uint64_t generation,
+    uint64_t event_bytes);
+/* Maps it. false, with a reason logged, when it cannot be mapped or is not a
+ * channel of this version. Keeps memory_fd (not owned). */
+bool channel_attach(struct channel *, int memory_fd, int worker_bell,
+    int receiver_bell) MUST_CHECK;
+void channel_detach(struct channel *);
+
+/* After a commit to the event ring / an ack or an advance: wakes the other
+ * side if it sleeps. */
+void channel_ring_worker(struct channel *);
+void channel_ring_receiver(struct channel *);
+/* Writes one ack; false when the ack ring is full (receiver gone or slow). */
+bool channel_ack(struct channel *, const struct ack *) MUST_CHECK;
+/* The next ack, copied out; false when there is none. */
+bool channel_next_ack(struct channel *, struct ack *) MUST_CHECK;
+/* Receiver: true when it may sleep: no ack waits and the event ring's head is
+ * still at `head_seen`. Announces it. */
+bool channel_receiver_may_sleep(struct channel *, uint64_t head_seen);
+void channel_receiver_awake(struct channel *);
+
+int bell_new(void);         /* eventfd, or -1 with errno */
+void bell_ring(int bell);
+void bell_silence(int bell); /* after it has woken us */

@@ -1,0 +1,103 @@
+/*
+ * conf - the configuration file: Tranquility's server.json and our additions
+ *
+ * Process: all. A configuration is read whole, checked whole and never
+ * changed; a reload makes a new one. It travels to running receivers as text
+ * (conf_text) and is read there by the same code.
+ */
+#pragma once
+
+#include "base.h"
+#include "json.h"
+#include "period.h"
+
+#define CONF_DS_MAX 1024
+#define CONF_DS_NAME_MAX 100
+#define CONF_BYTES_MAX (16u * MiB)
+
+#define PROPERTY_TEXT(member) char *member;
+#define PROPERTY_BOOL(member) bool member;
+#define PROPERTY_INT(member) int64_t member;
+#define PROPERTY_SIZE(member) int64_t member;
+#define PROPERTY_PERIOD(member) int64_t member;
+
+/* One dataSource. Strings and arrays belong to the conf. */
+struct ds_conf {
+	char *name;
+	/* the whole spec {dataSchema, tuningConfig}, borrowed from
+	 * conf.document */
+	const struct json *data_schema;
+	const struct json *tuning; /* may be NULL */
+
+	char *timestamp_column;
+	char *timestamp_format; /* as written, "auto" by default */
+	char *timestamp_missing; /* missingValue, or NULL */
+	/* dimensions that count for the partition, in the file's order;
+	 * none: schemaless, all fields but the exclusions */
+	char **dimensions;
+	unsigned dimension_count;
+	/* configured exclusions, timestamp column, metric names and their
+	 * input fields (druid-api.md 9.2), without those listed above */
+	char **exclusions;
+	unsigned exclusion_count;
+
+	enum granularity segment_granularity;
+	enum granularity query_granularity;
+	int64_t window_ms; /* tuningConfig.windowPeriod, PT10M by default */
+
+#define GLOBAL_PROPERTY(...)
+#define DS_PROPERTY(type, member, ...) PROPERTY_##type(member)
+#include "properties.def"
+#undef GLOBAL_PROPERTY
+#undef DS_PROPERTY
+
+	/* equal digests: nothing that concerns the worker has changed */
+	uint64_t digest;
+};
+
+struct conf {
+	char *file; /* name for messages */
+	struct json *document;
+	struct ds_conf *ds; /* sorted by name */
+	unsigned ds_count;
+	unsigned receiver_count; /* tranqd.receivers, 0 resolved */
+
+#define GLOBAL_PROPERTY(type, member, ...) PROPERTY_##type(member)
+#define DS_PROPERTY(...)
+#include "properties.def"
+#undef GLOBAL_PROPERTY
+#undef DS_PROPERTY
+};
+
+/* All problems of one file, a line each: "FILE: PATH: what is wrong; what to
+ * do" (line and column in place of PATH when it is not even JSON). */
+struct conf_problems {
+	char **lines;
+	unsigned count;
+	char **warnings; /* not fatal */
+	unsigned warning_count;
+};
+
+/* Reads and checks a file: a new configuration, or NULL when there is a
+ * problem. `problems` is filled either way (warnings), to be freed. */
+struct conf *conf_load(const char *file, struct conf_problems *) MUST_CHECK;
+/* The same from text; `file` is the name for messages. */
+struct conf *conf_parse(const char *file, const char *text, size_t bytes,
+    struct conf_problems *) MUST_CHECK;
+void conf_free(struct conf **);
+void conf_problems_free(struct conf_problems *);
+void conf_problem(struct conf_problems *, const char *format, ...)
+    PRINTF_LIKE(2, 3);
+
+/* The document as text, to be freed; conf_parse reads it back the same. */
+char *conf_text(const struct conf *);
+/* NULL when there is no such dataSource. Binary search. */
+const struct ds_conf *conf_find(
+    const struct conf *, const char *name, size_t bytes);
+/* The path of the control socket; belongs to the conf. */
+const char *conf_control_socket(const struct conf *);
+/* Names of RESTART properties that differ, comma-separated, to be freed; NULL
+ * when none does. */
+char *conf_restart_needed(const struct conf *now, const struct conf *then);
+/* The table of all properties as Markdown rows, for the README. */
+void conf_print_properties(void);

@@ -1,0 +1,70 @@
+/*
+ * heritage - everything that crosses the fork, and how children end
+ *
+ * Process: supervisor fills it before fork, children read it. Nothing else of
+ * the supervisor's memory may be used by a child.
+ */
+#pragma once
+
+#include "base.h"
+#include "conf.h"
+#include "life.h"
+
+/* Exit codes of children (sysexits.h where it has a name for it). */
+enum child_exit {
+	CHILD_DRAINED = 0,      /* stopped as asked, or the supervisor is gone */
+	CHILD_PANIC = 70,       /* own bug (EX_SOFTWARE) */
+	CHILD_TEMPFAIL = 75,    /* dependency or disk (EX_TEMPFAIL) */
+	CHILD_BAD_CONFIG = 78,  /* do not restart before a reload (EX_CONFIG) */
+};
+
+/* Orders and reports on the control socket between supervisor and child
+ * (SOCK_SEQPACKET, one message a packet; descriptors by SCM_RIGHTS). */
+enum order {
+	ORDER_READY = 1,  /* child → supervisor: replayed, serving */
+	ORDER_STOP,       /* supervisor → child: drain, then exit; `value` is
+			     the time for it in ms, 0 means at once */
+	ORDER_REOPEN_LOG,
+	ORDER_CONF,       /* → receiver: memfd with the configuration's text,
+			     then `count` channels: one ORDER_CHANNEL each */
+	ORDER_CHANNEL,    /* → receiver: memfd and worker's bell of dataSource
+			     `index` in the new configuration */
+	ORDER_CONF_TAKEN, /* receiver → supervisor: in use from now on */
+};
+
+struct order_message {
+	uint32_t order;
+	uint32_t index;
+	uint64_t value;
+};
+
+/* A dataSource's channels, one for each receiver (worker's side), or one for
+ * each dataSource (receiver's side; NULL memory: −1, not there yet). */
+struct heritage_channel {
+	int memory_fd;   /* channel's memfd */
+	int worker_bell; /* eventfd */
+	int receiver_bell;
+};
+
+struct heritage {
+	const struct conf *conf;
+	const struct ds_conf *ds; /* worker: its own; receiver: NULL */
+	unsigned index; /* receiver: which one of conf.receiver_count */
+	uint32_t incarnation; /* counts this child's starts */
+	uint64_t generation; /* of the supervisor and all its channels */
+	int control_fd;
+	int listen_fd; /* receiver; -1: http.port.enable is false */
+	struct life *life;
+	struct heritage_channel *channels;
+	unsigned channel_count;
+};
+
+/* The two doors into the child's code; they return the exit code. */
+int receiver_main(const struct heritage *);
+int worker_main(const struct heritage *);
+
+/* One message, with up to 2 descriptors (-1: none). false with errno. */
+bool order_send(int control_fd, const struct order_message *, int fd0, int fd1);
+/* 1: one received (descriptors not sent are -1); 0: the other side is gone;
+ * -1: nothing there now. */
+int order_receive(int control_fd, struct order_message *, int *fd0, int *fd1);

@@ -1,0 +1,283 @@
+/*
+ * log - one line an occurrence, with process and dataSource
+ *
+ * Process: all. Each line is one write(2), so that lines of several
+ * processes in one file never mix.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "iso.h"
+
+#define LINE_BYTES 4096
+
+static enum log_level level = LOG_LEVEL_INFO;
+static enum log_format format_of_lines = LOG_FORMAT_TEXT;
+static int fd = STDERR_FILENO;
+static char *path;
+static char process[32] = "tranqd";
+static char ds_name[128];
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static const char *const format_names[] = { "text", "json" };
+
+static bool
+find_name(const char *const *names, size_t count, const char *name, int *out)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcasecmp(names[i], name) == 0) {
+			*out = (int)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+log_level_parse(const char *name, enum log_level *out)
+{
+	int i;
+
+	if (!find_name(level_names, ARRAY_LEN(level_names), name, &i))
+		return false;
+	*out = (enum log_level)i;
+	return true;
+}
+
+bool
+log_format_parse(const char *name, enum log_format *out)
+{
+	int i;
+
+	if (!find_name(format_names, ARRAY_LEN(format_names), name, &i))
+		return false;
+	*out = (enum log_format)i;
+	return true;
+}
+
+static int
+open_log(const char *name)
+{
+	return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+}
+
+static void
+use_fd(int opened)
+{
+	if (fd != STDERR_FILENO)
+		close(fd);
+	fd = opened;
+}
+
+bool
+log_init(const struct log_options *options)
+{
+	bool to_file = options->file != NULL && options->file[0] != '\0';
+	int opened = to_file ? open_log(options->file) : STDERR_FILENO;
+
+	if (opened < 0)
+		return false;
+	level = options->level;
+	format_of_lines = options->format;
+	free(path);
+	path = to_file ? strdup(options->file) : NULL;
+	use_fd(opened);
+	return true;
+}
+
+void
+log_reopen(void)
+{
+	int opened;
+
+	if (path == NULL)
+		return;
+	if ((opened = open_log(path)) < 0) {
+		log_warn("log.file %s: cannot be opened again, lines go on to "
+			 "the old file",
+		    path);
+		return;
+	}
+	use_fd(opened);
+}
+
+void
+log_process(const char *name, const char *ds)
+{
+	snprintf(process, sizeof process, "%s", name);
+	snprintf(ds_name, sizeof ds_name, "%s", ds != NULL ? ds : "");
+}
+
+int
+log_fd(void)
+{
+	return fd;
+}
+
+/* Appends with JSON's escapes; returns the new length. */
+static size_t
+add_escaped(char *line, size_t used, const char *text)
+{
+	for (; *text != '\0' && used + 8 < LINE_BYTES; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\') {
+			line[used++] = '\\';
+			line[used++] = (char)c;
+		} else if (c < 0x20) {
+			used += (size_t)snprintf(
+			    line + used, LINE_BYTES - used, "\\u%04x", c);
+		} else {
+			line[used++] = (char)c;
+		}
+	}
+	return used;
+}
+
+static size_t
+compose_json(char *line, const char *time, enum log_level at, const char *text)
+{
+	size_t used = (size_t)snprintf(line, LINE_BYTES,
+	    "{\"time\":\"%s\",\"level\":\"%s\",\"process\":\"%s\","
+	    "\"pid\":%d,",
+	    time, level_names[at], process, (int)getpid());
+
+	if (ds_name[0] != '\0') {
+		used += (size_t)snprintf(
+		    line + used, LINE_BYTES - used, "\"dataSource\":\"");
+		used = add_escaped(line, used, ds_name);
+		used += (size_t)snprintf(line + used, LINE_BYTES - used, "\",");
+	}
+	used += (size_t)snprintf(line + used, LINE_BYTES - used, "\"message\":\"");
+	used = add_escaped(line, used, text);
+	return used + (size_t)snprintf(line + used, LINE_BYTES - used, "\"}\n");
+}
+
+static size_t
+compose_text(char *line, const char *time, enum log_level at, const char *text)
+{
+	int used = snprintf(line, LINE_BYTES, "%s %s %s[%d]%s%s: %s\n", time,
+	    level_names[at], process, (int)getpid(), ds_name[0] ? " " : "",
+	    ds_name, text);
+
+	if (used < LINE_BYTES)
+		return (size_t)used;
+	line[LINE_BYTES - 2] = '\n';
+	return LINE_BYTES - 1;
+}
+
+static void
+emit(enum log_level at, const char *text)
+{
+	char line[LINE_BYTES], time[ISO_BYTES];
+	size_t bytes;
+	int saved = errno;
+
+	iso_format(clock_wall_ms(), time);
+	bytes = format_of_lines == LOG_FORMAT_JSON ?
+	    compose_json(line, time, at, text) :
+	    compose_text(line, time, at, text);
+	if (write(fd, line, bytes) < 0)
+		(void)0; /* nowhere left to say it */
+	errno = saved;
+}
+
+void
+log_line(enum log_level at, const char *format, va_list args)
+{
+	char text[LINE_BYTES - 512];
+
+	if (at > level)
+		return;
+	vsnprintf(text, sizeof text, format, args);
+	emit(at, text);
+}
+
+bool
+log_debugging(void)
+{
+	return level >= LOG_LEVEL_DEBUG;
+}
+
+static void
+with_errno(enum log_level at, const char *format, va_list args)
+{
+	char text[LINE_BYTES - 512];
+	int saved = errno, used;
+
+	if (at > level)
+		return;
+	used = vsnprintf(text, sizeof text, format, args);
+	if (used >= 0 && (size_t)used < sizeof text)
+		snprintf(text + used, sizeof text - (size_t)used, ": %s",
+		    strerror(saved));
+	emit(at, text);
+	errno = saved;
+}
+
+#define LOG_FUNCTION(name, at) \
+	void name(const char *format, ...) \
+	{ \
+		va_list args; \
+\
+		va_start(args, format); \
+		log_line(at, format, args); \
+		va_end(args); \
+	}
+
+LOG_FUNCTION(log_warnx, LOG_LEVEL_WARN)
+LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)
+LOG_FUNCTION(log_info, LOG_LEVEL_INFO)
+LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG)
+
+void
+log_warn(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	with_errno(LOG_LEVEL_WARN, format, args);
+	va_end(args);
+}
+
+void
+fatal(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	with_errno(LOG_LEVEL_ERROR, format, args);
+	va_end(args);
+	exit(EX_TEMPFAIL);
+}
+
+void
+fatalx(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_line(LOG_LEVEL_ERROR, format, args);
+	va_end(args);
+	exit(EX_TEMPFAIL);
+}
+
+bool
+log_may_repeat(int64_t *last_ms, int64_t period_ms)
+{
+	int64_t now = clock_mono_ms();
+
+	if (*last_ms != 0 && now - *last_ms < period_ms)
+		return false;
+	*last_ms = now;
+	return true;
+}
