@@ -1,0 +1,87 @@
+/*
+ * json_scan - one pass over a request's JSON: its events, their fields
+ *
+ * Process: receiver. Pure.   After: inflate.c.   Before: post.c.
+ * Owns:    the field list; fields point into the caller's body by offset.
+ * Fails:   JSON_SCAN_MALFORMED with place and sentence.
+ *
+ * A body is one array of objects, or objects one after another with any white
+ * space, or none, between them. Every top-level object is an event. The rules
+ * are RFC 8259's to the letter: UTF-8 is checked (no overlong forms, no
+ * surrogates), control characters must be escaped, no byte order mark, no
+ * trailing comma. Where the RFC leaves room: numbers may be of any size and
+ * precision; \u escapes may name lone surrogates; names may repeat (all are
+ * listed, the last one counts); nesting goes JSON_SCAN_DEPTH_MAX deep.
+ */
+#pragma once
+
+#include "base.h"
+
+#define JSON_SCAN_PADDING 64 /* readable bytes behind the body */
+#define JSON_SCAN_DEPTH_MAX 512 /* objects and arrays, the event is the first */
+#define JSON_SCAN_FIELDS_MAX 65536 /* of one event */
+
+enum scan_type {
+	SCAN_NULL,
+	SCAN_FALSE,
+	SCAN_TRUE,
+	SCAN_NUMBER,
+	SCAN_STRING,
+	SCAN_ARRAY,
+	SCAN_OBJECT
+};
+
+/* A member of an event. Offsets are into the body; strings are given without
+ * their quotes, raw: json_unescape them when the escaped flag is set. */
+struct json_field {
+	uint32_t name, name_bytes;
+	uint32_t value, value_bytes;
+	uint8_t type; /* enum scan_type */
+	bool name_escaped, value_escaped;
+};
+
+/* How bytes are looked at; all read the same language. */
+enum json_scan_cpu { JSON_SCAN_PLAIN, JSON_SCAN_SSE2, JSON_SCAN_AVX2 };
+
+enum json_scan_result { JSON_SCAN_EVENT, JSON_SCAN_END, JSON_SCAN_MALFORMED };
+
+struct json_scan {
+	/* after JSON_SCAN_EVENT: the object from { to }, its members in order,
+	 * and how many events came before it */
+	uint32_t event, event_bytes;
+	struct json_field *fields;
+	unsigned field_count;
+	uint32_t event_index;
+	/* after JSON_SCAN_MALFORMED; event_index is the bad event's. Out of
+	 * memory is the server's fault, not the client's. */
+	uint32_t error_offset;
+	const char *error;
+	bool is_out_of_memory;
+	/* private */
+	const char *body;
+	uint32_t bytes, at;
+	unsigned field_capacity;
+	uint8_t state, cpu;
+};
+
+/* The body stays the caller's and must live and stay unchanged while scanned;
+ * JSON_SCAN_PADDING bytes behind it must be readable, whatever they hold.
+ * bytes <= UINT32_MAX - JSON_SCAN_PADDING. */
+void json_scan_init(struct json_scan *, const char *body, size_t bytes);
+/* As init for a further body; keeps the field list's memory. */
+void json_scan_reset(struct json_scan *, const char *body, size_t bytes);
+void json_scan_fini(struct json_scan *);
+/* For tests: another way than the best one. False: not on this machine. */
+bool json_scan_use(struct json_scan *, enum json_scan_cpu);
+
+/* The next event. END: no further one; a body of white space or [] has none.
+ * END and MALFORMED are final: further calls repeat them. */
+enum json_scan_result json_scan_next(struct json_scan *);
+
+/* A string's raw bytes, escapes resolved, into `out` (at least `bytes` long,
+ * may be `raw` itself). Returns the bytes written. Lone surrogates become
+ * U+FFFD. `raw` must come from a scanned string. */
+size_t json_unescape(const char *raw, size_t bytes, char *out);
+/* Whether the field has this name (UTF-8, unescaped). */
+bool json_name_is(const struct json_scan *, const struct json_field *,
+    const char *name, size_t name_bytes);
