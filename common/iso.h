@@ -45,5 +45,4 @@ enum iso_separator { ISO_T, ISO_T_OR_SPACE };
  * what Joda takes: fewer digits than the grammar shows, letters of either
  * case, a signed year. ISO_T_OR_SPACE also lets a space stand for the T
  * between date and time. False: not such a text, or a field out of range. */
-bool iso_parse(
-    const char *text, size_t bytes, enum iso_separator, int64_t *ms);
+bool iso_parse(const char *text, size_t bytes, enum iso_separator, int64_t *ms);

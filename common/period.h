@@ -14,7 +14,7 @@
 
 struct period {
 	int32_t months; /* a year is 12 */
-	int64_t ms;     /* a day is 24 hours, a week 7 days */
+	int64_t ms; /* a day is 24 hours, a week 7 days */
 };
 
 /* ISO 8601: P1Y2M3W4DT5H6M7.008S, any subset in that order, letters of either
@@ -73,5 +73,5 @@ unsigned granularity_cycle(enum granularity, int64_t start);
 /* Whether a beam that exists still takes the event (tranquility.md 3, rule
  * 2): its bucket overlaps [bucket(now - window).start, bucket(now +
  * window).end). Window >= 0. */
-bool window_accepts(
-    enum granularity, int64_t now, int64_t window_ms, int64_t event);
+bool
+window_accepts(enum granularity, int64_t now, int64_t window_ms, int64_t event);

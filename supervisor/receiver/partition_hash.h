@@ -24,7 +24,7 @@ struct partition_hash_spec {
 	bool is_schemaless;
 	unsigned name_count;
 	struct partition_name *names; /* sorted as Java sorts strings */
-	uint32_t *slots;              /* hash table over names */
+	uint32_t *slots; /* hash table over names */
 	uint32_t slot_mask;
 	struct partition_scratch *scratch;
 };
