@@ -12,24 +12,41 @@
 
 /* Exit codes of children (sysexits.h where it has a name for it). */
 enum child_exit {
-	CHILD_DRAINED = 0,      /* stopped as asked, or the supervisor is gone */
-	CHILD_PANIC = 70,       /* own bug (EX_SOFTWARE) */
-	CHILD_TEMPFAIL = 75,    /* dependency or disk (EX_TEMPFAIL) */
-	CHILD_BAD_CONFIG = 78,  /* do not restart before a reload (EX_CONFIG) */
+	CHILD_DRAINED = 0, /* stopped as asked, or the supervisor is gone */
+	CHILD_PANIC = 70, /* own bug (EX_SOFTWARE) */
+	CHILD_TEMPFAIL = 75, /* dependency or disk (EX_TEMPFAIL) */
+	CHILD_BAD_CONFIG = 78, /* do not restart before a reload (EX_CONFIG) */
 };
 
-/* Orders and reports on the control socket between supervisor and child
- * (SOCK_SEQPACKET, one message a packet; descriptors by SCM_RIGHTS). */
+/*
+ * Orders and reports on the control socket between supervisor and child
+ * (SOCK_SEQPACKET, one message a packet; descriptors by SCM_RIGHTS). Children
+ * ignore SIGTERM, SIGINT, SIGHUP, SIGQUIT and SIGUSR1 (a terminal or an init
+ * system sends them to the whole group): what to do comes from here only, and
+ * the end of the file means that the supervisor is gone.
+ *
+ * A reload, as a receiver sees it: ORDER_CONF, then `index` ORDER_CHANNELs; a
+ * dataSource of the new configuration for which none came keeps the channel
+ * that it has under its name. When all are there, the receiver uses the new
+ * configuration for every request that begins from then on, never again
+ * offers an event of a dataSource that is not in it, and says
+ * ORDER_CONF_TAKEN; requests begun before are finished as they were begun
+ * (their channels stay mapped until then). A second ORDER_CONF comes only
+ * after the confirmation of the first.
+ */
 enum order {
-	ORDER_READY = 1,  /* child → supervisor: replayed, serving */
-	ORDER_STOP,       /* supervisor → child: drain, then exit; `value` is
-			     the time for it in ms, 0 means at once */
-	ORDER_REOPEN_LOG,
-	ORDER_CONF,       /* → receiver: memfd with the configuration's text,
-			     then `count` channels: one ORDER_CHANNEL each */
-	ORDER_CHANNEL,    /* → receiver: memfd and worker's bell of dataSource
+	ORDER_READY = 1, /* child → supervisor: replayed, serving */
+	ORDER_STOP, /* supervisor → child: drain, then exit; `value` is
+			     the time for it in ms, 0 means at once. A second
+			     one may shorten the time */
+	ORDER_REOPEN_LOG, /* → child: order_take_log does it */
+	ORDER_CONF, /* → receiver: memfd with the configuration's text;
+			     `index`: number of ORDER_CHANNELs that follow,
+			     `value`: number of the configuration */
+	ORDER_CHANNEL, /* → receiver: memfd and worker's bell of dataSource
 			     `index` in the new configuration */
-	ORDER_CONF_TAKEN, /* receiver → supervisor: in use from now on */
+	ORDER_CONF_TAKEN, /* receiver → supervisor: in use from now on; `value`
+			     as it came with ORDER_CONF */
 };
 
 struct order_message {
@@ -41,7 +58,7 @@ struct order_message {
 /* A dataSource's channels, one for each receiver (worker's side), or one for
  * each dataSource (receiver's side; NULL memory: −1, not there yet). */
 struct heritage_channel {
-	int memory_fd;   /* channel's memfd */
+	int memory_fd; /* channel's memfd */
 	int worker_bell; /* eventfd */
 	int receiver_bell;
 };
@@ -68,3 +85,7 @@ bool order_send(int control_fd, const struct order_message *, int fd0, int fd1);
 /* 1: one received (descriptors not sent are -1); 0: the other side is gone;
  * -1: nothing there now. */
 int order_receive(int control_fd, struct order_message *, int *fd0, int *fd1);
+/* ORDER_REOPEN_LOG: lines go to the descriptor that came with it, which is
+ * taken over, with the level and format in its value. */
+void order_take_log(const struct order_message *, int fd);
+uint64_t order_log_value(void); /* the supervisor's own, for that order */

@@ -111,6 +111,23 @@ log_reopen(void)
 }
 
 void
+log_use(int opened, enum log_level at, enum log_format format)
+{
+	free(path);
+	path = NULL;
+	level = at;
+	format_of_lines = format;
+	use_fd(opened);
+}
+
+enum log_level
+log_settings(enum log_format *format)
+{
+	*format = format_of_lines;
+	return level;
+}
+
+void
 log_process(const char *name, const char *ds)
 {
 	snprintf(process, sizeof process, "%s", name);
@@ -157,7 +174,8 @@ compose_json(char *line, const char *time, enum log_level at, const char *text)
 		used = add_escaped(line, used, ds_name);
 		used += (size_t)snprintf(line + used, LINE_BYTES - used, "\",");
 	}
-	used += (size_t)snprintf(line + used, LINE_BYTES - used, "\"message\":\"");
+	used +=
+	    (size_t)snprintf(line + used, LINE_BYTES - used, "\"message\":\"");
 	used = add_escaped(line, used, text);
 	return used + (size_t)snprintf(line + used, LINE_BYTES - used, "\"}\n");
 }
@@ -183,9 +201,9 @@ emit(enum log_level at, const char *text)
 	int saved = errno;
 
 	iso_format(clock_wall_ms(), time);
-	bytes = format_of_lines == LOG_FORMAT_JSON ?
-	    compose_json(line, time, at, text) :
-	    compose_text(line, time, at, text);
+	bytes = format_of_lines == LOG_FORMAT_JSON
+	    ? compose_json(line, time, at, text)
+	    : compose_text(line, time, at, text);
 	if (write(fd, line, bytes) < 0)
 		(void)0; /* nowhere left to say it */
 	errno = saved;
@@ -224,14 +242,14 @@ with_errno(enum log_level at, const char *format, va_list args)
 	errno = saved;
 }
 
-#define LOG_FUNCTION(name, at) \
-	void name(const char *format, ...) \
-	{ \
-		va_list args; \
-\
-		va_start(args, format); \
+#define LOG_FUNCTION(name, at)              \
+	void name(const char *format, ...)  \
+	{                                   \
+		va_list args;               \
+                                            \
+		va_start(args, format);     \
 		log_line(at, format, args); \
-		va_end(args); \
+		va_end(args);               \
 	}
 
 LOG_FUNCTION(log_warnx, LOG_LEVEL_WARN)

@@ -10,7 +10,12 @@
 
 #include "base.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct log_options {
@@ -30,6 +35,10 @@ void log_reopen(void);
 /* Name of this process in every line ("supervisor", "receiver 0", "worker"),
  * and the dataSource it serves or NULL. Copied. */
 void log_process(const char *name, const char *ds);
+/* Lines go to this descriptor from now on (taken over); a child gets it from
+ * the supervisor, since it may not be able to open the file itself. */
+void log_use(int opened, enum log_level, enum log_format);
+enum log_level log_settings(enum log_format *);
 /* The descriptor lines go to, to be kept open when others are closed. */
 int log_fd(void);
 
