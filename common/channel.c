@@ -68,13 +68,14 @@ channel_create(
 	uint64_t event_bytes = power_of_two(bytes);
 	off_t total = (off_t)(DATA_AT + event_bytes + CHANNEL_ACK_BYTES);
 	char *memory = MAP_FAILED;
-	int fd = memfd_create("tranqd-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd =
+	    memfd_create("tranqd-channel", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return -1;
 	if (ftruncate(fd, total) == 0)
-		memory = mmap(NULL, DATA_AT, PROT_READ | PROT_WRITE, MAP_SHARED,
-		    fd, 0);
+		memory = mmap(
+		    NULL, DATA_AT, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (memory == MAP_FAILED) {
 		close(fd);
 		return -1;
@@ -151,10 +152,12 @@ channel_attach(struct channel *c, int fd, int worker_bell, int receiver_bell)
 	uint64_t acks = CHANNEL_ACK_BYTES;
 	char *base;
 
-	*c = (struct channel){ .memory_fd = fd, .worker_bell = worker_bell,
+	*c = (struct channel){ .memory_fd = fd,
+		.worker_bell = worker_bell,
 		.receiver_bell = receiver_bell };
 	if (events == 0) {
-		log_error("channel: the memory is not a channel of this version");
+		log_error(
+		    "channel: the memory is not a channel of this version");
 		return false;
 	}
 	c->mapped_bytes = DATA_AT + 2 * events + 2 * acks;
@@ -168,7 +171,8 @@ channel_attach(struct channel *c, int fd, int worker_bell, int receiver_bell)
 	if (mmap(base, DATA_AT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 		fd, 0) == MAP_FAILED ||
 	    !map_twice(base + DATA_AT, events, fd, DATA_AT) ||
-	    !map_twice(base + DATA_AT + 2 * events, acks, fd, DATA_AT + events)) {
+	    !map_twice(
+		base + DATA_AT + 2 * events, acks, fd, DATA_AT + events)) {
 		log_warn("channel: cannot map the rings");
 		channel_detach(c);
 		return false;

@@ -45,8 +45,8 @@ struct channel_header {
 
 enum ack_kind {
 	ACK_SENT = 1, /* Druid has taken `events` of the ticket */
-	ACK_DEAD,     /* they became dead letters */
-	ACK_DROPPED,  /* dropped by a counted rule in the worker */
+	ACK_DEAD, /* they became dead letters */
+	ACK_DROPPED, /* dropped by a counted rule in the worker */
 };
 
 /* Record of the ack ring, worker to receiver. The same (ticket, batch) may
@@ -62,7 +62,7 @@ struct ack {
 struct channel {
 	struct channel_header *header;
 	struct ring events; /* receiver → worker */
-	struct ring acks;   /* worker → receiver */
+	struct ring acks; /* worker → receiver */
 	int memory_fd;
 	int worker_bell, receiver_bell; /* eventfds, not owned */
 	void *mapped;
@@ -93,6 +93,6 @@ bool channel_next_ack(struct channel *, struct ack *) MUST_CHECK;
 bool channel_receiver_may_sleep(struct channel *, uint64_t head_seen);
 void channel_receiver_awake(struct channel *);
 
-int bell_new(void);         /* eventfd, or -1 with errno */
+int bell_new(void); /* eventfd, or -1 with errno */
 void bell_ring(int bell);
 void bell_silence(int bell); /* after it has woken us */

@@ -16,17 +16,16 @@ event_block_valid(const void *at, uint64_t available)
 	const struct event_block *b = at;
 
 	return available >= sizeof *b && b->magic == EVENT_BLOCK_MAGIC &&
-	    b->bytes >= sizeof *b && b->bytes <= available &&
-	    b->bytes % 8 == 0;
+	    b->bytes >= sizeof *b && b->bytes <= available && b->bytes % 8 == 0;
 }
 
 const struct event *
 event_next(const struct event_block *b, const struct event *at, bool *damaged)
 {
 	const char *end = (const char *)b + b->bytes;
-	const char *next = at == NULL ?
-	    (const char *)(b + 1) :
-	    (const char *)at + event_record_bytes(at->bytes);
+	const char *next = at == NULL
+	    ? (const char *)(b + 1)
+	    : (const char *)at + event_record_bytes(at->bytes);
 	const struct event *e = (const void *)next;
 
 	*damaged = false;

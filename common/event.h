@@ -19,7 +19,7 @@ enum drop_reason { DROP_WINDOW, DROP_REASONS };
 
 struct event_block {
 	uint32_t magic;
-	uint32_t bytes;  /* of the whole block, this header included */
+	uint32_t bytes; /* of the whole block, this header included */
 	uint64_t ticket; /* 0: nobody waits for acks of it */
 	uint32_t events;
 	uint32_t dropped[DROP_REASONS]; /* in the share's last block only */
@@ -49,8 +49,8 @@ bool event_block_valid(const void *at, uint64_t available) MUST_CHECK;
 /* Walks a valid block. `at` starts as NULL; returns the event's head (its
  * JSON text behind it), or NULL after the last or when the block is damaged
  * (then *damaged is set). */
-const struct event *event_next(const struct event_block *,
-    const struct event *at, bool *damaged);
+const struct event *
+event_next(const struct event_block *, const struct event *at, bool *damaged);
 static inline const char *
 event_text(const struct event *e)
 {

@@ -12,10 +12,14 @@
 
 /* Exit codes of children (sysexits.h where it has a name for it). */
 enum child_exit {
-	CHILD_DRAINED = 0, /* stopped as asked, or the supervisor is gone */
-	CHILD_PANIC = 70, /* own bug (EX_SOFTWARE) */
-	CHILD_TEMPFAIL = 75, /* dependency or disk (EX_TEMPFAIL) */
-	CHILD_BAD_CONFIG = 78, /* do not restart before a reload (EX_CONFIG) */
+	/* stopped as asked, or the supervisor is gone */
+	CHILD_DRAINED = 0,
+	/* own bug (EX_SOFTWARE) */
+	CHILD_PANIC = 70,
+	/* dependency or disk (EX_TEMPFAIL) */
+	CHILD_TEMPFAIL = 75,
+	/* do not restart before a reload (EX_CONFIG) */
+	CHILD_BAD_CONFIG = 78,
 };
 
 /*
@@ -28,25 +32,30 @@ enum child_exit {
  * A reload, as a receiver sees it: ORDER_CONF, then `index` ORDER_CHANNELs; a
  * dataSource of the new configuration for which none came keeps the channel
  * that it has under its name. When all are there, the receiver uses the new
- * configuration for every request that begins from then on, never again
- * offers an event of a dataSource that is not in it, and says
- * ORDER_CONF_TAKEN; requests begun before are finished as they were begun
- * (their channels stay mapped until then). A second ORDER_CONF comes only
- * after the confirmation of the first.
+ * configuration for every request that begins from then on; requests begun
+ * before are finished as they were begun (their channels stay mapped until
+ * then). ORDER_CONF_TAKEN means: never again will an event be offered to a
+ * dataSource that is not in the new configuration; so it waits for requests
+ * that still have to offer some (at most http.blockTimeout; the supervisor
+ * waits 10 s longer, then kills). The removed worker drains only after that.
+ * A second ORDER_CONF comes only after the confirmation of the first.
  */
 enum order {
-	ORDER_READY = 1, /* child → supervisor: replayed, serving */
-	ORDER_STOP, /* supervisor → child: drain, then exit; `value` is
-			     the time for it in ms, 0 means at once. A second
-			     one may shorten the time */
-	ORDER_REOPEN_LOG, /* → child: order_take_log does it */
-	ORDER_CONF, /* → receiver: memfd with the configuration's text;
-			     `index`: number of ORDER_CHANNELs that follow,
-			     `value`: number of the configuration */
-	ORDER_CHANNEL, /* → receiver: memfd and worker's bell of dataSource
-			     `index` in the new configuration */
-	ORDER_CONF_TAKEN, /* receiver → supervisor: in use from now on; `value`
-			     as it came with ORDER_CONF */
+	/* child → supervisor: replayed, serving */
+	ORDER_READY = 1,
+	/* → child: drain, then exit; `value` is the time for it in ms, 0
+	 * means at once. A second one may shorten the time. */
+	ORDER_STOP,
+	/* → child: order_take_log does it */
+	ORDER_REOPEN_LOG,
+	/* → receiver: memfd with the configuration's text; `index`: number of
+	 * ORDER_CHANNELs that follow, `value`: number of the configuration */
+	ORDER_CONF,
+	/* → receiver: memfd and worker's bell of dataSource `index` in the
+	 * new configuration */
+	ORDER_CHANNEL,
+	/* receiver → supervisor: as above; `value` as it came */
+	ORDER_CONF_TAKEN,
 };
 
 struct order_message {

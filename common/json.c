@@ -154,8 +154,8 @@ json_at(const struct json *array, size_t index)
 size_t
 json_size(const struct json *j)
 {
-	return is(j, JSON_ARRAY) ? json_array_size(in(j)) :
-				   json_object_size(in(j));
+	return is(j, JSON_ARRAY) ? json_array_size(in(j))
+				 : json_object_size(in(j));
 }
 
 const char *
@@ -183,7 +183,8 @@ json_bool(const struct json *j, bool otherwise)
 }
 
 const char *
-json_get_text(const struct json *object, const char *name, const char *otherwise)
+json_get_text(
+    const struct json *object, const char *name, const char *otherwise)
 {
 	return json_text(json_get(object, name), otherwise);
 }

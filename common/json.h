@@ -46,8 +46,8 @@ bool json_bool(const struct json *, bool otherwise);
 /* Shorthand for json_text(json_get(object, name), otherwise) and so on. */
 const char *json_get_text(
     const struct json *object, const char *name, const char *otherwise);
-int64_t json_get_int(
-    const struct json *object, const char *name, int64_t otherwise);
+int64_t
+json_get_int(const struct json *object, const char *name, int64_t otherwise);
 bool json_get_bool(const struct json *object, const char *name, bool otherwise);
 
 /* Members in the document's order: for (m = json_first(o); m; m =

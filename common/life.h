@@ -36,8 +36,8 @@ struct life {
 	char text[LIFE_TEXT_BYTES];
 };
 
-int life_create(void);                 /* memfd, or -1 with errno */
-struct life *life_attach(int fd);      /* mapping, or NULL with errno */
+int life_create(void); /* memfd, or -1 with errno */
+struct life *life_attach(int fd); /* mapping, or NULL with errno */
 void life_detach(struct life **);
 
 /* Child. */

@@ -267,7 +267,8 @@ run_timers(struct loop *l)
 	/* a timer that starts itself anew with no delay waits for its turn */
 	size_t budget = l->timers;
 
-	while (budget-- > 0 && l->timers > 0 && l->heap[1]->due_ms <= l->now_ms) {
+	while (
+	    budget-- > 0 && l->timers > 0 && l->heap[1]->due_ms <= l->now_ms) {
 		struct loop_timer *t = l->heap[1];
 
 		loop_timer_stop(t);
@@ -279,7 +280,8 @@ void
 loop_run(struct loop *l)
 {
 	while (!l->stopping) {
-		int n = epoll_wait(l->epoll_fd, l->ready, READY_MAX, wait_ms(l));
+		int n =
+		    epoll_wait(l->epoll_fd, l->ready, READY_MAX, wait_ms(l));
 
 		if (n < 0 && errno != EINTR)
 			fatal("epoll_wait");

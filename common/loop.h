@@ -33,7 +33,7 @@ struct loop_io {
 struct loop_timer {
 	struct loop *loop;
 	int64_t due_ms; /* monotonic */
-	size_t place;   /* in the heap, counted from 1; 0: not active */
+	size_t place; /* in the heap, counted from 1; 0: not active */
 	loop_timer_fn *due;
 	void *context; /* the caller's */
 };
@@ -43,8 +43,8 @@ void loop_free(struct loop **);
 
 /* Watches fd for `events` (EPOLLIN, EPOLLOUT, …; EPOLLEXCLUSIVE is allowed).
  * Does not own the descriptor. False with errno when epoll refuses. */
-bool loop_io_start(
-    struct loop *, struct loop_io *, int fd, uint32_t events, loop_io_fn *ready);
+bool loop_io_start(struct loop *, struct loop_io *, int fd, uint32_t events,
+    loop_io_fn *ready);
 void loop_io_change(struct loop_io *, uint32_t events);
 void loop_io_stop(struct loop_io *);
 bool loop_io_active(const struct loop_io *);
@@ -66,8 +66,8 @@ int64_t loop_now_ms(const struct loop *);
 
 /* Blocks the signals and delivers them to `arrived` through a signalfd. */
 typedef void loop_signal_fn(void *context, const struct signalfd_siginfo *);
-bool loop_signals_start(struct loop *, const sigset_t *, loop_signal_fn *arrived,
-    void *context);
+bool loop_signals_start(
+    struct loop *, const sigset_t *, loop_signal_fn *arrived, void *context);
 
 void loop_run(struct loop *); /* until loop_stop */
 void loop_stop(struct loop *);

@@ -27,7 +27,8 @@ panic_at(const char *file, int line, const char *function, const char *what)
 {
 	char text[512];
 
-	snprintf(text, sizeof text, "%s:%d: %s: %s", file, line, function, what);
+	snprintf(
+	    text, sizeof text, "%s:%d: %s: %s", file, line, function, what);
 	if (kept != NULL)
 		snprintf(kept, kept_bytes, "%s", text);
 	log_error("panic: %s", text);

@@ -16,8 +16,8 @@
 
 /* Where a panic's text is copied before the abort (bytes > 0), or NULL. */
 void panic_keep(char *text, size_t bytes);
-NORETURN void panic_at(
-    const char *file, int line, const char *function, const char *what);
+NORETURN void
+panic_at(const char *file, int line, const char *function, const char *what);
 
 /* Allocation that ends the process when there is no memory: a worker is
  * restarted from its spool, the supervisor allocates at start and reload

@@ -27,8 +27,7 @@ ring_init(struct ring_control *c, uint64_t size)
 }
 
 bool
-ring_attach(
-    struct ring *r, struct ring_control *c, char *data, uint64_t size)
+ring_attach(struct ring *r, struct ring_control *c, char *data, uint64_t size)
 {
 	uint64_t head, tail;
 
@@ -41,8 +40,13 @@ ring_attach(
 	tail = atomic_load_explicit(&c->tail, memory_order_acquire);
 	if (tail - head > size || (tail | head) % RING_ALIGN != 0)
 		return false;
-	*r = (struct ring){ .control = c, .data = data, .size = size,
-		.tail = tail, .head = head, .taken = head, .seen = tail };
+	*r = (struct ring){ .control = c,
+		.data = data,
+		.size = size,
+		.tail = tail,
+		.head = head,
+		.taken = head,
+		.seen = tail };
 	return true;
 }
 
@@ -87,8 +91,7 @@ ring_commit(struct ring *r, uint64_t bytes)
 	must(r->size - (r->tail - r->head) >= bytes);
 	r->tail += bytes;
 	/* release: the record is complete before it can be seen */
-	atomic_store_explicit(
-	    &r->control->tail, r->tail, memory_order_release);
+	atomic_store_explicit(&r->control->tail, r->tail, memory_order_release);
 }
 
 static uint64_t
@@ -186,8 +189,8 @@ ring_consumer_needs_bell(struct ring *r)
 	if (atomic_load_explicit(
 		&r->control->consumer_sleeps, memory_order_relaxed) == 0)
 		return false;
-	return atomic_exchange_explicit(&r->control->consumer_sleeps, 0,
-		   memory_order_relaxed) != 0;
+	return atomic_exchange_explicit(
+		   &r->control->consumer_sleeps, 0, memory_order_relaxed) != 0;
 }
 
 bool
@@ -221,6 +224,6 @@ ring_producer_needs_bell(struct ring *r)
 	if (atomic_load_explicit(
 		&r->control->producer_sleeps, memory_order_relaxed) == 0)
 		return false;
-	return atomic_exchange_explicit(&r->control->producer_sleeps, 0,
-		   memory_order_relaxed) != 0;
+	return atomic_exchange_explicit(
+		   &r->control->producer_sleeps, 0, memory_order_relaxed) != 0;
 }

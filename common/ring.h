@@ -38,18 +38,18 @@ struct ring {
 	struct ring_control *control;
 	char *data; /* 2 × size mapped bytes */
 	uint64_t size;
-	uint64_t tail;  /* producer: its own position */
-	uint64_t head;  /* producer: the consumer's, as last seen */
+	uint64_t tail; /* producer: its own position */
+	uint64_t head; /* producer: the consumer's, as last seen */
 	uint64_t taken; /* consumer: read up to here, not yet given back */
-	uint64_t seen;  /* consumer: the producer's tail, as last seen */
+	uint64_t seen; /* consumer: the producer's tail, as last seen */
 };
 
 /* Makes an empty ring in zeroed memory. size: a power of two, whole pages. */
 void ring_init(struct ring_control *, uint64_t size);
 /* Checks what is there; false when it is no ring of this version and size
  * or its positions cannot be. `data` is the double mapping. */
-bool ring_attach(struct ring *, struct ring_control *, char *data,
-    uint64_t size) MUST_CHECK;
+bool ring_attach(
+    struct ring *, struct ring_control *, char *data, uint64_t size) MUST_CHECK;
 
 /* Producer: room for one record, or NULL when there is not enough of it.
  * bytes: a multiple of RING_ALIGN, at most the ring's size. The place stays

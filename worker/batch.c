@@ -1,0 +1,201 @@
+/*
+ * batch - events of one interval and partition that are sent together
+ *
+ * Process: worker.
+ */
+#include "batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "checksum.h"
+#include "panic.h"
+
+#define BATCH_MAGIC 0x68637462u /* "btch" */
+#define BATCH_VERSION 1
+#define CRC_FROM 8 /* the checksum covers all behind itself */
+#define FIRST_BYTES (16u * KiB)
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the spool's format is written for little-endian machines"
+#endif
+
+_Static_assert(sizeof(struct batch_header) == 80, "on disk");
+_Static_assert(sizeof(struct batch_ticket) == 16, "on disk");
+_Static_assert(sizeof(struct batch_chunk) == 16, "on disk");
+
+struct batch *
+batch_new(
+    struct interval interval, unsigned partition, unsigned chunk_events_max)
+{
+	struct batch *b = must_calloc(1, sizeof *b);
+
+	b->interval = interval;
+	b->partition = partition;
+	b->chunk_events_max = chunk_events_max;
+	b->size = FIRST_BYTES;
+	b->value = must_malloc(b->size);
+	b->used = b->chunk_start = sizeof(struct batch_header);
+	return b;
+}
+
+void
+batch_free(struct batch **batch)
+{
+	struct batch *b = *batch;
+
+	if (b == NULL)
+		return;
+	*batch = NULL;
+	free(b->value);
+	free(b->tickets);
+	free(b->chunks);
+	free(b);
+}
+
+static void
+need(struct batch *b, size_t more)
+{
+	if (b->used + more <= b->size)
+		return;
+	b->size = MAX_OF(b->size * 2, b->used + more);
+	b->value = must_realloc(b->value, b->size);
+}
+
+static void
+count_ticket(struct batch *b, uint64_t ticket, unsigned receiver)
+{
+	struct batch_ticket *last =
+	    b->ticket_count > 0 ? &b->tickets[b->ticket_count - 1] : NULL;
+
+	if (last != NULL && last->ticket == ticket &&
+	    last->receiver == receiver) {
+		last->events++;
+		return;
+	}
+	if (b->ticket_count == b->ticket_size) {
+		b->ticket_size = MAX_OF(b->ticket_size * 2, 8u);
+		b->tickets = must_realloc(
+		    b->tickets, b->ticket_size * sizeof b->tickets[0]);
+	}
+	b->tickets[b->ticket_count++] = (struct batch_ticket){
+		.ticket = ticket, .receiver = receiver, .events = 1
+	};
+}
+
+static void
+end_chunk(struct batch *b)
+{
+	struct batch_chunk *c;
+
+	if (b->chunk_count == b->chunk_size) {
+		b->chunk_size = MAX_OF(b->chunk_size * 2, 4u);
+		b->chunks = must_realloc(
+		    b->chunks, b->chunk_size * sizeof b->chunks[0]);
+	}
+	need(b, 1);
+	b->value[b->used++] = ']';
+	c = &b->chunks[b->chunk_count++];
+	c->offset = (uint32_t)(b->chunk_start - sizeof(struct batch_header));
+	c->bytes = (uint32_t)(b->used - b->chunk_start);
+	c->first = b->chunk_first;
+	c->events = b->events - b->chunk_first;
+	b->chunk_start = b->used;
+	b->chunk_first = b->events;
+}
+
+void
+batch_add(
+    struct batch *b, const struct event *e, uint64_t ticket, unsigned receiver)
+{
+	size_t in_chunk = b->used - b->chunk_start;
+
+	if (in_chunk > 0 &&
+	    (b->events - b->chunk_first >= b->chunk_events_max ||
+		in_chunk + e->bytes + 2 > BATCH_CHUNK_BYTES_MAX)) {
+		end_chunk(b);
+		in_chunk = 0;
+	}
+	need(b, (size_t)e->bytes + 1);
+	b->value[b->used++] = in_chunk == 0 ? '[' : ',';
+	memcpy(b->value + b->used, event_text(e), e->bytes);
+	b->used += e->bytes;
+	b->events++;
+	if (ticket != 0)
+		count_ticket(b, ticket, receiver);
+}
+
+size_t
+batch_bytes(const struct batch *b)
+{
+	return b->used;
+}
+
+static void
+append(struct batch *b, const void *from, size_t bytes)
+{
+	need(b, bytes);
+	if (bytes > 0)
+		memcpy(b->value + b->used, from, bytes);
+	b->used += bytes;
+}
+
+char *
+batch_seal(struct batch **batch, const struct batch_seal *seal, size_t *bytes)
+{
+	static const char zeros[8];
+	struct batch *b = *batch;
+	struct batch_header h = { .magic = BATCH_MAGIC,
+		.version = BATCH_VERSION,
+		.header_bytes = sizeof h,
+		.id = seal->id,
+		.generation = seal->generation,
+		.start = b->interval.start,
+		.end = b->interval.end,
+		.sealed_ms = seal->now_ms,
+		.partition = b->partition,
+		.lane = seal->lane,
+		.events = b->events,
+		.ticket_count = b->ticket_count };
+	char *value;
+
+	must(b->events > 0);
+	end_chunk(b);
+	h.chunk_count = b->chunk_count;
+	h.body_bytes = (uint32_t)(b->used - sizeof h);
+	append(b, zeros, (8 - b->used % 8) % 8);
+	append(b, b->tickets, b->ticket_count * sizeof b->tickets[0]);
+	append(b, b->chunks, b->chunk_count * sizeof b->chunks[0]);
+	memcpy(b->value, &h, sizeof h);
+	h.crc = checksum_crc32c(0, b->value + CRC_FROM, b->used - CRC_FROM);
+	memcpy(b->value, &h, sizeof h);
+	*bytes = b->used;
+	value = b->value;
+	b->value = NULL;
+	batch_free(batch);
+	return value;
+}
+
+bool
+batch_view(const char *value, size_t bytes, struct batch_view *v)
+{
+	const struct batch_header *h = (const void *)value;
+	size_t at;
+
+	if (bytes < sizeof *h || h->magic != BATCH_MAGIC ||
+	    h->version != BATCH_VERSION || h->header_bytes != sizeof *h)
+		return false;
+	at = sizeof *h + h->body_bytes;
+	at += (8 - at % 8) % 8;
+	if (bytes !=
+	    at + h->ticket_count * sizeof v->tickets[0] +
+		h->chunk_count * sizeof v->chunks[0])
+		return false;
+	if (h->crc != checksum_crc32c(0, value + CRC_FROM, bytes - CRC_FROM))
+		return false;
+	v->header = h;
+	v->body = value + sizeof *h;
+	v->tickets = (const void *)(value + at);
+	v->chunks = (const void *)(v->tickets + h->ticket_count);
+	return true;
+}

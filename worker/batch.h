@@ -1,0 +1,95 @@
+/*
+ * batch - events of one interval and partition that are sent together
+ *
+ * Process: worker.   After: intake.   Before: spool.
+ *
+ * A batch is built as the bytes that the spool keeps: a header, the body, and
+ * behind it the tickets and the chunks. The body is what tasks get: one JSON
+ * array a chunk, "[e1,e2][e3,e4]", so that a chunk is sent as it lies.
+ *
+ * Everything in the value is little-endian; its CRC-32C covers all that
+ * follows it.
+ */
+#pragma once
+
+#include "base.h"
+#include "event.h"
+#include "period.h"
+
+/* Bytes of one chunk: a request to a task has to go into the socket's send
+ * buffer whole. A request that ends in the middle (this worker killed) would
+ * have used up its sequence without having brought its events: druid-api.md
+ * 1.3, the sequence is recorded before the body is read. */
+#define BATCH_CHUNK_BYTES_MAX (192u * KiB)
+
+struct batch_header {
+	uint32_t magic;
+	uint32_t crc;
+	uint32_t version;
+	uint32_t header_bytes;
+	uint64_t
+	    id; /* number of the first event in the dataSource's sequence */
+	uint64_t generation; /* whose tickets these are */
+	int64_t start, end; /* interval */
+	int64_t sealed_ms;
+	uint32_t partition, lane;
+	uint32_t events, body_bytes;
+	uint32_t ticket_count, chunk_count;
+};
+
+struct batch_ticket {
+	uint64_t ticket;
+	uint32_t receiver;
+	uint32_t events;
+};
+
+struct batch_chunk {
+	uint32_t offset, bytes; /* in the body */
+	uint32_t first, events; /* counted from the batch's first */
+};
+
+/* A value taken apart; everything points into it. */
+struct batch_view {
+	const struct batch_header *header;
+	const char *body;
+	const struct batch_ticket *tickets;
+	const struct batch_chunk *chunks;
+};
+
+/* An open batch. */
+struct batch {
+	struct interval interval;
+	unsigned partition;
+	unsigned events;
+	unsigned chunk_events_max;
+	size_t chunk_start; /* where the open chunk begins in value */
+	unsigned chunk_first;
+	char *value;
+	size_t used, size;
+	struct batch_ticket *tickets;
+	unsigned ticket_count, ticket_size;
+	struct batch_chunk *chunks;
+	unsigned chunk_count, chunk_size;
+};
+
+/* New, empty. chunk_events_max: druidBeam.firehoseChunkSize. */
+struct batch *
+batch_new(struct interval, unsigned partition, unsigned chunk_events_max);
+void batch_free(struct batch **);
+/* Copies the event in. ticket 0: nobody waits for it. */
+void batch_add(
+    struct batch *, const struct event *, uint64_t ticket, unsigned receiver);
+size_t batch_bytes(const struct batch *);
+/* What sealing it decides. */
+struct batch_seal {
+	uint64_t id, generation;
+	int64_t now_ms;
+	unsigned lane;
+};
+/* Closes it: returns the finished value (to be freed by the caller) and its
+ * length; the batch is freed. At least one event. */
+char *batch_seal(struct batch **, const struct batch_seal *, size_t *bytes);
+
+/* Takes a value apart. false when it is damaged or not of this version. */
+bool
+batch_view(const char *value, size_t bytes, struct batch_view *) MUST_CHECK;

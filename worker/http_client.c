@@ -1,0 +1,381 @@
+/*
+ * http_client - HTTP requests out, on the loop
+ *
+ * Process: worker.   Owns: libcurl.
+ *
+ * Names are looked up by curl's threaded resolver; there is no other thread.
+ */
+#include "http_client.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <curl/curl.h>
+
+#include "buf.h"
+#include "log.h"
+#include "panic.h"
+
+#define CONNECT_TIMEOUT_MS 5000
+#define REDIRECTS_MAX 4L
+/* A whole chunk goes to the kernel in one call (batch.h says why): curl's
+ * buffer and the socket's have to take it. */
+#define UPLOAD_BYTES (2L * 1024 * 1024)
+#define SEND_BUFFER_BYTES (1024 * 1024)
+#define IDLE_HANDLES_MAX 16
+
+struct http_exchange {
+	struct http_client *client;
+	struct http_exchange *next, *previous;
+	CURL *easy;
+	struct curl_slist *headers;
+	struct buf answer;
+	curl_off_t body_bytes;
+	char why[CURL_ERROR_SIZE];
+	http_done_fn *done;
+	void *context;
+};
+
+/* A socket that curl wants watched. */
+struct watch {
+	struct loop_io io;
+	struct http_client *client;
+};
+
+struct http_client {
+	struct loop *loop;
+	CURLM *multi;
+	struct loop_timer timer;
+	struct http_exchange *first;
+	unsigned under_way;
+	CURL *idle[IDLE_HANDLES_MAX];
+	unsigned idle_count;
+};
+
+static void
+set(CURLcode code)
+{
+	must(code == CURLE_OK);
+}
+
+/* ---- an exchange's end ---- */
+
+static void
+unlink_exchange(struct http_exchange *x)
+{
+	struct http_client *c = x->client;
+
+	if (x->previous != NULL)
+		x->previous->next = x->next;
+	else
+		c->first = x->next;
+	if (x->next != NULL)
+		x->next->previous = x->previous;
+	c->under_way--;
+}
+
+static void
+free_exchange(struct http_exchange *x)
+{
+	struct http_client *c = x->client;
+
+	unlink_exchange(x);
+	curl_multi_remove_handle(c->multi, x->easy);
+	if (c->idle_count < IDLE_HANDLES_MAX) {
+		curl_easy_reset(x->easy);
+		c->idle[c->idle_count++] = x->easy;
+	} else {
+		curl_easy_cleanup(x->easy);
+	}
+	curl_slist_free_all(x->headers);
+	buf_free(&x->answer);
+	free(x);
+}
+
+static enum http_outcome
+outcome_of(const struct http_exchange *x, CURLcode code)
+{
+	curl_off_t sent = 0;
+
+	switch (code) {
+	case CURLE_OK: return HTTP_ANSWERED;
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+	case CURLE_URL_MALFORMAT:
+	case CURLE_UNSUPPORTED_PROTOCOL: return HTTP_UNREACHED;
+	default: break;
+	}
+	curl_easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	if (sent > 0 || x->body_bytes == 0)
+		return sent < x->body_bytes ? HTTP_CUT_SHORT : HTTP_UNKNOWN;
+	/* a time-out or a break while still connecting: nothing has left */
+	return HTTP_CUT_SHORT;
+}
+
+static void
+conclude(struct http_exchange *x, CURLcode code)
+{
+	struct http_answer answer = { .outcome = outcome_of(x, code) };
+	http_done_fn *done = x->done;
+	void *context = x->context;
+	struct buf kept = x->answer;
+	char why[CURL_ERROR_SIZE];
+	long status = 0;
+
+	curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+	memcpy(why, x->why, sizeof why);
+	buf_init(&x->answer, HTTP_ANSWER_MAX);
+	free_exchange(x);
+	answer.status = (int)status;
+	answer.body = buf_text(&kept);
+	answer.body_bytes = kept.used;
+	answer.why = why[0] != '\0' ? why : curl_easy_strerror(code);
+	if (answer.body == NULL)
+		answer.body = "";
+	done(context, &answer);
+	buf_free(&kept);
+}
+
+static void
+conclude_all(struct http_client *c)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(c->multi, &left)) != NULL) {
+		struct http_exchange *x = NULL;
+		CURLcode code = message->data.result;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		set(curl_easy_getinfo(
+		    message->easy_handle, CURLINFO_PRIVATE, (char **)&x));
+		conclude(x, code); /* the message is gone with the handle */
+	}
+}
+
+/* ---- curl on the loop ---- */
+
+static void
+timer_due(struct loop_timer *t)
+{
+	struct http_client *c = t->context;
+	int running;
+
+	curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	conclude_all(c);
+}
+
+static int
+want_timer(CURLM *multi UNUSED, long timeout_ms, void *context)
+{
+	struct http_client *c = context;
+
+	if (timeout_ms < 0)
+		loop_timer_stop(&c->timer);
+	else
+		loop_timer_start(c->loop, &c->timer, timeout_ms, timer_due);
+	return 0;
+}
+
+static void
+socket_ready(struct loop_io *io, uint32_t events)
+{
+	struct watch *w = io->context;
+	struct http_client *c = w->client; /* w may be freed below */
+	int what = 0, running;
+
+	if (events & EPOLLIN)
+		what |= CURL_CSELECT_IN;
+	if (events & EPOLLOUT)
+		what |= CURL_CSELECT_OUT;
+	if (events & (EPOLLERR | EPOLLHUP))
+		what |= CURL_CSELECT_ERR;
+	curl_multi_socket_action(c->multi, io->fd, what, &running);
+	conclude_all(c);
+}
+
+static int
+want_socket(
+    CURL *easy UNUSED, curl_socket_t fd, int what, void *context, void *known)
+{
+	struct http_client *c = context;
+	struct watch *w = known;
+	uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0u) |
+	    (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+
+	if (what == CURL_POLL_REMOVE) {
+		if (w != NULL)
+			loop_io_stop(&w->io);
+		free(w);
+		return 0;
+	}
+	if (w != NULL) {
+		loop_io_change(&w->io, events);
+		return 0;
+	}
+	w = must_calloc(1, sizeof *w);
+	w->client = c;
+	w->io.context = w;
+	if (!loop_io_start(c->loop, &w->io, fd, events, socket_ready))
+		fatal("http_client: epoll");
+	curl_multi_assign(c->multi, fd, w);
+	return 0;
+}
+
+static int
+new_socket(void *context UNUSED, curl_socket_t fd, curlsocktype purpose UNUSED)
+{
+	int bytes = SEND_BUFFER_BYTES;
+
+	/* beyond the system's limit where we may, else up to it */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) <
+	    0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+	return CURL_SOCKOPT_OK;
+}
+
+static size_t
+answer_part(char *part, size_t one, size_t count, void *context)
+{
+	struct http_exchange *x = context;
+
+	buf_add(&x->answer, part, one * count);
+	return x->answer.failed ? 0 : one * count;
+}
+
+/* ---- the client ---- */
+
+struct http_client *
+http_client_new(struct loop *loop)
+{
+	struct http_client *c = must_calloc(1, sizeof *c);
+
+	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK ||
+	    (c->multi = curl_multi_init()) == NULL)
+		fatalx("http_client: libcurl cannot be initialised");
+	c->loop = loop;
+	c->timer.context = c;
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+	return c;
+}
+
+void
+http_client_free(struct http_client **client)
+{
+	struct http_client *c = *client;
+
+	if (c == NULL)
+		return;
+	*client = NULL;
+	while (c->first != NULL)
+		free_exchange(c->first);
+	while (c->idle_count > 0)
+		curl_easy_cleanup(c->idle[--c->idle_count]);
+	curl_multi_cleanup(c->multi);
+	loop_timer_stop(&c->timer);
+	free(c);
+}
+
+static CURL *
+take_handle(struct http_client *c)
+{
+	CURL *easy =
+	    c->idle_count > 0 ? c->idle[--c->idle_count] : curl_easy_init();
+
+	must(easy != NULL);
+	return easy;
+}
+
+static void
+set_request(struct http_exchange *x, const struct http_call *call)
+{
+	CURL *e = x->easy;
+
+	set(curl_easy_setopt(e, CURLOPT_URL, call->url));
+	set(curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https"));
+	set(curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms));
+	set(curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
+	    (long)MIN_OF(call->timeout_ms, CONNECT_TIMEOUT_MS)));
+	set(curl_easy_setopt(e, CURLOPT_NOPROXY, "*"));
+	if (call->follow) {
+		/* a 307 keeps method and body */
+		set(curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L));
+		set(curl_easy_setopt(e, CURLOPT_MAXREDIRS, REDIRECTS_MAX));
+		set(curl_easy_setopt(
+		    e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https"));
+		set(curl_easy_setopt(
+		    e, CURLOPT_POSTREDIR, CURL_REDIR_POST_ALL));
+	}
+	/* no "Expect: 100-continue": it would cost a round trip */
+	x->headers = curl_slist_append(NULL, "Expect:");
+	for (const char *const *h = call->headers; h != NULL && *h; h++)
+		x->headers = curl_slist_append(x->headers, *h);
+	set(curl_easy_setopt(e, CURLOPT_HTTPHEADER, x->headers));
+	if (call->body == NULL)
+		return;
+	set(curl_easy_setopt(e, CURLOPT_POST, 1L));
+	set(curl_easy_setopt(e, CURLOPT_POSTFIELDS, call->body));
+	set(curl_easy_setopt(
+	    e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_bytes));
+	set(curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BYTES));
+}
+
+static void
+set_plumbing(struct http_exchange *x)
+{
+	CURL *e = x->easy;
+
+	set(curl_easy_setopt(e, CURLOPT_PRIVATE, x));
+	set(curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L));
+	set(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, x->why));
+	set(curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, answer_part));
+	set(curl_easy_setopt(e, CURLOPT_WRITEDATA, x));
+	set(curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, new_socket));
+	set(curl_easy_setopt(e, CURLOPT_USERAGENT, "tranqd/" TRANQD_VERSION));
+}
+
+struct http_exchange *
+http_send(struct http_client *c, const struct http_call *call)
+{
+	struct http_exchange *x = must_calloc(1, sizeof *x);
+
+	x->client = c;
+	x->easy = take_handle(c);
+	x->done = call->done;
+	x->context = call->context;
+	x->body_bytes = (curl_off_t)call->body_bytes;
+	buf_init(&x->answer, HTTP_ANSWER_MAX);
+	set_plumbing(x);
+	set_request(x, call);
+	x->next = c->first;
+	if (c->first != NULL)
+		c->first->previous = x;
+	c->first = x;
+	c->under_way++;
+	must(curl_multi_add_handle(c->multi, x->easy) == CURLM_OK);
+	return x;
+}
+
+void
+http_cancel(struct http_client *c, struct http_exchange **exchange)
+{
+	struct http_exchange *x = *exchange;
+
+	if (x == NULL)
+		return;
+	must(x->client == c);
+	*exchange = NULL;
+	free_exchange(x);
+}
+
+unsigned
+http_under_way(const struct http_client *c)
+{
+	return c->under_way;
+}

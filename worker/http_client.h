@@ -1,0 +1,53 @@
+/*
+ * http_client - HTTP requests out, on the loop
+ *
+ * Process: worker.   Owns: libcurl (multi interface); nothing else includes
+ * it. Connections are kept and used again.
+ */
+#pragma once
+
+#include "base.h"
+#include "loop.h"
+
+#define HTTP_ANSWER_MAX (16u * MiB) /* a longer answer is a failure */
+
+struct http_client;
+
+enum http_outcome {
+	HTTP_ANSWERED, /* status and body are there */
+	HTTP_UNREACHED, /* no connection: the request never left */
+	HTTP_CUT_SHORT, /* broken off before all of the request had left */
+	HTTP_UNKNOWN, /* all of it left, no complete answer came */
+};
+
+struct http_answer {
+	enum http_outcome outcome;
+	int status; /* of an HTTP_ANSWERED */
+	const char *body; /* with a NUL behind it, lent for the call */
+	size_t body_bytes;
+	const char *why; /* one sentence when it was not answered */
+};
+
+typedef void http_done_fn(void *context, const struct http_answer *);
+
+struct http_call {
+	const char *url;
+	/* POST when not NULL; must stay until `done` */
+	const char *body;
+	size_t body_bytes;
+	/* "Name: value" lines, NULL-terminated; copied */
+	const char *const *headers;
+	bool follow; /* 307 and 308, a few times */
+	int64_t timeout_ms; /* for the whole of it */
+	http_done_fn *done; /* once, from the loop, unless cancelled */
+	void *context;
+};
+
+struct http_client *http_client_new(struct loop *);
+/* Cancels what is under way. */
+void http_client_free(struct http_client **);
+/* Begins a call; a handle for http_cancel, good until `done` has begun. */
+struct http_exchange *http_send(struct http_client *, const struct http_call *);
+/* Ends it without `done`. */
+void http_cancel(struct http_client *, struct http_exchange **);
+unsigned http_under_way(const struct http_client *);

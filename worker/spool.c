@@ -1,0 +1,852 @@
+/*
+ * spool - durable store of a dataSource's batches that Druid has not yet taken
+ *
+ * Process: worker.   Owns: LMDB.
+ *
+ * LMDB is opened after fork, in its default mode: data pages and the meta
+ * page are synced before a commit returns. One read transaction is kept and
+ * renewed for each look, so that it never pins pages.
+ */
+#include "spool.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <lmdb.h>
+
+#include "checksum.h"
+#include "log.h"
+#include "panic.h"
+
+#define FORMAT 1u
+#define MAP_EXTRA (256u * MiB) /* free list, fragments, dead letters' index */
+#define DOCUMENT_NAME_MAX 64
+/* Ids of a fresh spool begin where no earlier spool of this dataSource can
+ * have come to: more than four million events in every second since 1970. */
+#define FIRST_ID_SHIFT 22
+
+struct queue_key { /* big-endian: LMDB compares bytes */
+	uint64_t start, end;
+	uint32_t partition, lane;
+	uint64_t id;
+};
+
+struct queue_value {
+	uint32_t events, bytes;
+	int64_t sealed_ms;
+};
+
+struct counts {
+	uint64_t batches, events, bytes;
+	struct spool_totals totals;
+	uint64_t next_id;
+};
+
+struct spool {
+	struct spool_options options;
+	char *dir, *ds;
+	char identity[SPOOL_IDENTITY_BYTES];
+	int lock_fd;
+	MDB_env *env;
+	MDB_dbi batch, queue, dead, attempt, meta;
+	MDB_txn *write, *read;
+	int error; /* of the open transaction: the first one */
+	struct counts durable; /* as committed */
+	struct counts now; /* with what the open transaction changes */
+};
+
+static const struct {
+	const char *name;
+	size_t offset;
+} totals_table[] = {
+	{ "received", offsetof(struct spool_totals, received) },
+	{ "sent", offsetof(struct spool_totals, sent) },
+	{ "droppedWindow", offsetof(struct spool_totals, dropped_window) },
+	{ "deadLetters", offsetof(struct spool_totals, dead) },
+	{ "quarantined", offsetof(struct spool_totals, quarantined) },
+};
+
+static MDB_val
+val(const void *data, size_t bytes)
+{
+	union {
+		const void *from;
+		void *to;
+	} u = { .from = data };
+
+	return (MDB_val){ .mv_size = bytes, .mv_data = u.to };
+}
+
+static uint64_t
+sortable(int64_t time)
+{
+	return (uint64_t)time ^ UINT64_C(1) << 63;
+}
+
+static struct queue_key
+queue_key(const struct spool_lane *at, uint64_t id)
+{
+	return (struct queue_key){ .start = htobe64(sortable(at->start)),
+		.end = htobe64(sortable(at->end)),
+		.partition = htobe32(at->partition),
+		.lane = htobe32(at->lane),
+		.id = htobe64(id) };
+}
+
+static struct spool_entry
+entry_of(const struct queue_key *k, const struct queue_value *v)
+{
+	return (struct spool_entry){
+		.at = { .start = (int64_t)sortable((int64_t)be64toh(k->start)),
+		    .end = (int64_t)sortable((int64_t)be64toh(k->end)),
+		    .partition = be32toh(k->partition),
+		    .lane = be32toh(k->lane) },
+		.id = be64toh(k->id),
+		.events = v->events,
+		.bytes = v->bytes,
+		.sealed_ms = v->sealed_ms
+	};
+}
+
+/* ---- opening ---- */
+
+static void
+explain(struct spool *s, int code, const char *doing, char *error, size_t bytes)
+{
+	const char *remedy = "look at the disk and its file system";
+
+	if (code == EACCES || code == EPERM || code == EROFS)
+		remedy = "give the directory to tranqd.user, or change "
+			 "tranqd.dataDir";
+	else if (code == ENOSPC || code == EDQUOT)
+		remedy = "make room on the disk; it goes on by itself";
+	else if (code == MDB_MAP_FULL)
+		remedy = "raise spool.bytesMax";
+	else if (code == MDB_INVALID || code == MDB_VERSION_MISMATCH ||
+	    code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND)
+		remedy = "it is not a spool of this program or it is damaged: "
+			 "move the directory away to begin anew, keep it for "
+			 "rescue";
+	snprintf(error, bytes, "spool %s: %s: %s; %s", s->dir, doing,
+	    mdb_strerror(code), remedy);
+}
+
+static bool
+lock_dir(struct spool *s, char *error, size_t bytes)
+{
+	char *path = must_format("%s/owner.lock", s->dir);
+
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	free(path);
+	if (s->lock_fd < 0) {
+		explain(s, errno, "cannot open owner.lock", error, bytes);
+		return false;
+	}
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	snprintf(error, bytes,
+	    "spool %s: another process owns it; stop that tranqd, or give "
+	    "this one its own tranqd.dataDir",
+	    s->dir);
+	return false;
+}
+
+static int
+open_databases(struct spool *s, MDB_txn *txn)
+{
+	struct {
+		const char *name;
+		MDB_dbi *to;
+	} all[] = { { "batch", &s->batch }, { "queue", &s->queue },
+		{ "dead", &s->dead }, { "attempt", &s->attempt },
+		{ "meta", &s->meta } };
+	int rc;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if ((rc = mdb_dbi_open(
+			 txn, all[i].name, MDB_CREATE, all[i].to)) != 0)
+			return rc;
+	return 0;
+}
+
+static bool
+get_meta(
+    struct spool *s, MDB_txn *txn, const char *name, void *to, size_t bytes)
+{
+	MDB_val k = val(name, strlen(name)), v;
+
+	if (mdb_get(txn, s->meta, &k, &v) != 0 || v.mv_size != bytes)
+		return false;
+	memcpy(to, v.mv_data, bytes);
+	return true;
+}
+
+static int
+put_meta(struct spool *s, const char *name, const void *from, size_t bytes)
+{
+	MDB_val k = val(name, strlen(name)), v = val(from, bytes);
+
+	return mdb_put(s->write, s->meta, &k, &v, 0);
+}
+
+static int
+make_fresh(struct spool *s, MDB_txn *txn)
+{
+	uint32_t format = FORMAT;
+	uint8_t r[16];
+	int rc;
+
+	if (getrandom(r, sizeof r, 0) != (ssize_t)sizeof r)
+		return errno;
+	r[6] = (uint8_t)((r[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
+	r[8] = (uint8_t)((r[8] & 0x3f) | 0x80);
+	snprintf(s->identity, sizeof s->identity,
+	    "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
+	    "%02x%02x%02x%02x%02x%02x",
+	    r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10],
+	    r[11], r[12], r[13], r[14], r[15]);
+	s->now =
+	    (struct counts){ .next_id = (uint64_t)(s->options.now_ms / 1000)
+			<< FIRST_ID_SHIFT };
+	s->write = txn;
+	if ((rc = put_meta(s, "format", &format, sizeof format)) == 0 &&
+	    (rc = put_meta(s, "identity", s->identity, sizeof s->identity)) ==
+		0)
+		rc = put_meta(
+		    s, "nextId", &s->now.next_id, sizeof s->now.next_id);
+	s->write = NULL;
+	return rc;
+}
+
+/* Adds up the queue: what waits. */
+static int
+count_queue(struct spool *s, MDB_txn *txn)
+{
+	MDB_cursor *cursor;
+	MDB_val k, v;
+	int rc = mdb_cursor_open(txn, s->queue, &cursor);
+
+	if (rc != 0)
+		return rc;
+	while ((rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+		struct queue_value q;
+
+		if (v.mv_size != sizeof q) {
+			rc = MDB_CORRUPTED;
+			break;
+		}
+		memcpy(&q, v.mv_data, sizeof q);
+		s->now.batches++;
+		s->now.events += q.events;
+		s->now.bytes += q.bytes;
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int
+read_state(struct spool *s, MDB_txn *txn)
+{
+	uint32_t format = 0;
+
+	s->now = (struct counts){ 0 };
+	if (!get_meta(s, txn, "format", &format, sizeof format)) {
+		MDB_stat stat;
+		int rc = mdb_stat(txn, s->meta, &stat);
+
+		if (rc != 0)
+			return rc;
+		return stat.ms_entries > 0 ? MDB_INVALID : make_fresh(s, txn);
+	}
+	if (format != FORMAT)
+		return MDB_VERSION_MISMATCH;
+	if (!get_meta(s, txn, "identity", s->identity, sizeof s->identity) ||
+	    !get_meta(s, txn, "nextId", &s->now.next_id, sizeof s->now.next_id))
+		return MDB_CORRUPTED;
+	s->identity[sizeof s->identity - 1] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(totals_table); i++)
+		get_meta(s, txn, totals_table[i].name,
+		    (char *)&s->now.totals + totals_table[i].offset,
+		    sizeof(uint64_t));
+	return count_queue(s, txn);
+}
+
+static int
+open_env(struct spool *s)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	/* fragments of large values need slack, and address space is free */
+	size_t map = (size_t)s->options.bytes_max * 2 + MAP_EXTRA;
+	MDB_txn *txn;
+	int rc, stale;
+
+	if ((rc = mdb_env_create(&s->env)) != 0)
+		return rc;
+	mdb_env_set_maxdbs(s->env, 8);
+	mdb_env_set_mapsize(s->env, (map + page - 1) / page * page);
+	/* NOTLS: the kept read transaction belongs to us, not to the thread */
+	if ((rc = mdb_env_open(s->env, s->dir, MDB_NOTLS, 0640)) != 0)
+		return rc;
+	mdb_reader_check(s->env, &stale); /* of a worker that was killed */
+	if ((rc = mdb_txn_begin(s->env, NULL, 0, &txn)) != 0)
+		return rc;
+	if ((rc = open_databases(s, txn)) != 0 ||
+	    (rc = read_state(s, txn)) != 0) {
+		mdb_txn_abort(txn);
+		return rc;
+	}
+	if ((rc = mdb_txn_commit(txn)) != 0)
+		return rc;
+	s->durable = s->now;
+	if ((rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->read)) != 0)
+		return rc;
+	mdb_txn_reset(s->read);
+	return 0;
+}
+
+static void
+close_env(struct spool *s)
+{
+	if (s->write != NULL)
+		mdb_txn_abort(s->write);
+	if (s->read != NULL)
+		mdb_txn_abort(s->read);
+	if (s->env != NULL)
+		mdb_env_close(s->env);
+	s->write = s->read = NULL;
+	s->env = NULL;
+}
+
+/* A new file is not there after a power cut before its directory is synced. */
+static bool
+sync_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool done;
+
+	if (fd < 0)
+		return false;
+	done = fsync(fd) == 0;
+	close(fd);
+	return done;
+}
+
+static bool
+make_dir(struct spool *s, char *error, size_t bytes)
+{
+	char *parent = must_format("%s/..", s->dir);
+	bool made = mkdir(s->dir, 0750) == 0;
+
+	if ((made && !sync_dir(parent)) || (!made && errno != EEXIST)) {
+		explain(s, errno, "cannot make the directory", error, bytes);
+		free(parent);
+		return false;
+	}
+	free(parent);
+	return true;
+}
+
+struct spool *
+spool_open(const struct spool_options *options, char *error, size_t bytes)
+{
+	struct spool *s = must_calloc(1, sizeof *s);
+	int rc;
+
+	s->options = *options;
+	s->dir = must_strdup(options->dir);
+	s->ds = must_strdup(options->ds);
+	s->lock_fd = -1;
+	if (!make_dir(s, error, bytes) || !lock_dir(s, error, bytes)) {
+		spool_close(&s);
+		return NULL;
+	}
+	if ((rc = open_env(s)) == 0 && !sync_dir(s->dir))
+		rc = errno;
+	if (rc != 0) {
+		explain(s, rc, "cannot be opened", error, bytes);
+		spool_close(&s);
+		return NULL;
+	}
+	return s;
+}
+
+void
+spool_close(struct spool **spool)
+{
+	struct spool *s = *spool;
+
+	if (s == NULL)
+		return;
+	*spool = NULL;
+	close_env(s);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	free(s->dir);
+	free(s->ds);
+	free(s);
+}
+
+bool
+spool_reopen(struct spool *s, char *error, size_t bytes)
+{
+	int rc;
+
+	close_env(s);
+	s->error = 0;
+	if ((rc = open_env(s)) == 0)
+		return true;
+	explain(s, rc, "cannot be opened again", error, bytes);
+	close_env(s);
+	return false;
+}
+
+/* ---- what is there ---- */
+
+const char *
+spool_identity(const struct spool *s)
+{
+	return s->identity;
+}
+
+uint64_t
+spool_batches(const struct spool *s)
+{
+	return s->durable.batches;
+}
+
+uint64_t
+spool_events(const struct spool *s)
+{
+	return s->durable.events;
+}
+
+uint64_t
+spool_bytes(const struct spool *s)
+{
+	return s->durable.bytes;
+}
+
+const struct spool_totals *
+spool_totals(const struct spool *s)
+{
+	return &s->durable.totals;
+}
+
+bool
+spool_has_room(const struct spool *s, uint64_t bytes)
+{
+	return s->now.bytes + bytes <= (uint64_t)s->options.bytes_max;
+}
+
+void
+spool_set_bytes_max(struct spool *s, int64_t bytes_max)
+{
+	s->options.bytes_max = bytes_max;
+}
+
+uint64_t
+spool_take_id(struct spool *s, unsigned events)
+{
+	uint64_t id = s->now.next_id;
+
+	s->now.next_id += events;
+	return id;
+}
+
+/* ---- changing ---- */
+
+bool
+spool_in_transaction(const struct spool *s)
+{
+	return s->write != NULL;
+}
+
+void
+spool_begin(struct spool *s)
+{
+	must(s->write == NULL);
+	s->error =
+	    s->env == NULL ? EIO : mdb_txn_begin(s->env, NULL, 0, &s->write);
+}
+
+static void
+note(struct spool *s, int rc)
+{
+	if (s->error == 0)
+		s->error = rc;
+}
+
+void
+spool_put(struct spool *s, const char *value, size_t bytes)
+{
+	const struct batch_header *h = (const void *)value;
+	struct spool_lane at = { .start = h->start,
+		.end = h->end,
+		.partition = h->partition,
+		.lane = h->lane };
+	struct queue_key key = queue_key(&at, h->id);
+	struct queue_value q = { .events = h->events,
+		.bytes = (uint32_t)bytes,
+		.sealed_ms = h->sealed_ms };
+	uint64_t id = htobe64(h->id);
+	MDB_val k = val(&id, sizeof id), v = val(value, bytes);
+
+	if (s->error != 0)
+		return;
+	/* ids only grow: appending fills pages from left to right */
+	note(s, mdb_put(s->write, s->batch, &k, &v, MDB_APPEND));
+	k = val(&key, sizeof key);
+	v = val(&q, sizeof q);
+	if (s->error == 0)
+		note(s, mdb_put(s->write, s->queue, &k, &v, 0));
+	s->now.batches++;
+	s->now.events += h->events;
+	s->now.bytes += bytes;
+}
+
+static void
+leave_queue(struct spool *s, const struct spool_entry *e)
+{
+	struct queue_key key = queue_key(&e->at, e->id);
+	uint64_t id = htobe64(e->id);
+	MDB_val k = val(&key, sizeof key);
+	int rc;
+
+	note(s, mdb_del(s->write, s->queue, &k, NULL));
+	k = val(&id, sizeof id);
+	rc = mdb_del(s->write, s->attempt, &k, NULL);
+	note(s, rc == MDB_NOTFOUND ? 0 : rc);
+	s->now.batches--;
+	s->now.events -= e->events;
+	s->now.bytes -= e->bytes;
+}
+
+void
+spool_remove(struct spool *s, const struct spool_entry *e)
+{
+	uint64_t id = htobe64(e->id);
+	MDB_val k = val(&id, sizeof id);
+
+	if (s->error != 0)
+		return;
+	leave_queue(s, e);
+	note(s, mdb_del(s->write, s->batch, &k, NULL));
+	s->now.totals.sent += e->events;
+}
+
+void
+spool_bury(struct spool *s, const struct spool_entry *e)
+{
+	uint64_t id = htobe64(e->id);
+	MDB_val k = val(&id, sizeof id), v = val(&e->events, sizeof e->events);
+
+	if (s->error != 0)
+		return;
+	leave_queue(s, e);
+	note(s, mdb_put(s->write, s->dead, &k, &v, 0));
+	s->now.totals.dead += e->events;
+}
+
+static void
+set_meta(struct spool *s, const char *name, const void *from, size_t bytes)
+{
+	if (s->error == 0)
+		note(s, put_meta(s, name, from, bytes));
+}
+
+void
+spool_set_cursor(
+    struct spool *s, unsigned receiver, const struct spool_cursor *c)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "cursor:%u", receiver);
+	set_meta(s, name, c, sizeof *c);
+}
+
+void
+spool_count(struct spool *s, const struct spool_totals *more)
+{
+	s->now.totals.received += more->received;
+	s->now.totals.dropped_window += more->dropped_window;
+	s->now.totals.quarantined += more->quarantined;
+}
+
+void
+spool_set_attempt(struct spool *s, uint64_t id, unsigned attempt)
+{
+	uint64_t key = htobe64(id);
+	MDB_val k = val(&key, sizeof key), v = val(&attempt, sizeof attempt);
+
+	if (s->error == 0)
+		note(s, mdb_put(s->write, s->attempt, &k, &v, 0));
+}
+
+static void
+document_name(const char *name, char out[static DOCUMENT_NAME_MAX])
+{
+	must((size_t)snprintf(out, DOCUMENT_NAME_MAX, "document:%s", name) <
+	    DOCUMENT_NAME_MAX);
+}
+
+void
+spool_set_document(
+    struct spool *s, const char *name, const char *text, size_t bytes)
+{
+	char key[DOCUMENT_NAME_MAX];
+
+	document_name(name, key);
+	set_meta(s, key, text, bytes);
+}
+
+static void
+store_counts(struct spool *s)
+{
+	set_meta(s, "nextId", &s->now.next_id, sizeof s->now.next_id);
+	for (size_t i = 0; i < ARRAY_LEN(totals_table); i++)
+		set_meta(s, totals_table[i].name,
+		    (char *)&s->now.totals + totals_table[i].offset,
+		    sizeof(uint64_t));
+}
+
+enum result
+spool_commit(struct spool *s, char *error, size_t bytes)
+{
+	MDB_txn *txn = s->write;
+	int rc;
+
+	store_counts(s);
+	rc = s->error;
+	s->write = NULL;
+	if (rc != 0 && txn != NULL)
+		mdb_txn_abort(txn);
+	else if (rc == 0)
+		rc = mdb_txn_commit(txn);
+	if (rc == 0) {
+		s->durable = s->now;
+		return RESULT_OK;
+	}
+	/* ids that were taken stay taken: they may have been seen */
+	s->durable.next_id = s->now.next_id;
+	s->now = s->durable;
+	explain(s, rc, "cannot write", error, bytes);
+	return rc == ENOSPC || rc == EDQUOT || rc == MDB_MAP_FULL
+	    ? RESULT_FULL
+	    : RESULT_RETRY;
+}
+
+/* ---- reading ---- */
+
+/* The kept read transaction, looking at the last commit; NULL when the
+ * environment is not open. */
+static MDB_txn *
+look(struct spool *s)
+{
+	if (s->read == NULL || mdb_txn_renew(s->read) != 0)
+		return NULL;
+	return s->read;
+}
+
+static void
+looked(struct spool *s)
+{
+	mdb_txn_reset(s->read);
+}
+
+bool
+spool_cursor(struct spool *s, unsigned receiver, uint64_t generation,
+    struct spool_cursor *c)
+{
+	MDB_txn *txn = look(s);
+	char name[32];
+	bool found;
+
+	if (txn == NULL)
+		return false;
+	snprintf(name, sizeof name, "cursor:%u", receiver);
+	found =
+	    get_meta(s, txn, name, c, sizeof *c) && c->generation == generation;
+	looked(s);
+	return found;
+}
+
+/* The first queue entry at or behind `key`. */
+static bool
+seek(
+    struct spool *s, MDB_txn *txn, struct queue_key *key, struct spool_entry *e)
+{
+	MDB_cursor *cursor;
+	MDB_val k = val(key, sizeof *key), v;
+	bool found = false;
+
+	if (mdb_cursor_open(txn, s->queue, &cursor) != 0)
+		return false;
+	if (mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE) == 0 &&
+	    k.mv_size == sizeof(struct queue_key) &&
+	    v.mv_size == sizeof(struct queue_value)) {
+		struct queue_key found_key;
+		struct queue_value found_value;
+
+		memcpy(&found_key, k.mv_data, sizeof found_key);
+		memcpy(&found_value, v.mv_data, sizeof found_value);
+		*e = entry_of(&found_key, &found_value);
+		found = true;
+	}
+	mdb_cursor_close(cursor);
+	return found;
+}
+
+static bool
+same_lane(const struct spool_lane *a, const struct spool_lane *b)
+{
+	return a->start == b->start && a->end == b->end &&
+	    a->partition == b->partition && a->lane == b->lane;
+}
+
+bool
+spool_next(struct spool *s, const struct spool_lane *at, uint64_t after,
+    struct spool_entry *e)
+{
+	struct queue_key key = queue_key(at, after + 1);
+	MDB_txn *txn = look(s);
+	bool found;
+
+	if (txn == NULL)
+		return false;
+	found = seek(s, txn, &key, e) && same_lane(&e->at, at);
+	looked(s);
+	return found;
+}
+
+static unsigned
+count_lane(struct spool *s, MDB_txn *txn, const struct spool_entry *first)
+{
+	struct queue_key key = queue_key(&first->at, first->id);
+	size_t prefix = offsetof(struct queue_key, id);
+	MDB_val k = val(&key, sizeof key), v;
+	MDB_cursor *cursor;
+	unsigned count = 0;
+	int rc;
+
+	if (mdb_cursor_open(txn, s->queue, &cursor) != 0)
+		return 0;
+	rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+	while (rc == 0 && k.mv_size == sizeof key &&
+	    memcmp(k.mv_data, &key, prefix) == 0) {
+		count++;
+		rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	return count;
+}
+
+bool
+spool_next_lane(struct spool *s, const struct spool_lane *behind,
+    struct spool_entry *e, unsigned *batches)
+{
+	struct queue_key key = { 0 };
+	MDB_txn *txn = look(s);
+	bool found;
+
+	if (txn == NULL)
+		return false;
+	if (behind != NULL)
+		key = queue_key(behind, UINT64_MAX);
+	found = seek(s, txn, &key, e);
+	if (found)
+		*batches = count_lane(s, txn, e);
+	looked(s);
+	return found;
+}
+
+char *
+spool_load(struct spool *s, uint64_t id, size_t *bytes, bool *damaged)
+{
+	uint64_t key = htobe64(id);
+	MDB_val k = val(&key, sizeof key), v;
+	MDB_txn *txn = look(s);
+	struct batch_view view;
+	char *copy = NULL;
+
+	*damaged = false;
+	if (txn == NULL)
+		return NULL;
+	if (mdb_get(txn, s->batch, &k, &v) == 0 &&
+	    (copy = malloc(v.mv_size)) != NULL) {
+		memcpy(copy, v.mv_data, v.mv_size);
+		*bytes = v.mv_size;
+	}
+	looked(s);
+	if (copy != NULL &&
+	    (!batch_view(copy, *bytes, &view) || view.header->id != id)) {
+		*damaged = true;
+		free(copy);
+		return NULL;
+	}
+	return copy;
+}
+
+unsigned
+spool_attempt(struct spool *s, uint64_t id)
+{
+	uint64_t key = htobe64(id);
+	MDB_val k = val(&key, sizeof key), v;
+	MDB_txn *txn = look(s);
+	unsigned attempt = 0;
+
+	if (txn == NULL)
+		return 0;
+	if (mdb_get(txn, s->attempt, &k, &v) == 0 &&
+	    v.mv_size == sizeof attempt)
+		memcpy(&attempt, v.mv_data, sizeof attempt);
+	looked(s);
+	return attempt;
+}
+
+int64_t
+spool_oldest_ms(struct spool *s)
+{
+	struct queue_key key = { 0 };
+	MDB_txn *txn = look(s);
+	struct spool_entry e;
+	int64_t oldest = 0;
+
+	if (txn == NULL)
+		return 0;
+	/* the head of each lane is its oldest */
+	while (seek(s, txn, &key, &e)) {
+		if (oldest == 0 || e.sealed_ms < oldest)
+			oldest = e.sealed_ms;
+		key = queue_key(&e.at, UINT64_MAX);
+	}
+	looked(s);
+	return oldest;
+}
+
+char *
+spool_document(struct spool *s, const char *name)
+{
+	char key[DOCUMENT_NAME_MAX], *text = NULL;
+	MDB_txn *txn = look(s);
+	MDB_val k, v;
+
+	if (txn == NULL)
+		return NULL;
+	document_name(name, key);
+	k = val(key, strlen(key));
+	if (mdb_get(txn, s->meta, &k, &v) == 0 &&
+	    (text = malloc(v.mv_size + 1)) != NULL) {
+		memcpy(text, v.mv_data, v.mv_size);
+		text[v.mv_size] = '\0';
+	}
+	looked(s);
+	return text;
+}

@@ -1,0 +1,126 @@
+/*
+ * spool - durable store of a dataSource's batches that Druid has not yet taken
+ *
+ * Process: worker (one owner at a time: a lock file).   After: batch seals.
+ * Before: dispatch sends.
+ * Owns:    the LMDB environment; callers get copies, never pages.
+ *
+ * Databases:
+ *   batch    id → value of a batch (batch.h)
+ *   queue    interval, partition, lane, id → events, bytes, sealed: the order
+ *            of sending; a batch waits as long as it stands here
+ *   dead     id → events: batches whose interval closed first; their values
+ *            stay in `batch`
+ *   attempt  id → how often a definite refusal made a new sequence necessary
+ *   meta     format, identity, next id, ring cursors, totals, documents
+ *
+ * All changes between spool_begin and spool_commit are one transaction with
+ * one fsync. The first error makes the rest of the transaction void: a row
+ * of changes is checked once, at its commit.
+ */
+#pragma once
+
+#include "base.h"
+#include "batch.h"
+#include "life.h"
+#include "result.h"
+
+#define SPOOL_IDENTITY_BYTES 37 /* a UUID's text and NUL */
+
+struct spool;
+
+struct spool_options {
+	const char *dir; /* made when it is not there */
+	const char *ds;
+	int64_t bytes_max; /* spool.bytesMax */
+	int64_t now_ms; /* wall: the first id of a fresh spool */
+};
+
+/* Where a batch waits: one line of the queue. */
+struct spool_lane {
+	int64_t start, end; /* interval */
+	uint32_t partition, lane;
+};
+
+struct spool_entry {
+	struct spool_lane at;
+	uint64_t id;
+	uint32_t events, bytes;
+	int64_t sealed_ms;
+};
+
+/* Numbers that go on over restarts: the WORKER_TOTAL counters. */
+struct spool_totals {
+	uint64_t received, sent, dropped_window, dead, quarantined;
+};
+
+/* How far a ring is safe in the spool. */
+struct spool_cursor {
+	uint64_t generation;
+	uint64_t position;
+	uint64_t taken_events, taken_dropped;
+};
+
+/* Opens, or makes, the spool. NULL with an explanation (what is wrong, what
+ * to do) in `error`. */
+struct spool *
+spool_open(const struct spool_options *, char *error, size_t error_bytes);
+void spool_close(struct spool **);
+/* The same environment anew, after a commit that failed: its pages are not to
+ * be trusted. */
+bool spool_reopen(struct spool *, char *error, size_t error_bytes) MUST_CHECK;
+
+const char *spool_identity(const struct spool *);
+/* Batches, events and bytes that wait; what is begun and not committed is not
+ * in it. */
+uint64_t spool_batches(const struct spool *);
+uint64_t spool_events(const struct spool *);
+uint64_t spool_bytes(const struct spool *);
+/* When the batch that waits longest was sealed; 0: none waits. */
+int64_t spool_oldest_ms(struct spool *);
+const struct spool_totals *spool_totals(const struct spool *);
+/* Whether `bytes` more fit into spool.bytesMax. */
+bool spool_has_room(const struct spool *, uint64_t bytes);
+void spool_set_bytes_max(struct spool *, int64_t bytes_max);
+/* Id for a batch of `events` events: grows, never comes again. Becomes durable
+ * with the batch. */
+uint64_t spool_take_id(struct spool *, unsigned events);
+
+void spool_begin(struct spool *);
+void spool_put(struct spool *, const char *value, size_t bytes);
+/* Acknowledged by Druid: it leaves the spool. */
+void spool_remove(struct spool *, const struct spool_entry *);
+/* Leaves the queue, stays as a dead letter. */
+void spool_bury(struct spool *, const struct spool_entry *);
+void spool_set_cursor(
+    struct spool *, unsigned receiver, const struct spool_cursor *);
+/* Adds to received, dropped_window and quarantined; sent and dead follow from
+ * spool_remove and spool_bury. */
+void spool_count(struct spool *, const struct spool_totals *more);
+void spool_set_attempt(struct spool *, uint64_t id, unsigned attempt);
+/* A small document under a name ("beams"). */
+void spool_set_document(
+    struct spool *, const char *name, const char *text, size_t bytes);
+/* RESULT_OK: durable. RESULT_FULL: the disk or the map is full; RESULT_RETRY:
+ * I/O failed. After a failure nothing of the transaction has happened and
+ * spool_reopen is due; `error` says why. */
+enum result spool_commit(struct spool *, char *error, size_t error_bytes);
+bool spool_in_transaction(const struct spool *);
+
+/* false: none stored for this generation. */
+bool spool_cursor(struct spool *, unsigned receiver, uint64_t generation,
+    struct spool_cursor *);
+/* The first batch of a lane whose id is above `after`. */
+bool spool_next(struct spool *, const struct spool_lane *, uint64_t after,
+    struct spool_entry *);
+/* The first entry of the first lane behind `lane` (NULL: of all); `*batches`
+ * is how many the lane holds. Walks the lanes that have anything. */
+bool spool_next_lane(struct spool *, const struct spool_lane *,
+    struct spool_entry *, unsigned *batches);
+/* A copy of the batch's value, to be freed; NULL when it is not there or there
+ * is no memory. Its checksum has been verified; a damaged one is NULL too and
+ * *damaged is set. */
+char *spool_load(struct spool *, uint64_t id, size_t *bytes, bool *damaged);
+unsigned spool_attempt(struct spool *, uint64_t id);
+/* Text with a NUL, to be freed; NULL when there is none. */
+char *spool_document(struct spool *, const char *name);
