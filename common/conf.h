@@ -61,6 +61,7 @@ struct conf {
 	struct ds_conf *ds; /* sorted by name */
 	unsigned ds_count;
 	unsigned receiver_count; /* tranqd.receivers, 0 resolved */
+	char *control_path; /* tranqd.controlSocket, the default resolved */
 
 #define GLOBAL_PROPERTY(type, member, ...) PROPERTY_##type(member)
 #define DS_PROPERTY(...)
@@ -86,14 +87,14 @@ struct conf *conf_parse(const char *file, const char *text, size_t bytes,
     struct conf_problems *) MUST_CHECK;
 void conf_free(struct conf **);
 void conf_problems_free(struct conf_problems *);
-void conf_problem(struct conf_problems *, const char *format, ...)
-    PRINTF_LIKE(2, 3);
+void
+conf_problem(struct conf_problems *, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The document as text, to be freed; conf_parse reads it back the same. */
 char *conf_text(const struct conf *);
 /* NULL when there is no such dataSource. Binary search. */
-const struct ds_conf *conf_find(
-    const struct conf *, const char *name, size_t bytes);
+const struct ds_conf *
+conf_find(const struct conf *, const char *name, size_t bytes);
 /* The path of the control socket; belongs to the conf. */
 const char *conf_control_socket(const struct conf *);
 /* Names of RESTART properties that differ, comma-separated, to be freed; NULL
@@ -101,3 +102,6 @@ const char *conf_control_socket(const struct conf *);
 char *conf_restart_needed(const struct conf *now, const struct conf *then);
 /* The table of all properties as Markdown rows, for the README. */
 void conf_print_properties(void);
+/* A whole configuration with every property at its default, as it stands in
+ * conf/tranqd.json.example. */
+void conf_print_example(void);

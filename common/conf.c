@@ -1,0 +1,425 @@
+/*
+ * conf - the configuration file: Tranquility's server.json and our additions
+ *
+ * Process: all.
+ *
+ * The whole file is checked before anybody hears of it, so that one look at
+ * the list of problems is enough to mend them all.
+ */
+#include "conf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "conf_digest.h"
+#include "conf_property.h"
+#include "conf_reader.h"
+#include "conf_spec.h"
+#include "panic.h"
+
+#define RECEIVERS_MAX 256
+
+/* What the reading of one document needs. */
+struct reading {
+	struct conf_reader reader;
+	struct conf *conf;
+	struct ds_conf shared; /* global values of dataSources' properties */
+	struct json *places; /* dataSource's name → path of its entry */
+};
+
+static void
+check_members(struct conf_reader *r, const struct json *object,
+    const char *first, const char *second)
+{
+	char hint[CONF_PATH_BYTES];
+
+	for (struct json_member *m = json_first(object); m != NULL;
+	     m = json_next(object, m)) {
+		const char *name = json_member_name(m);
+		struct conf_nearest nearest = { .name = name };
+		size_t mark;
+
+		if (strcmp(name, first) == 0 || strcmp(name, second) == 0)
+			continue;
+		conf_reader_offer(&nearest, first);
+		conf_reader_offer(&nearest, second);
+		mark = conf_reader_enter(r, name);
+		conf_reader_problem(r,
+		    "nothing that belongs here%s; only %s and "
+		    "%s do, take it out",
+		    conf_reader_hint(&nearest, hint), first, second);
+		conf_reader_leave(r, mark);
+	}
+}
+
+static void
+check_druid(struct conf_reader *r, const struct ds_conf *ds)
+{
+	size_t mark;
+
+	if (*ds->zookeeper_connect != '\0' || *ds->overlord_url != '\0')
+		return;
+	mark = conf_reader_enter(r, "properties");
+	conf_reader_problem(r,
+	    "neither zookeeper.connect nor druid.overlord.url "
+	    "is set; give zookeeper.connect (such as localhost:2181) to find "
+	    "Druid and share tasks with other instances, or druid.overlord.url "
+	    "(such as http://localhost:8090) to run one instance alone");
+	conf_reader_leave(r, mark);
+}
+
+/* The path stands on the entry. */
+static void
+check_name(struct reading *in, const char *key, const char *name)
+{
+	const char *other = json_get_text(in->places, name, NULL);
+
+	if (key != NULL && strcmp(key, name) != 0)
+		conf_reader_problem(&in->reader,
+		    "the key is not the same as "
+		    "spec.dataSchema.dataSource '%.*s'; make them the same",
+		    conf_reader_cut(name), name);
+	if (other != NULL)
+		conf_reader_problem(&in->reader,
+		    "dataSource '%.*s' is in %s "
+		    "already; take one out",
+		    conf_reader_cut(name), name, other);
+	else
+		json_set_text(in->places, name, in->reader.path);
+}
+
+static void
+read_ds(struct reading *in, const char *key, const struct json *entry)
+{
+	struct conf *conf = in->conf;
+	struct ds_conf *ds = &conf->ds[conf->ds_count++];
+	struct conf_reader *r = &in->reader;
+	const struct json *spec = conf_spec_get(entry, "spec");
+	size_t mark;
+
+	conf_property_copy_ds(ds, &in->shared);
+	if (!json_is_object(entry)) {
+		conf_reader_problem(r,
+		    "%s, not an object; give {\"spec\": …, "
+		    "\"properties\": …}",
+		    json_type_name(entry));
+		return;
+	}
+	check_members(r, entry, "spec", "properties");
+	mark = conf_reader_enter(r, "spec");
+	if (json_is_object(spec))
+		conf_spec_read(r, spec, ds);
+	else
+		conf_reader_problem(r,
+		    "%s; give the dataSource's ingestion spec "
+		    "{\"dataSchema\": …, \"tuningConfig\": …}",
+		    spec == NULL ? "missing" : json_type_name(spec));
+	conf_reader_leave(r, mark);
+	conf_property_read_ds(r, conf_spec_get(entry, "properties"), ds);
+	check_druid(r, ds);
+	if (ds->name != NULL)
+		check_name(in, key, ds->name);
+	if (ds->data_schema != NULL)
+		ds->digest = conf_digest(ds);
+}
+
+static void
+read_map(struct reading *in, const struct json *map)
+{
+	size_t mark;
+
+	for (struct json_member *m = json_first(map); m != NULL;
+	     m = json_next(map, m)) {
+		mark = conf_reader_enter(&in->reader, json_member_name(m));
+		read_ds(in, json_member_name(m), json_member(m));
+		conf_reader_leave(&in->reader, mark);
+	}
+}
+
+static void
+read_list(struct reading *in, const struct json *list)
+{
+	size_t mark;
+
+	for (size_t i = 0; i < json_size(list); i++) {
+		mark = conf_reader_enter_index(&in->reader, i);
+		read_ds(in, NULL, json_at(list, i));
+		conf_reader_leave(&in->reader, mark);
+	}
+}
+
+static void
+read_data_sources(struct reading *in, const struct json *all)
+{
+	struct conf_reader *r = &in->reader;
+	size_t mark = conf_reader_enter(r, "dataSources");
+	size_t count = json_size(all);
+
+	if (!json_is_array(all) && !json_is_object(all)) {
+		conf_reader_problem(r,
+		    "%s; give a list of {\"spec\": …, "
+		    "\"properties\": …}, or an object of them by name",
+		    all == NULL ? "missing" : json_type_name(all));
+		count = 0;
+	} else if (count == 0)
+		conf_reader_problem(r, "empty; give one dataSource at least");
+	if (count > CONF_DS_MAX) {
+		conf_reader_problem(r,
+		    "%zu are more than the %d that one "
+		    "instance serves; spread them over several instances",
+		    count, CONF_DS_MAX);
+		count = 0;
+	}
+	in->conf->ds = must_calloc(count, sizeof in->conf->ds[0]);
+	if (count > 0 && json_is_object(all))
+		read_map(in, all);
+	else if (count > 0)
+		read_list(in, all);
+	conf_reader_leave(r, mark);
+}
+
+static int
+compare_ds(const void *a, const void *b)
+{
+	const struct ds_conf *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+static unsigned
+core_count(void)
+{
+	cpu_set_t cores;
+
+	if (sched_getaffinity(0, sizeof cores, &cores) < 0)
+		return 1;
+	return (unsigned)MIN_OF(MAX_OF(CPU_COUNT(&cores), 1), RECEIVERS_MAX);
+}
+
+/* What follows from the values. */
+static void
+resolve(struct conf_reader *r, struct conf *conf)
+{
+	struct sockaddr_un address;
+	size_t mark = conf_reader_enter(r, "properties");
+
+	conf->receiver_count =
+	    conf->receivers > 0 ? (unsigned)conf->receivers : core_count();
+	conf->control_path = *conf->control_socket != '\0'
+	    ? must_strdup(conf->control_socket)
+	    : must_format("%s/control.sock", conf->run_dir);
+	if (strlen(conf->control_path) >= sizeof address.sun_path) {
+		conf_reader_enter(r, "tranqd.controlSocket");
+		conf_reader_problem(r,
+		    "'%.*s' is longer than the %zu bytes that "
+		    "a socket's path may have; choose a shorter one, or a "
+		    "shorter tranqd.runDir",
+		    conf_reader_cut(conf->control_path), conf->control_path,
+		    sizeof address.sun_path - 1);
+	}
+	conf_reader_leave(r, mark);
+}
+
+static void
+read_document(struct conf *conf, struct conf_problems *problems)
+{
+	struct reading in = {
+		.reader = { .file = conf->file, .problems = problems },
+		.conf = conf,
+		.places = json_new_object(),
+	};
+	const struct json *document = conf->document;
+
+	conf_property_set_defaults(conf, &in.shared);
+	if (!json_is_object(document))
+		conf_reader_problem(&in.reader,
+		    "%s, not an object; give "
+		    "{\"dataSources\": …, \"properties\": …}",
+		    json_type_name(document));
+	else {
+		check_members(
+		    &in.reader, document, "dataSources", "properties");
+		conf_property_read_global(&in.reader,
+		    conf_spec_get(document, "properties"), conf, &in.shared);
+		read_data_sources(&in, conf_spec_get(document, "dataSources"));
+	}
+	resolve(&in.reader, conf);
+	conf_property_free_ds(&in.shared);
+	json_free(&in.places);
+}
+
+static bool
+looks_like_json(const char *text, size_t bytes)
+{
+	size_t at = 0;
+
+	while (at < bytes && strchr(" \t\r\n", text[at]) != NULL &&
+	    text[at] != '\0')
+		at++;
+	return at < bytes && text[at] == '{';
+}
+
+static void
+say_not_json(const char *file, const char *text, size_t bytes,
+    const struct json_error *e, struct conf_problems *problems)
+{
+	const char *remedy = "mend it there";
+
+	if (!looks_like_json(text, bytes))
+		remedy = "give JSON, an object in braces (YAML is not read by "
+			 "this version)";
+	else if (strstr(e->text, "duplicate") != NULL)
+		remedy = "take one of the two out";
+	conf_problem(problems, "%s: line %d, column %d: %s; %s", file,
+	    MAX_OF(e->line, 1), MAX_OF(e->column, 1), e->text, remedy);
+}
+
+struct conf *
+conf_parse(const char *file, const char *text, size_t bytes,
+    struct conf_problems *problems)
+{
+	struct conf *conf = must_calloc(1, sizeof *conf);
+	struct json_error error;
+
+	*problems = (struct conf_problems){ 0 };
+	conf->file = must_strdup(file);
+	if (bytes > CONF_BYTES_MAX)
+		conf_problem(problems,
+		    "%s: larger than %u MiB; is this the "
+		    "configuration?",
+		    file, CONF_BYTES_MAX / MiB);
+	else if ((conf->document = json_parse(text, bytes, &error)) == NULL)
+		say_not_json(file, text, bytes, &error, problems);
+	else
+		read_document(conf, problems);
+	if (problems->count > 0) {
+		conf_free(&conf);
+		return NULL;
+	}
+	qsort(conf->ds, conf->ds_count, sizeof conf->ds[0], compare_ds);
+	return conf;
+}
+
+/* Up to CONF_BYTES_MAX + 1 bytes; false with errno. */
+static bool
+read_file(const char *file, struct buf *to)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n = 0;
+	int error;
+
+	if (fd < 0)
+		return false;
+	while (to->used <= CONF_BYTES_MAX) {
+		char *room = buf_room(to, 64 * KiB);
+
+		must(room != NULL);
+		n = read(fd, room, 64 * KiB);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		to->used += (size_t)n;
+	}
+	error = errno;
+	close(fd);
+	errno = error;
+	return n >= 0;
+}
+
+struct conf *
+conf_load(const char *file, struct conf_problems *problems)
+{
+	struct conf *conf = NULL;
+	struct buf text;
+
+	*problems = (struct conf_problems){ 0 };
+	buf_init(&text, CONF_BYTES_MAX + 128 * KiB);
+	if (read_file(file, &text))
+		conf = conf_parse(file, buf_text(&text), text.used, problems);
+	else
+		conf_problem(problems,
+		    "%s: cannot be read: %s; give the path of "
+		    "the configuration with -c",
+		    file, strerror(errno));
+	buf_free(&text);
+	return conf;
+}
+
+void
+conf_free(struct conf **conf)
+{
+	struct conf *c = *conf;
+
+	if (c == NULL)
+		return;
+	*conf = NULL;
+	for (unsigned i = 0; i < c->ds_count; i++) {
+		conf_spec_free(&c->ds[i]);
+		conf_property_free_ds(&c->ds[i]);
+	}
+	conf_property_free(c);
+	json_free(&c->document);
+	free(c->control_path);
+	free(c->ds);
+	free(c->file);
+	free(c);
+}
+
+char *
+conf_text(const struct conf *conf)
+{
+	return json_to_text(conf->document);
+}
+
+const struct ds_conf *
+conf_find(const struct conf *conf, const char *name, size_t bytes)
+{
+	unsigned low = 0, high = conf->ds_count;
+
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+		const char *at = conf->ds[middle].name;
+		size_t at_bytes = strlen(at);
+		int order = memcmp(name, at, MIN_OF(bytes, at_bytes));
+
+		if (order == 0 && bytes == at_bytes)
+			return &conf->ds[middle];
+		if (order < 0 || (order == 0 && bytes < at_bytes))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+const char *
+conf_control_socket(const struct conf *conf)
+{
+	return conf->control_path;
+}
+
+char *
+conf_restart_needed(const struct conf *now, const struct conf *then)
+{
+	char *names = NULL, *longer;
+
+	for (unsigned i = 0; i < conf_property_count; i++) {
+		const struct conf_property *p = &conf_properties[i];
+
+		if (!p->is_global || p->reload != CONF_RESTART ||
+		    conf_property_same(p, now, then))
+			continue;
+		longer = must_format("%s%s%s", names != NULL ? names : "",
+		    names != NULL ? ", " : "", p->name);
+		free(names);
+		names = longer;
+	}
+	return names;
+}

@@ -1,0 +1,12 @@
+/*
+ * conf_digest - one number for everything that a dataSource's worker goes by
+ *
+ * Process: all. Internal to conf*.c. Pure.
+ */
+#pragma once
+
+#include "conf.h"
+
+/* Of the spec (the order of members does not count) and the effective
+ * properties. */
+uint64_t conf_digest(const struct ds_conf *);

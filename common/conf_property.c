@@ -1,0 +1,318 @@
+/*
+ * conf_property - the table of properties, and how their values are read
+ *
+ * Process: all.
+ */
+#include "conf_property.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "conf_value.h"
+#include "panic.h"
+
+const struct conf_property conf_properties[] = {
+#define GLOBAL_PROPERTY(                                    \
+    type, member, name, otherwise, low, high, reload, text) \
+	{ name, CONF_##type, true, CONF_##reload,           \
+		offsetof(struct conf, member), otherwise, low, high, text },
+#define DS_PROPERTY(type, member, name, otherwise, low, high, text)     \
+	{ name, CONF_##type, false, CONF_LIVE,                          \
+		offsetof(struct ds_conf, member), otherwise, low, high, \
+		text },
+#include "properties.def"
+#undef GLOBAL_PROPERTY
+#undef DS_PROPERTY
+};
+
+const unsigned conf_property_count = ARRAY_LEN(conf_properties);
+
+/* Properties of Tranquility that this version does without. One whose value
+ * is `harmless` (or that has no meaning on its own) is passed over. */
+static const struct legacy {
+	const char *name; /* with a '*' at its end: all that start so */
+	bool is_global;
+	enum { LEGACY_SILENT, LEGACY_WARN, LEGACY_REFUSED } kind;
+	const char *harmless;
+	const char *text;
+} legacies[] = {
+	{ "http.threads", true, LEGACY_WARN, NULL,
+	    "has no meaning any more, receivers are one a core; take it out, "
+	    "or see tranqd.receivers" },
+	{ "https.port.enable", true, LEGACY_REFUSED, "false",
+	    "HTTPS is not in this version; set it to false and let a proxy "
+	    "take TLS connections" },
+	{ "https.*", true, LEGACY_SILENT, NULL, NULL },
+	{ "druid.tls.enable", false, LEGACY_REFUSED, "false",
+	    "TLS by druid.tls is not in this version; set it to false, and "
+	    "reach Druid over plain HTTP or through a proxy" },
+	{ "druid.tls.*", false, LEGACY_SILENT, NULL, NULL },
+	{ "druidBeam.basicAuthUser", false, LEGACY_REFUSED, "",
+	    "basic authentication is not in this version; take it out and let "
+	    "a proxy add it" },
+	{ "druidBeam.basicAuthPass", false, LEGACY_REFUSED, "",
+	    "basic authentication is not in this version; take it out and let "
+	    "a proxy add it" },
+	{ "serialization.format", false, LEGACY_REFUSED, "json",
+	    "only json is in this version; set it to json (tasks take "
+	    "either)" },
+	{ "topicPattern", false, LEGACY_WARN, NULL, NULL },
+	{ "topicPattern.priority", false, LEGACY_WARN, NULL, NULL },
+	{ "useTopicAsDataSource", false, LEGACY_WARN, NULL, NULL },
+	{ "reportDropsAsExceptions", false, LEGACY_WARN, NULL, NULL },
+	{ "consumer.numThreads", true, LEGACY_WARN, NULL, NULL },
+	{ "commit.periodMillis", true, LEGACY_WARN, NULL, NULL },
+	{ "kafka.*", true, LEGACY_WARN, NULL, NULL },
+};
+
+static const char kafka_text[] =
+    "belongs to Tranquility Kafka and has no effect here; take it out";
+
+static const struct conf_property *
+find_property(const char *name)
+{
+	for (unsigned i = 0; i < conf_property_count; i++)
+		if (strcmp(conf_properties[i].name, name) == 0)
+			return &conf_properties[i];
+	return NULL;
+}
+
+static const struct legacy *
+find_legacy(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(legacies); i++) {
+		const char *known = legacies[i].name;
+		size_t n = strlen(known);
+
+		if (known[n - 1] == '*' ? strncmp(known, name, n - 1) == 0
+					: strcmp(known, name) == 0)
+			return &legacies[i];
+	}
+	return NULL;
+}
+
+static void
+say_unknown(struct conf_reader *r, const char *name)
+{
+	struct conf_nearest nearest = { .name = name };
+	char hint[CONF_PATH_BYTES];
+
+	for (unsigned i = 0; i < conf_property_count; i++)
+		conf_reader_offer(&nearest, conf_properties[i].name);
+	for (size_t i = 0; i < ARRAY_LEN(legacies); i++)
+		if (strchr(legacies[i].name, '*') == NULL)
+			conf_reader_offer(&nearest, legacies[i].name);
+	conf_reader_problem(r,
+	    "there is no such property%s; mend the name or "
+	    "take it out",
+	    conf_reader_hint(&nearest, hint));
+}
+
+/* "1" and 1 and true and "true" are the same. New text, or NULL. */
+static char *
+scalar_text(const struct json *value)
+{
+	if (json_is_text(value))
+		return must_strdup(json_text(value, ""));
+	if (json_is_number(value) || json_is_bool(value))
+		return json_to_text(value);
+	return NULL;
+}
+
+static void
+read_legacy(struct conf_reader *r, const struct legacy *l, const char *value)
+{
+	if (l->kind == LEGACY_WARN)
+		conf_reader_warning(
+		    r, "%s", l->text != NULL ? l->text : kafka_text);
+	else if (l->kind == LEGACY_REFUSED &&
+	    strcasecmp(value, l->harmless) != 0)
+		conf_reader_problem(r, "%s", l->text);
+}
+
+static void
+read_one(struct conf_reader *r, const struct conf_property *p, void *base,
+    const char *value)
+{
+	char why[CONF_WHY_BYTES];
+
+	if (!conf_value_set(p, base, value, why))
+		conf_reader_problem(r, "%s", why);
+}
+
+/* conf: NULL within a dataSource. */
+static void
+read_member(struct conf_reader *r, const char *name, const struct json *json,
+    struct conf *conf, struct ds_conf *ds)
+{
+	const struct conf_property *p = find_property(name);
+	const struct legacy *l = p == NULL ? find_legacy(name) : NULL;
+	char *value;
+
+	if (p == NULL && l == NULL) {
+		say_unknown(r, name);
+		return;
+	}
+	if (conf == NULL && (p != NULL ? p->is_global : l->is_global)) {
+		conf_reader_problem(r,
+		    "a global property; move it to the "
+		    "properties of the whole file");
+		return;
+	}
+	value = scalar_text(json);
+	if (value == NULL)
+		conf_reader_problem(r,
+		    "%s is no value of a property; give a "
+		    "string, a number or a boolean, or take it out",
+		    json_type_name(json));
+	else if (l != NULL)
+		read_legacy(r, l, value);
+	else if (p->is_global)
+		read_one(r, p, conf, value);
+	else
+		read_one(r, p, ds, value);
+	free(value);
+}
+
+static void
+read_members(struct conf_reader *r, const struct json *properties,
+    struct conf *conf, struct ds_conf *ds)
+{
+	size_t inside, mark = conf_reader_enter(r, "properties");
+
+	if (properties != NULL && !json_is_object(properties))
+		conf_reader_problem(r, "%s; give an object, or take it out",
+		    json_type_name(properties));
+	for (struct json_member *m = json_first(properties); m != NULL;
+	     m = json_next(properties, m)) {
+		inside = conf_reader_enter(r, json_member_name(m));
+		read_member(r, json_member_name(m), json_member(m), conf, ds);
+		conf_reader_leave(r, inside);
+	}
+	conf_reader_leave(r, mark);
+}
+
+void
+conf_property_read_global(struct conf_reader *r, const struct json *properties,
+    struct conf *conf, struct ds_conf *shared)
+{
+	read_members(r, properties, conf, shared);
+}
+
+void
+conf_property_read_ds(
+    struct conf_reader *r, const struct json *properties, struct ds_conf *ds)
+{
+	read_members(r, properties, NULL, ds);
+}
+
+void
+conf_property_set_defaults(struct conf *conf, struct ds_conf *shared)
+{
+	char why[CONF_WHY_BYTES];
+
+	for (unsigned i = 0; i < conf_property_count; i++) {
+		const struct conf_property *p = &conf_properties[i];
+
+		if (p->is_global)
+			must(conf_value_set(p, conf, p->otherwise, why));
+		else
+			must(conf_value_set(p, shared, p->otherwise, why));
+	}
+}
+
+static size_t
+member_bytes(const struct conf_property *p)
+{
+	return p->type == CONF_TEXT ? sizeof(char *)
+	    : p->type == CONF_BOOL  ? sizeof(bool)
+				    : sizeof(int64_t);
+}
+
+static char *
+text_at(const struct conf_property *p, const void *base)
+{
+	char *text;
+
+	must(p->type == CONF_TEXT);
+	memcpy(&text, (const char *)base + p->offset, sizeof text);
+	return text;
+}
+
+void
+conf_property_copy_ds(struct ds_conf *to, const struct ds_conf *from)
+{
+	for (unsigned i = 0; i < conf_property_count; i++) {
+		const struct conf_property *p = &conf_properties[i];
+		char *text;
+
+		if (p->is_global)
+			continue;
+		memcpy((char *)to + p->offset, (const char *)from + p->offset,
+		    member_bytes(p));
+		if (p->type == CONF_TEXT) {
+			text = must_strdup(text_at(p, from));
+			memcpy((char *)to + p->offset, &text, sizeof text);
+		}
+	}
+}
+
+static void
+free_texts(void *base, bool is_global)
+{
+	char *none = NULL;
+
+	for (unsigned i = 0; i < conf_property_count; i++) {
+		const struct conf_property *p = &conf_properties[i];
+
+		if (p->type != CONF_TEXT || p->is_global != is_global)
+			continue;
+		free(text_at(p, base));
+		memcpy((char *)base + p->offset, &none, sizeof none);
+	}
+}
+
+void
+conf_property_free(struct conf *conf)
+{
+	free_texts(conf, true);
+}
+
+void
+conf_property_free_ds(struct ds_conf *ds)
+{
+	free_texts(ds, false);
+}
+
+bool
+conf_property_same(
+    const struct conf_property *p, const void *base, const void *other)
+{
+	if (p->type == CONF_TEXT)
+		return strcmp(text_at(p, base), text_at(p, other)) == 0;
+	return memcmp((const char *)base + p->offset,
+		   (const char *)other + p->offset, member_bytes(p)) == 0;
+}
+
+void
+conf_property_print(
+    const struct conf_property *p, const void *base, struct buf *to)
+{
+	const char *member = (const char *)base + p->offset;
+	int64_t number = 0;
+	bool yes;
+
+	if (p->type == CONF_TEXT) {
+		buf_add_text(to, text_at(p, base));
+		return;
+	}
+	if (p->type == CONF_BOOL) {
+		memcpy(&yes, member, sizeof yes);
+		number = yes;
+	} else
+		memcpy(&number, member, sizeof number);
+	buf_addf(to, "%" PRId64, number);
+}

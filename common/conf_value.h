@@ -1,0 +1,16 @@
+/*
+ * conf_value - one property's value: from text, and checked
+ *
+ * Process: all. Internal to conf*.c. Pure.
+ */
+#pragma once
+
+#include "conf_property.h"
+
+#define CONF_WHY_BYTES 512
+#define CONF_TEXT_BYTES_MAX 4096
+
+/* A value that is not wrong is stored at `base` (a text there is freed);
+ * otherwise `why` says what is wrong and what to do. */
+bool conf_value_set(const struct conf_property *, void *base, const char *text,
+    char why[static CONF_WHY_BYTES]) MUST_CHECK;
