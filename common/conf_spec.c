@@ -62,9 +62,9 @@ static const char *
 name_fault(const char *name)
 {
 	if (*name == '\0')
-		return "empty; give the dataSource's name";
+		return "is empty; give the dataSource's name";
 	if (strlen(name) > CONF_DS_NAME_MAX)
-		return "longer than 100 bytes; choose a shorter name";
+		return "is longer than 100 bytes; choose a shorter name";
 	if (strchr(name, '/') != NULL)
 		return "has a slash in it; choose a name without";
 	if (has_blank(name))
@@ -90,7 +90,7 @@ read_name(struct conf_reader *r, const struct json *schema, struct ds_conf *ds)
 		    "name",
 		    json_type_name(name));
 	else if ((fault = name_fault(json_text(name, ""))) != NULL)
-		conf_reader_problem(r, "'%.*s' is %s",
+		conf_reader_problem(r, "'%.*s' %s",
 		    conf_reader_cut(json_text(name, "")), json_text(name, ""),
 		    fault);
 	else
@@ -185,6 +185,7 @@ read_granularity(struct conf_reader *r, const struct json *spec,
 {
 	const struct json *j = conf_spec_get(spec, name);
 	const char *text = json_text(j, json_get_text(j, "type", ""));
+	const char *shown = *text != '\0' ? text : json_type_name(j);
 	size_t mark;
 	bool good = j == NULL || granularity_parse(text, out);
 
@@ -199,9 +200,10 @@ read_granularity(struct conf_reader *r, const struct json *spec,
 		    text);
 	else
 		conf_reader_problem(r,
-		    "'%.*s' is no granularity; give a name "
+		    "%s%.*s%s is no granularity; give a name "
 		    "such as \"HOUR\" or \"DAY\"",
-		    conf_reader_cut(text), text);
+		    *text != '\0' ? "'" : "", conf_reader_cut(shown), shown,
+		    *text != '\0' ? "'" : "");
 	conf_reader_leave(r, mark);
 	return false;
 }

@@ -328,7 +328,7 @@ check_path(const char *path, char why[static CONF_WHY_BYTES])
 {
 	size_t n = strlen(path);
 
-	if (path[0] == '/' && (n == 1 || path[n - 1] != '/') &&
+	if (path[0] == '/' && path[n - 1] != '/' &&
 	    strstr(path, "//") == NULL && !has_space(path))
 		return true;
 	return because(why,
@@ -350,13 +350,14 @@ read_servers(const char *text, char **value, char why[static CONF_WHY_BYTES])
 	free(servers);
 	if (!good)
 		return false;
+	if (strcmp(chroot, "/") == 0)
+		chroot++;
 	if (*chroot != '\0' && !check_path(chroot, why)) {
 		free(list);
 		return false;
 	}
 	full = add_ports(list);
-	*value =
-	    must_format("%s%s", full, strcmp(chroot, "/") == 0 ? "" : chroot);
+	*value = must_format("%s%s", full, chroot);
 	free(full);
 	free(list);
 	return true;
@@ -400,7 +401,7 @@ read_user(const char *text, char **value, char why[static CONF_WHY_BYTES])
 }
 
 /* Texts that must look like something. Those that may not be empty have a
- * default to fall back to. */
+ * default. */
 static const struct text_rule {
 	const char *property;
 	bool (*read)(const char *, char **, char why[static CONF_WHY_BYTES]);
@@ -465,8 +466,8 @@ conf_value_set(const struct conf_property *p, void *base, const char *text,
 	if (p->type == CONF_TEXT)
 		return set_text(p, member, text, why);
 	if (!kinds[p->type].read(text, &value))
-		return because(why, "'%.*s' is not %s", conf_reader_cut(text),
-		    text, kinds[p->type].wanted);
+		return because(why, "'%.*s' cannot be read; give %s",
+		    conf_reader_cut(text), text, kinds[p->type].wanted);
 	if (!check_limits(p, text, value, why))
 		return false;
 	yes = value != 0;
