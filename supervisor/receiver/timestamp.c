@@ -50,29 +50,6 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* As Java's Long.parseLong: a sign, digits, nothing else. */
-static bool
-parse_long(const char *text, size_t bytes, int64_t *value)
-{
-	const char *end = text + bytes;
-	bool negative = false;
-
-	if (bytes > 0 && (*text == '-' || *text == '+'))
-		negative = *text++ == '-';
-	if (text == end)
-		return false;
-	for (*value = 0; text < end; text++) {
-		int digit = *text - '0';
-
-		if (digit < 0 || digit > 9 ||
-		    __builtin_mul_overflow(*value, 10, value) ||
-		    __builtin_add_overflow(
-			*value, negative ? -digit : digit, value))
-			return false;
-	}
-	return true;
-}
-
 static size_t
 count_digits(const char *text, size_t bytes)
 {
@@ -81,6 +58,32 @@ count_digits(const char *text, size_t bytes)
 	while (n < bytes && is_digit(text[n]))
 		n++;
 	return n;
+}
+
+/* As Java's Long.parseLong: a sign, digits, nothing else. */
+static bool
+parse_long(const char *text, size_t bytes, int64_t *value)
+{
+	const char *end = text + bytes;
+	bool negative = false;
+	uint64_t sum = 0;
+
+	if (bytes > 0 && (*text == '-' || *text == '+'))
+		negative = *text++ == '-';
+	if (text == end ||
+	    count_digits(text, (size_t)(end - text)) < (size_t)(end - text))
+		return false;
+	while (text < end && *text == '0')
+		text++;
+	/* nineteen digits fit 64 bits without a sign */
+	if (end - text > 19)
+		return false;
+	for (; text < end; text++)
+		sum = sum * 10 + (unsigned)(*text - '0');
+	if (sum > (uint64_t)INT64_MAX + negative)
+		return false;
+	*value = negative ? (int64_t)(0 - sum) : (int64_t)sum;
+	return true;
 }
 
 /* Decimal notation only; Java's hexadecimal, NaN and type letters are not
@@ -164,16 +167,18 @@ static bool
 parse_number(
     enum timestamp_format format, const char *text, size_t bytes, int64_t *ms)
 {
+	size_t sign = bytes > 0 && *text == '-';
 	int64_t value;
 	double fraction;
 
 	if (format == TIMESTAMP_RUBY)
 		return parse_ruby(text, bytes, ms);
-	if (!parse_long(text, bytes, &value) &&
-	    !(parse_double(text, bytes, &fraction) &&
-		double_to_long(fraction, &value)))
-		return false;
-	return scale(format, value, ms);
+	/* a whole number too large for a long is not rounded into one */
+	if (count_digits(text + sign, bytes - sign) == bytes - sign)
+		return parse_long(text, bytes, &value) &&
+		    scale(format, value, ms);
+	return parse_double(text, bytes, &fraction) &&
+	    double_to_long(fraction, &value) && scale(format, value, ms);
 }
 
 /* As Java's String.trim. */
