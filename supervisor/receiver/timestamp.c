@@ -70,16 +70,18 @@ parse_long(const char *text, size_t bytes, int64_t *value)
 
 	if (bytes > 0 && (*text == '-' || *text == '+'))
 		negative = *text++ == '-';
-	if (text == end ||
-	    count_digits(text, (size_t)(end - text)) < (size_t)(end - text))
+	if (text == end)
 		return false;
-	while (text < end && *text == '0')
+	while (end - text > 1 && *text == '0')
 		text++;
 	/* nineteen digits fit 64 bits without a sign */
 	if (end - text > 19)
 		return false;
-	for (; text < end; text++)
+	for (; text < end; text++) {
+		if (!is_digit(*text))
+			return false;
 		sum = sum * 10 + (unsigned)(*text - '0');
+	}
 	if (sum > (uint64_t)INT64_MAX + negative)
 		return false;
 	*value = negative ? (int64_t)(0 - sum) : (int64_t)sum;
@@ -173,10 +175,11 @@ parse_number(
 
 	if (format == TIMESTAMP_RUBY)
 		return parse_ruby(text, bytes, ms);
+	if (parse_long(text, bytes, &value))
+		return scale(format, value, ms);
 	/* a whole number too large for a long is not rounded into one */
 	if (count_digits(text + sign, bytes - sign) == bytes - sign)
-		return parse_long(text, bytes, &value) &&
-		    scale(format, value, ms);
+		return false;
 	return parse_double(text, bytes, &fraction) &&
 	    double_to_long(fraction, &value) && scale(format, value, ms);
 }
