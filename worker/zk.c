@@ -717,3 +717,9 @@ zk_connect_text(const struct zk *z)
 {
 	return z->connect;
 }
+
+struct loop *
+zk_loop(const struct zk *z)
+{
+	return z->loop;
+}

@@ -46,6 +46,7 @@ uint64_t zk_session(const struct zk *);
 bool zk_is_connected(const struct zk *);
 int64_t zk_timeout_ms(const struct zk *); /* as negotiated */
 const char *zk_connect_text(const struct zk *);
+struct loop *zk_loop(const struct zk *);
 
 struct zk_listener {
 	void (*changed)(struct zk_listener *, enum zk_state);
