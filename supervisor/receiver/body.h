@@ -1,0 +1,78 @@
+/*
+ * body - a request's bytes become a plan: its events, by dataSource
+ *
+ * Process: receiver. Pure but for the memory that it keeps.
+ * After:   inflate.c.   Before: offer.c writes the plan's shares.
+ * Owns:    the plan; events point into the caller's bytes by offset.
+ * Fails:   with a status and a sentence; then nothing of the body is taken.
+ */
+#pragma once
+
+#include "base.h"
+#include "event.h"
+#include "json_scan.h"
+#include "settings.h"
+
+#define BODY_ERROR_BYTES 512
+
+struct body_event {
+	uint32_t at, bytes; /* the object in the body */
+	/* what its milliseconds replace; time_bytes 0: they are inserted as
+	 * the first member, and time_at is 1 when others follow */
+	uint32_t time_at, time_bytes;
+	uint32_t next; /* of the same share */
+	int32_t hash;
+	int64_t ms;
+};
+
+/* A dataSource's part of the plan. `bytes` is what it takes in the ring, cut
+ * into blocks as offer.c cuts it. */
+struct body_share {
+	struct settings_ds *ds;
+	uint32_t first, last, events;
+	uint32_t dropped[DROP_REASONS];
+	uint64_t bytes;
+	uint64_t block_bytes; /* of the block that is filled now */
+};
+
+struct body_plan {
+	struct body_event *events;
+	struct body_share *shares;
+	uint32_t event_count, event_capacity;
+	unsigned share_count, share_capacity;
+	uint32_t received; /* dropped ones too */
+};
+
+struct body_input {
+	const char *bytes; /* JSON_SCAN_PADDING readable ones behind them */
+	size_t count;
+	struct settings *settings;
+	struct settings_ds *to; /* of all events; NULL: each names its own */
+	int64_t now_ms; /* wall time, for the window */
+};
+
+struct body_reader {
+	struct body_plan plan;
+	/* after a failure; `at_fault`: the dataSource, when it is known */
+	unsigned status;
+	char error[BODY_ERROR_BYTES]; /* ends with a newline */
+	struct settings_ds *at_fault;
+	/* private */
+	struct json_scan scan;
+	uint64_t mark;
+	bool is_ready;
+};
+
+void body_init(struct body_reader *);
+void body_fini(struct body_reader *);
+/* Reads a JSON body. False: see status and error. */
+bool body_read(struct body_reader *, const struct body_input *) MUST_CHECK;
+/* Gives the plan away. */
+void body_take_plan(struct body_reader *, struct body_plan *);
+void body_free_plan(struct body_plan *);
+size_t body_plan_bytes(const struct body_plan *); /* memory that it holds */
+/* Digits (and sign) of an event's milliseconds. */
+unsigned body_digits(int64_t ms);
+/* Bytes of the object as it is offered. */
+uint32_t
+body_event_bytes(const struct body_event *, const struct settings_ds *);

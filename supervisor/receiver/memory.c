@@ -1,0 +1,106 @@
+/*
+ * memory - what unfinished requests of one receiver may hold, all together
+ *
+ * Process: receiver.
+ */
+#include "memory.h"
+
+#include <stdlib.h>
+
+#include "panic.h"
+
+#define SMALLEST (4u * KiB)
+#define LARGEST_SPARE (SMALLEST << (MEMORY_CLASSES - 1))
+#define SPARE_MAX (8u * MiB)
+#define LARGE_STEP (64u * KiB)
+
+struct memory_spare {
+	struct memory_spare *next;
+};
+
+void
+memory_init(struct memory *m, size_t max)
+{
+	*m = (struct memory){ .max = max };
+}
+
+void
+memory_fini(struct memory *m)
+{
+	for (unsigned i = 0; i < MEMORY_CLASSES; i++) {
+		while (m->spare[i] != NULL) {
+			struct memory_spare *s = m->spare[i];
+
+			m->spare[i] = s->next;
+			free(s);
+		}
+	}
+	m->spare_bytes = 0;
+}
+
+/* The class that holds `want` bytes; MEMORY_CLASSES: none, it is large. */
+static unsigned
+class_of(size_t want)
+{
+	unsigned c = 0;
+
+	while (c < MEMORY_CLASSES && ((size_t)SMALLEST << c) < want)
+		c++;
+	return c;
+}
+
+bool
+memory_charge(struct memory *m, size_t bytes)
+{
+	if (bytes > m->max || m->used > m->max - bytes)
+		return false;
+	m->used += bytes;
+	return true;
+}
+
+void
+memory_credit(struct memory *m, size_t bytes)
+{
+	must(bytes <= m->used);
+	m->used -= bytes;
+	m->has_freed = true;
+}
+
+char *
+memory_get(struct memory *m, size_t want, size_t *size)
+{
+	unsigned c = class_of(want);
+	char *bytes;
+
+	*size = c < MEMORY_CLASSES
+	    ? (size_t)SMALLEST << c
+	    : (want + LARGE_STEP - 1) / LARGE_STEP * LARGE_STEP;
+	if (!memory_charge(m, *size))
+		return NULL;
+	if (c < MEMORY_CLASSES && m->spare[c] != NULL) {
+		struct memory_spare *s = m->spare[c];
+
+		m->spare[c] = s->next;
+		m->spare_bytes -= *size;
+		return (char *)s;
+	}
+	if ((bytes = malloc(*size)) == NULL)
+		m->used -= *size;
+	return bytes;
+}
+
+void
+memory_put(struct memory *m, char *bytes, size_t size)
+{
+	unsigned c = class_of(size);
+	struct memory_spare *s = (void *)bytes;
+
+	memory_credit(m, size);
+	if (size > LARGEST_SPARE || m->spare_bytes + size > SPARE_MAX) {
+		free(bytes);
+		return;
+	}
+	s->next = m->spare[c];
+	m->spare[c] = s;
+	m->spare_bytes += size;
+}

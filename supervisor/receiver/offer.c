@@ -1,0 +1,150 @@
+/*
+ * offer - a plan's share is written into its worker's event ring
+ *
+ * Process: receiver.
+ *
+ * The timestamp's text is replaced by its milliseconds on the way, so an event
+ * is copied once, from the request's bytes to the ring.
+ */
+#include "offer.h"
+
+#include <string.h>
+
+#include "panic.h"
+
+/* Only this process writes these counters. */
+static void
+count(_Atomic uint64_t *counter, uint64_t more)
+{
+	uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, now + more, memory_order_relaxed);
+}
+
+static char *
+put(char *to, const char *from, size_t bytes)
+{
+	memcpy(to, from, bytes);
+	return to + bytes;
+}
+
+static char *
+put_ms(char *to, int64_t ms)
+{
+	unsigned digits = body_digits(ms);
+	uint64_t n = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
+	char *end = to + digits, *p = end;
+
+	do
+		*--p = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	if (ms < 0)
+		*--p = '-';
+	must(p == to);
+	return end;
+}
+
+/* The object with its time in milliseconds; returns its end. */
+static char *
+put_event(char *to, const char *body, const struct body_event *e,
+    const struct settings_ds *ds)
+{
+	const char *from = body + e->at, *end = from + e->bytes;
+	const char *rest;
+
+	if (LIKELY(e->time_bytes > 0)) {
+		rest = body + e->time_at + e->time_bytes;
+		to = put(to, from, e->time_at - e->at);
+		to = put_ms(to, e->ms);
+	} else {
+		rest = from + 1;
+		*to++ = '{';
+		to = put(to, ds->member, ds->member_bytes);
+		to = put_ms(to, e->ms);
+		if (e->time_at > 0)
+			*to++ = ',';
+	}
+	return put(to, rest, (size_t)(end - rest));
+}
+
+static char *
+put_record(char *to, const char *body, const struct body_event *e,
+    const struct settings_ds *ds)
+{
+	struct event head = { .timestamp_ms = e->ms, .hash = e->hash };
+	char *text = to + sizeof head, *end = put_event(text, body, e, ds);
+
+	head.bytes = (uint32_t)(end - text);
+	memcpy(to, &head, sizeof head);
+	to = text + event_padded(head.bytes);
+	memset(end, 0, (size_t)(to - end));
+	return to;
+}
+
+/* Fills one block with as many events as it may hold. */
+static uint64_t
+put_block(
+    char *at, struct body_plan *plan, struct body_share *s, const char *body)
+{
+	struct event_block *b = (void *)at;
+	uint64_t max = s->ds->block_bytes_max, used = sizeof *b;
+
+	b->events = 0;
+	while (s->events > 0) {
+		const struct body_event *e = &plan->events[s->first];
+		uint64_t bytes = event_record_bytes(body_event_bytes(e, s->ds));
+
+		if (used + bytes > max)
+			break;
+		must(
+		    put_record(at + used, body, e, s->ds) == at + used + bytes);
+		used += bytes;
+		b->events++;
+		s->events--;
+		s->first = e->next;
+	}
+	return used;
+}
+
+static void
+commit_block(
+    struct outlet *o, struct event_block *b, const struct body_share *s)
+{
+	struct channel_header *h = o->channel.header;
+
+	/* counted before it can be taken, so that the accounts never know
+	 * less than the worker */
+	count(&h->offered_events, b->events);
+	for (int i = 0; i < DROP_REASONS; i++) {
+		b->dropped[i] = s->events == 0 ? s->dropped[i] : 0;
+		count(&h->offered_dropped, b->dropped[i]);
+	}
+	ring_commit(&o->channel.events, b->bytes);
+	outlet_mark_dirty(o);
+}
+
+bool
+offer_share(struct body_plan *plan, struct body_share *s, const char *body,
+    uint64_t ticket)
+{
+	struct outlet *o = s->ds->outlet;
+	uint64_t most;
+
+	while ((most = MIN_OF(s->bytes, s->ds->block_bytes_max)) > 0) {
+		char *at = ring_reserve(&o->channel.events, most);
+		struct event_block *b = (void *)at;
+		uint64_t used;
+
+		if (at == NULL)
+			return false;
+		used = put_block(at, plan, s, body);
+		must(used <= most);
+		b->magic = EVENT_BLOCK_MAGIC;
+		b->bytes = (uint32_t)used;
+		b->ticket = ticket;
+		s->bytes -= used;
+		commit_block(o, b, s);
+	}
+	must(s->events == 0);
+	return true;
+}

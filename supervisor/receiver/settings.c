@@ -1,0 +1,115 @@
+/*
+ * settings - a configuration made ready for use, counted by who uses it
+ *
+ * Process: receiver.
+ */
+#include "settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "panic.h"
+
+static void
+make_member(struct settings_ds *s)
+{
+	const char *column = s->conf->timestamp_column;
+	struct buf b;
+
+	buf_init(&b, 64 * KiB + 8 * strlen(column));
+	buf_add_json_string(&b, column, strlen(column));
+	buf_add(&b, ":", 1);
+	must(buf_text(&b) != NULL);
+	s->member = b.bytes;
+	s->member_bytes = b.used;
+}
+
+static void
+make_hash(struct settings_ds *s)
+{
+	const struct ds_conf *c = s->conf;
+	bool is_schemaless = c->dimension_count == 0;
+	char **names = is_schemaless ? c->exclusions : c->dimensions;
+	size_t count = is_schemaless ? c->exclusion_count : c->dimension_count;
+
+	s->is_hashed = c->partitions > 1;
+	if (s->is_hashed)
+		partition_hash_init(
+		    &s->hash, is_schemaless, (const char *const *)names, count);
+}
+
+static void
+make_ds(struct settings_ds *s, const struct ds_conf *conf)
+{
+	const char *missing = conf->timestamp_missing;
+
+	s->conf = conf;
+	must(timestamp_format_parse(conf->timestamp_format, &s->format));
+	if (missing != NULL) {
+		must(timestamp_parse(TIMESTAMP_AUTO, SCAN_STRING, missing,
+		    strlen(missing), &s->missing_ms));
+		s->has_missing = true;
+	}
+	s->window_now = INT64_MIN;
+	make_member(s);
+	make_hash(s);
+}
+
+struct settings *
+settings_new(const struct conf *conf, struct conf *owned)
+{
+	struct settings *s = must_calloc(1, sizeof *s);
+
+	s->conf = conf;
+	s->owned = owned;
+	s->references = 1;
+	s->ds = must_calloc(conf->ds_count, sizeof s->ds[0]);
+	for (unsigned i = 0; i < conf->ds_count; i++)
+		make_ds(&s->ds[i], &conf->ds[i]);
+	return s;
+}
+
+struct settings *
+settings_hold(struct settings *s)
+{
+	s->references++;
+	return s;
+}
+
+void
+settings_release(struct settings **settings)
+{
+	struct settings *s = *settings;
+
+	*settings = NULL;
+	if (s == NULL || --s->references > 0)
+		return;
+	for (unsigned i = 0; i < s->conf->ds_count; i++) {
+		struct settings_ds *ds = &s->ds[i];
+
+		outlet_release(&ds->outlet);
+		if (ds->is_hashed)
+			partition_hash_fini(&ds->hash);
+		free(ds->member);
+	}
+	free(s->ds);
+	conf_free(&s->owned);
+	free(s);
+}
+
+void
+settings_attach(struct settings_ds *ds, struct outlet *o)
+{
+	outlet_release(&ds->outlet);
+	ds->outlet = o;
+	ds->block_bytes_max = o->block_bytes_max;
+}
+
+struct settings_ds *
+settings_find(struct settings *s, const char *name, size_t bytes)
+{
+	const struct ds_conf *found = conf_find(s->conf, name, bytes);
+
+	return found != NULL ? &s->ds[found - s->conf->ds] : NULL;
+}

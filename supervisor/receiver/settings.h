@@ -1,0 +1,49 @@
+/*
+ * settings - a configuration made ready for use, counted by who uses it
+ *
+ * Process: receiver. A reload makes a new one; requests keep the one that
+ * they began with.
+ */
+#pragma once
+
+#include "base.h"
+#include "conf.h"
+#include "outlet.h"
+#include "partition_hash.h"
+#include "timestamp.h"
+
+struct settings_ds {
+	const struct ds_conf *conf;
+	struct outlet *outlet; /* NULL: its channel has not come yet */
+	uint64_t block_bytes_max;
+	enum timestamp_format format;
+	bool has_missing, is_hashed;
+	int64_t missing_ms;
+	char *member; /* "column": as it is inserted into an event */
+	size_t member_bytes;
+	struct partition_hash_spec hash;
+	/* body.c: events accepted at `window_now`, this body's share */
+	struct interval window;
+	int64_t window_now;
+	uint64_t mark;
+	uint32_t share;
+};
+
+struct settings {
+	const struct conf *conf;
+	struct settings_ds *ds; /* conf->ds_count, in its order */
+	/* private */
+	struct conf *owned;
+	unsigned references;
+};
+
+/* `owned`: the same conf when it is to be freed with the settings, or NULL.
+ * The configuration must have passed receiver_check. One reference is the
+ * caller's. Outlets are attached apart. */
+struct settings *settings_new(const struct conf *, struct conf *owned);
+struct settings *settings_hold(struct settings *);
+void settings_release(struct settings **);
+/* Takes over the caller's reference to the outlet. */
+void settings_attach(struct settings_ds *, struct outlet *);
+struct settings_ds *
+settings_find(struct settings *, const char *name, size_t bytes);
