@@ -223,6 +223,7 @@ discovery_find(struct zk *zk, const char *path, const char *service,
     discovery_done_fn *done, void *context)
 {
 	struct discovery *d = must_calloc(1, sizeof *d);
+	char *name = must_strdup(service);
 	size_t n = strlen(path);
 
 	while (n > 0 && path[n - 1] == '/')
@@ -230,13 +231,14 @@ discovery_find(struct zk *zk, const char *path, const char *service,
 	d->zk = zk;
 	d->done = done;
 	d->context = context;
-	d->root =
-	    must_format("%s%.*s", path[0] == '/' ? "" : "/", (int)n, path);
-	d->path =
-	    must_format("%s/%s", d->root[1] == '\0' ? "" : d->root, service);
-	for (char *p = d->path + strlen(d->root) + 1; *p != '\0'; p++)
+	d->root = n == 0
+	    ? must_strdup("/")
+	    : must_format("%s%.*s", path[0] == '/' ? "" : "/", (int)n, path);
+	for (char *p = name; *p != '\0'; p++)
 		if (*p == '/')
 			*p = ':';
+	d->path = must_format("%s/%s", n == 0 ? "" : d->root, name);
+	free(name);
 	d->call = zk_children(zk, d->path, NULL, instances_listed, d);
 	return d;
 }

@@ -40,8 +40,8 @@ typedef void discovery_done_fn(void *context, const struct discovery_answer *);
 
 struct discovery;
 
-/* One look-up; `path` and `service` are copied. It ends by itself with `done`,
- * or by discovery_cancel without. */
+/* One look-up; `path` and `service` are copied. It ends by itself with `done`
+ * (the pointer is no good from then on), or by discovery_cancel without. */
 struct discovery *discovery_find(struct zk *, const char *path,
     const char *service, discovery_done_fn *done, void *context);
 void discovery_cancel(struct discovery **);
