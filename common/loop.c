@@ -277,22 +277,26 @@ run_timers(struct loop *l)
 }
 
 void
+loop_once(struct loop *l)
+{
+	int n = epoll_wait(l->epoll_fd, l->ready, READY_MAX, wait_ms(l));
+
+	if (n < 0 && errno != EINTR)
+		fatal("epoll_wait");
+	l->poll = false;
+	l->now_ms = clock_mono_ms();
+	l->ready_count = MAX_OF(n, 0);
+	run_ready(l);
+	run_timers(l);
+	if (l->turn_end != NULL && !l->stopping)
+		l->turn_end(l->turn_context);
+}
+
+void
 loop_run(struct loop *l)
 {
-	while (!l->stopping) {
-		int n =
-		    epoll_wait(l->epoll_fd, l->ready, READY_MAX, wait_ms(l));
-
-		if (n < 0 && errno != EINTR)
-			fatal("epoll_wait");
-		l->poll = false;
-		l->now_ms = clock_mono_ms();
-		l->ready_count = MAX_OF(n, 0);
-		run_ready(l);
-		run_timers(l);
-		if (l->turn_end != NULL && !l->stopping)
-			l->turn_end(l->turn_context);
-	}
+	while (!l->stopping)
+		loop_once(l);
 }
 
 void

@@ -70,5 +70,7 @@ bool loop_signals_start(
     struct loop *, const sigset_t *, loop_signal_fn *arrived, void *context);
 
 void loop_run(struct loop *); /* until loop_stop */
+/* One turn: waits for something to happen, and serves it. */
+void loop_once(struct loop *);
 void loop_stop(struct loop *);
 bool loop_stopping(const struct loop *);
