@@ -1,0 +1,616 @@
+/*
+ * child - the whole life of one receiver or worker, as state × event table
+ *
+ * Process: supervisor.   After: supervisor.c, reload.c send events.
+ * Before:  spawn.c forks.
+ * Owns:    the life page, the supervisor's end of the control socket.
+ *
+ * What is wanted (`wanted`) and what is (`state`) are two things: an event
+ * changes the first at once and the second as far as it can; the exit of the
+ * process does the rest.
+ */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "panic.h"
+
+#define REPORTS_A_TURN 16
+
+struct order_out {
+	struct order_message message;
+	int fd0, fd1;
+};
+
+#define CHILD_STATE(name, text) text,
+static const char *const state_names[] = { CHILD_STATES(CHILD_STATE) };
+#undef CHILD_STATE
+#define CHILD_EVENT(name, text) text,
+static const char *const event_names[] = { CHILD_EVENTS(CHILD_EVENT) };
+#undef CHILD_EVENT
+
+typedef void action(struct child *, int64_t now_ms);
+
+const char *
+child_state_name(enum child_state state)
+{
+	must((unsigned)state < CHILD_STATE_COUNT);
+	return state_names[state];
+}
+
+static void
+enter(struct child *c, enum child_state state)
+{
+	log_debug("%s: %s, was %s", c->name, state_names[state],
+	    state_names[c->state]);
+	c->state = state;
+	c->ops->changed(c);
+}
+
+/*
+ * The control socket.
+ */
+
+static void
+drop_order(struct order_out *o)
+{
+	if (o->fd0 >= 0)
+		close(o->fd0);
+	if (o->fd1 >= 0)
+		close(o->fd1);
+}
+
+static void
+forget_orders(struct child *c)
+{
+	for (unsigned i = 0; i < c->order_count; i++)
+		drop_order(&c->orders[i]);
+	free(c->orders);
+	c->orders = NULL;
+	c->order_count = 0;
+}
+
+static void
+close_control(struct child *c)
+{
+	loop_io_stop(&c->control);
+	if (c->control_fd >= 0)
+		close(c->control_fd);
+	c->control_fd = -1;
+	forget_orders(c);
+}
+
+/* It hangs or cannot be talked to: SIGABRT, later SIGKILL. */
+static void
+abort_child(struct child *c, const char *why)
+{
+	if (c->hung)
+		return;
+	log_error("%s[%d]: %s; it is aborted", c->name, (int)c->pid, why);
+	c->hung = true;
+	c->ops->kill(c, SIGABRT);
+}
+
+static void
+untellable(struct child *c)
+{
+	log_warn("%s[%d]: cannot be sent an order, it is killed", c->name,
+	    (int)c->pid);
+	forget_orders(c);
+	c->ops->kill(c, SIGKILL);
+}
+
+/* After a failed send: true when there only is no room. */
+static bool
+send_failed_for_now(struct child *c)
+{
+	if (errno == EAGAIN)
+		return true;
+	/* EPIPE: it is dying, we shall hear of it */
+	if (errno == EPIPE || errno == ECONNRESET)
+		forget_orders(c);
+	else
+		untellable(c);
+	return false;
+}
+
+/* Sends what waits, as far as there is room. */
+static void
+send_orders(struct child *c)
+{
+	unsigned sent = 0;
+
+	for (; sent < c->order_count; sent++) {
+		struct order_out *o = &c->orders[sent];
+
+		if (order_send(c->control_fd, &o->message, o->fd0, o->fd1)) {
+			drop_order(o);
+			o->fd0 = o->fd1 = -1;
+			continue;
+		}
+		if (!send_failed_for_now(c))
+			return;
+		break;
+	}
+	c->order_count -= sent;
+	memmove(
+	    c->orders, c->orders + sent, c->order_count * sizeof c->orders[0]);
+	loop_io_change(
+	    &c->control, c->order_count > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void
+queue_order(struct child *c, const struct order_message *m, int fd0, int fd1)
+{
+	struct order_out o = { .message = *m, .fd0 = -1, .fd1 = -1 };
+
+	if (c->order_count >= CHILD_ORDERS_MAX) {
+		untellable(c);
+		return;
+	}
+	if ((fd0 >= 0 && (o.fd0 = fcntl(fd0, F_DUPFD_CLOEXEC, 0)) < 0) ||
+	    (fd1 >= 0 && (o.fd1 = fcntl(fd1, F_DUPFD_CLOEXEC, 0)) < 0)) {
+		drop_order(&o);
+		untellable(c);
+		return;
+	}
+	c->orders =
+	    must_realloc(c->orders, (c->order_count + 1) * sizeof c->orders[0]);
+	c->orders[c->order_count++] = o;
+	loop_io_change(&c->control, EPOLLIN | EPOLLOUT);
+}
+
+void
+child_order(struct child *c, const struct order_message *m, int fd0, int fd1)
+{
+	if (c->pid == 0 || c->control_fd < 0)
+		return;
+	if (c->order_count == 0 && order_send(c->control_fd, m, fd0, fd1))
+		return;
+	if (c->order_count > 0 || send_failed_for_now(c))
+		queue_order(c, m, fd0, fd1);
+}
+
+static void
+take_report(struct child *c, const struct order_message *m)
+{
+	if (m->order == ORDER_READY)
+		child_event(c, CHILD_ON_READY, loop_now_ms(c->loop));
+	else
+		c->ops->report(c, m);
+}
+
+static void
+control_ready(struct loop_io *io, uint32_t events)
+{
+	struct child *c = CONTAINER_OF(io, struct child, control);
+	struct order_message m;
+	int fd0, fd1;
+
+	if ((events & EPOLLOUT) != 0)
+		send_orders(c);
+	for (int i = 0; i < REPORTS_A_TURN && c->control_fd >= 0; i++) {
+		int got = order_receive(c->control_fd, &m, &fd0, &fd1);
+
+		if (got == 0) {
+			/* it has died or it is mad: the first we hear of by
+			 * SIGCHLD, the second is found by child_check */
+			close_control(c);
+			return;
+		}
+		if (got < 0)
+			return;
+		/* children have no descriptors to give */
+		if (fd0 >= 0)
+			close(fd0);
+		if (fd1 >= 0)
+			close(fd1);
+		take_report(c, &m);
+	}
+}
+
+/*
+ * Birth and death.
+ */
+
+static void
+timer_due(struct loop_timer *t)
+{
+	struct child *c = CONTAINER_OF(t, struct child, timer);
+
+	child_event(c, CHILD_ON_TIMER, loop_now_ms(c->loop));
+}
+
+static void
+start_timer(struct child *c, int64_t delay_ms)
+{
+	loop_timer_start(c->loop, &c->timer, delay_ms, timer_due);
+}
+
+/* Copies the last words out of the page, which the dead child may have filled
+ * with anything. */
+static void
+take_last_words(const struct child *c, struct death *d)
+{
+	size_t bytes = strnlen(
+	    c->life->panic, MIN_OF(sizeof c->life->panic, sizeof d->text) - 1);
+
+	memcpy(d->text, c->life->panic, bytes);
+	d->text[bytes] = '\0';
+	for (char *p = d->text; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ')
+			*p = '?';
+}
+
+static void
+write_obituary(const struct child *c, const struct death *d)
+{
+	char how[96];
+
+	restart_describe(d, how, sizeof how);
+	log_error("%s[%d]: %s after %lld.%03lld s (%s), death %llu%s%s",
+	    c->name, d->pid, how, (long long)d->lived_ms / 1000,
+	    (long long)d->lived_ms % 1000,
+	    d->ready_ms < 0 ? "never ready" : "was ready",
+	    (unsigned long long)c->history.count,
+	    d->text[0] != '\0' ? ", last words: " : "", d->text);
+}
+
+/* Enters a death in the history. */
+static void
+bury(struct child *c, int64_t now_ms, int status)
+{
+	struct death d = { .at_wall_ms = clock_wall_ms(),
+		.pid = (int)c->pid,
+		.status = status,
+		.lived_ms = now_ms - c->started_ms,
+		.ready_ms = c->ready_at_ms == 0 ? -1 : now_ms - c->ready_at_ms,
+		.hung = c->hung };
+
+	take_last_words(c, &d);
+	restart_record(&c->history, &d);
+	write_obituary(c, &d);
+}
+
+/* What is left of the process is cleared away. */
+static void
+clear_away(struct child *c)
+{
+	loop_timer_stop(&c->timer);
+	close_control(c);
+	c->pid = 0;
+	c->ready_at_ms = 0;
+	c->hung = false;
+	life_idle(c->life);
+	c->life->panic[0] = '\0';
+}
+
+static void follow_policy(struct child *c, int64_t now_ms);
+
+static void
+spawn(struct child *c, int64_t now_ms)
+{
+	must(c->pid == 0 && c->control_fd < 0);
+	c->incarnation++;
+	c->started_ms = now_ms;
+	c->pid = c->ops->spawn(c);
+	if (c->pid < 0) {
+		log_warn("%s: cannot be forked", c->name);
+		c->pid = 0;
+		bury(c, now_ms, -1);
+		follow_policy(c, now_ms);
+		return;
+	}
+	if (c->control_fd >= 0)
+		must(loop_io_start(c->loop, &c->control, c->control_fd, EPOLLIN,
+		    control_ready));
+	enter(c, CHILD_STARTING);
+}
+
+/* After a death that was not asked for. */
+static void
+follow_policy(struct child *c, int64_t now_ms)
+{
+	struct restart_decision next = restart_decide(&c->history);
+
+	switch (next.verdict) {
+	case RESTART_NEVER:
+		log_error("%s: does not accept its configuration; it stays "
+			  "down until the next reload",
+		    c->name);
+		enter(c, CHILD_FAILED);
+		return;
+	case RESTART_NOW: spawn(c, now_ms); return;
+	case RESTART_LATER:
+		log_info("%s: started again in %lld ms", c->name,
+		    (long long)next.delay_ms);
+		start_timer(c, next.delay_ms);
+		enter(c, CHILD_BACKOFF);
+		return;
+	}
+	unreachable("restart verdict");
+}
+
+/* Died as asked, or while it was asked to. */
+static bool
+ended_well(const struct child *c)
+{
+	return WIFEXITED(c->exit_status) &&
+	    WEXITSTATUS(c->exit_status) == CHILD_DRAINED;
+}
+
+/*
+ * The cells: state_event.
+ */
+
+static void
+nothing(struct child *c UNUSED, int64_t now_ms UNUSED)
+{
+}
+
+static void
+any_spawn(struct child *c, int64_t now_ms)
+{
+	c->wanted = true;
+	loop_timer_stop(&c->timer);
+	spawn(c, now_ms);
+}
+
+static void
+already_spawn(struct child *c, int64_t now_ms UNUSED)
+{
+	c->wanted = true;
+}
+
+static void
+never_exit(struct child *c, int64_t now_ms UNUSED)
+{
+	panic_at(__FILE__, __LINE__, c->name, "exit of no process");
+}
+
+static void
+starting_ready(struct child *c, int64_t now_ms)
+{
+	c->ready_at_ms = now_ms;
+	log_info("%s[%d]: ready after %lld ms", c->name, (int)c->pid,
+	    (long long)(now_ms - c->started_ms));
+	enter(c, CHILD_READY);
+}
+
+static void
+running_exit(struct child *c, int64_t now_ms)
+{
+	bury(c, now_ms, c->exit_status);
+	clear_away(c);
+	follow_policy(c, now_ms);
+}
+
+static void
+running_timer(struct child *c, int64_t now_ms UNUSED)
+{
+	/* SIGABRT has not helped */
+	c->ops->kill(c, SIGKILL);
+}
+
+static void
+running_stall(struct child *c, int64_t now_ms UNUSED)
+{
+	if (!c->hung)
+		start_timer(c, CHILD_ABORT_MS);
+	abort_child(c, "hangs, or does not listen any more");
+}
+
+static void
+tell_stop(struct child *c)
+{
+	struct order_message stop = { .order = ORDER_STOP,
+		.value = (uint64_t)c->stop_ms };
+
+	child_order(c, &stop, -1, -1);
+	/* one that hangs has no use for the time */
+	start_timer(
+	    c, c->hung ? CHILD_ABORT_MS : c->stop_ms + CHILD_STOP_GRACE_MS);
+}
+
+static void
+running_stop(struct child *c, int64_t now_ms UNUSED)
+{
+	c->wanted = false;
+	tell_stop(c);
+	enter(c, CHILD_STOPPING);
+}
+
+static void
+running_reload(struct child *c, int64_t now_ms UNUSED)
+{
+	c->wanted = true;
+	tell_stop(c);
+	enter(c, CHILD_STOPPING);
+}
+
+static void
+stopping_exit(struct child *c, int64_t now_ms)
+{
+	bool well = ended_well(c);
+
+	if (!well)
+		bury(c, now_ms, c->exit_status);
+	else
+		log_info("%s[%d]: stopped as asked", c->name, (int)c->pid);
+	clear_away(c);
+	if (!c->wanted)
+		enter(c, CHILD_DOWN);
+	else if (well || WIFSIGNALED(c->exit_status))
+		spawn(c, now_ms);
+	else
+		follow_policy(c, now_ms);
+}
+
+static void
+stopping_timer(struct child *c, int64_t now_ms UNUSED)
+{
+	log_warnx("%s[%d]: not drained in time, it is killed; what it had is "
+		  "in the spool",
+	    c->name, (int)c->pid);
+	c->ops->kill(c, SIGKILL);
+}
+
+static void
+stopping_stop(struct child *c, int64_t now_ms UNUSED)
+{
+	c->wanted = false;
+	tell_stop(c);
+}
+
+static void
+backoff_timer(struct child *c, int64_t now_ms)
+{
+	spawn(c, now_ms);
+}
+
+static void
+resting_stop(struct child *c, int64_t now_ms UNUSED)
+{
+	c->wanted = false;
+	loop_timer_stop(&c->timer);
+	enter(c, CHILD_DOWN);
+}
+
+/* One line a state, one column an event. */
+/* clang-format off */
+static action *const actions[CHILD_STATE_COUNT][CHILD_EVENT_COUNT] = {
+/*                    SPAWN          READY           EXIT           TIMER           STALL          STOP           RELOAD */
+[CHILD_DOWN]     = { any_spawn,     nothing,        never_exit,    nothing,        nothing,       resting_stop,  any_spawn },
+[CHILD_STARTING] = { already_spawn, starting_ready, running_exit,  running_timer,  running_stall, running_stop,  running_reload },
+[CHILD_READY]    = { already_spawn, nothing,        running_exit,  running_timer,  running_stall, running_stop,  running_reload },
+[CHILD_STOPPING] = { already_spawn, nothing,        stopping_exit, stopping_timer, nothing,       stopping_stop, already_spawn },
+[CHILD_BACKOFF]  = { any_spawn,     nothing,        never_exit,    backoff_timer,  nothing,       resting_stop,  any_spawn },
+[CHILD_FAILED]   = { any_spawn,     nothing,        never_exit,    nothing,        nothing,       resting_stop,  any_spawn },
+};
+/* clang-format on */
+
+void
+child_event(struct child *c, enum child_event event, int64_t now_ms)
+{
+	must((unsigned)event < CHILD_EVENT_COUNT);
+	must((unsigned)c->state < CHILD_STATE_COUNT);
+	if (event != CHILD_ON_STALL)
+		log_debug("%s: %s while %s", c->name, event_names[event],
+		    state_names[c->state]);
+	actions[c->state][event](c, now_ms);
+}
+
+void
+child_start(struct child *c)
+{
+	child_event(c, CHILD_ON_SPAWN, loop_now_ms(c->loop));
+}
+
+void
+child_stop(struct child *c, int64_t stop_ms)
+{
+	must(stop_ms >= 0);
+	c->stop_ms = stop_ms;
+	child_event(c, CHILD_ON_STOP, loop_now_ms(c->loop));
+}
+
+void
+child_reload(struct child *c, int64_t settle_ms)
+{
+	must(settle_ms >= 0);
+	c->stop_ms = settle_ms;
+	child_event(c, CHILD_ON_RELOAD, loop_now_ms(c->loop));
+}
+
+void
+child_reaped(struct child *c, int status)
+{
+	c->exit_status = status;
+	child_event(c, CHILD_ON_EXIT, loop_now_ms(c->loop));
+}
+
+void
+child_check(struct child *c, int64_t now_ms)
+{
+	int64_t busy_since;
+
+	if (c->pid == 0)
+		return;
+	busy_since =
+	    atomic_load_explicit(&c->life->busy_since_ms, memory_order_relaxed);
+	if ((busy_since != 0 && now_ms - busy_since > CHILD_HANG_MS) ||
+	    c->control_fd < 0)
+		child_event(c, CHILD_ON_STALL, now_ms);
+}
+
+bool
+child_at_rest(const struct child *c)
+{
+	return c->pid == 0 &&
+	    (c->state == CHILD_DOWN || c->state == CHILD_FAILED);
+}
+
+void
+child_counters(struct child *c, char *text)
+{
+	struct counters now;
+
+	if (life_read(c->life, &now, text))
+		c->counters = now;
+}
+
+bool
+child_init(struct child *c, struct loop *loop, const struct child_ops *ops,
+    void *owner)
+{
+	*c = (struct child){ .loop = loop,
+		.ops = ops,
+		.owner = owner,
+		.control_fd = -1,
+		.control.fd = -1,
+		.life_fd = -1 };
+	c->life_fd = life_create();
+	if (c->life_fd < 0)
+		return false;
+	c->life = life_attach(c->life_fd);
+	if (c->life == NULL) {
+		close(c->life_fd);
+		return false;
+	}
+	/* a child sees its own page only, and maps it itself */
+	must(madvise(c->life, sizeof *c->life, MADV_DONTFORK) == 0);
+	return true;
+}
+
+void
+child_fini(struct child *c)
+{
+	must(c->pid == 0);
+	loop_timer_stop(&c->timer);
+	close_control(c);
+	life_detach(&c->life);
+	if (c->life_fd >= 0)
+		close(c->life_fd);
+	c->life_fd = -1;
+}
+
+void
+child_name(struct child *c, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(c->name, sizeof c->name, format, args);
+	va_end(args);
+}

@@ -1,0 +1,280 @@
+/*
+ * main - tranqd's command line
+ *
+ * Process: supervisor.   Before: supervisor.c.
+ * Fails:   with the codes of sysexits.h: 64 wrong use, 78 bad configuration,
+ *          69, 71, 73, 77 what cannot be had (supervisor/prepare.c).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "panic.h"
+#include "receiver_check.h"
+
+#include "supervisor.h"
+#include "title.h"
+
+struct arguments {
+	const char *file;
+	const char *pid_file;
+	bool daemonize;
+};
+
+typedef int command_fn(const struct arguments *);
+
+static const char usage_text[] =
+    "usage: tranqd start -c FILE [--daemonize] [--pid-file FILE]\n"
+    "       tranqd check -c FILE\n"
+    "       tranqd version | help\n";
+
+static const char help_text[] =
+    "\n"
+    "tranqd takes events over HTTP and delivers them to Apache Druid.\n"
+    "\n"
+    "  start     run in the foreground, or behind it with --daemonize\n"
+    "  check     read and check the whole configuration, start nothing\n"
+    "  -c FILE   the configuration (JSON, as Tranquility Server's)\n"
+    "\n"
+    "A running daemon is asked and stopped with tranqctl. Signals: TERM and\n"
+    "INT drain and stop, QUIT stops at once, HUP reads the configuration\n"
+    "again, USR1 opens the log file again.\n"
+    "\n"
+    "Exit codes: 0 good, 64 wrong use, 69 port or run directory taken, 71\n"
+    "memory or descriptors, 73 and 77 a file or directory, 78 configuration.\n";
+
+static int
+usage(void)
+{
+	fputs(usage_text, stderr);
+	return EX_USAGE;
+}
+
+static void
+print_problems(const struct conf_problems *p)
+{
+	for (unsigned i = 0; i < p->count; i++)
+		fprintf(stderr, "%s\n", p->lines[i]);
+	for (unsigned i = 0; i < p->warning_count; i++)
+		fprintf(stderr, "warning: %s\n", p->warnings[i]);
+}
+
+/* Checked whole, problems printed; NULL when there are any. */
+static struct conf *
+load(const char *file)
+{
+	struct conf_problems problems = { 0 };
+	struct conf *conf = conf_load(file, &problems);
+
+	if (conf != NULL && !receiver_check(conf, &problems))
+		conf_free(&conf);
+	print_problems(&problems);
+	conf_problems_free(&problems);
+	return conf;
+}
+
+static int
+do_check(const struct arguments *a)
+{
+	struct conf *conf;
+
+	if (a->file == NULL || a->daemonize || a->pid_file != NULL)
+		return usage();
+	conf = load(a->file);
+	if (conf == NULL)
+		return EX_CONFIG;
+	printf("%s: good, %u dataSource%s\n", a->file, conf->ds_count,
+	    conf->ds_count == 1 ? "" : "s");
+	conf_free(&conf);
+	return EX_OK;
+}
+
+/* The waiting parent of --daemonize: ends when the daemon is up (0) or gone
+ * (its exit code). */
+static NORETURN void
+wait_for_start(pid_t pid, int ready_fd)
+{
+	char byte;
+	int status;
+
+	if (read(ready_fd, &byte, 1) == 1)
+		_exit(EX_OK);
+	if (waitpid(pid, &status, 0) == pid && WIFEXITED(status))
+		_exit(WEXITSTATUS(status));
+	_exit(EX_SOFTWARE);
+}
+
+/* Standard error stays when it is the log. */
+static void
+let_go_of_terminal(const struct conf *conf)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	if (conf->log_file[0] != '\0')
+		dup2(null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
+/* Out of the way of an unmount, unless a path of the configuration counts from
+ * here. */
+static void
+leave_directory(const struct conf *conf)
+{
+	const char *const paths[] = { conf->run_dir, conf->data_dir,
+		conf_control_socket(conf), conf->log_file };
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		if (paths[i][0] != '\0' && paths[i][0] != '/')
+			return;
+	if (chdir("/") < 0)
+		log_warn("/");
+}
+
+/* Goes behind; returns in the daemon only. The descriptor to say READY on. */
+static int
+go_behind(const struct conf *conf)
+{
+	int ready[2];
+	pid_t pid;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		fatal("pipe");
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		fatal("fork");
+	if (pid > 0) {
+		close(ready[1]);
+		wait_for_start(pid, ready[0]);
+	}
+	close(ready[0]);
+	setsid();
+	leave_directory(conf);
+	let_go_of_terminal(conf);
+	return ready[1];
+}
+
+static int
+do_start(const struct arguments *a)
+{
+	struct supervisor_options options = { .pid_file = a->pid_file,
+		.ready_fd = -1 };
+	struct conf *conf;
+	char *file;
+	int code;
+
+	if (a->file == NULL)
+		return usage();
+	conf = load(a->file);
+	if (conf == NULL)
+		return EX_CONFIG;
+	/* a reload must find it, wherever we are */
+	file = realpath(a->file, NULL);
+	if (file == NULL)
+		fatal("%s", a->file);
+	options.file = file;
+	if (a->daemonize)
+		options.ready_fd = go_behind(conf);
+	code = supervisor_run(&options, &conf);
+	free(file);
+	return code;
+}
+
+static int
+do_version(const struct arguments *a UNUSED)
+{
+	puts("tranqd " TRANQD_VERSION);
+	return EX_OK;
+}
+
+static int
+do_help(const struct arguments *a UNUSED)
+{
+	fputs(usage_text, stdout);
+	fputs(help_text, stdout);
+	return EX_OK;
+}
+
+/* Not in the help: the README's table is made from it. */
+static int
+do_properties(const struct arguments *a UNUSED)
+{
+	conf_print_properties();
+	return EX_OK;
+}
+
+/* Not in the help: conf/tranqd.json.example is made from it. */
+static int
+do_example(const struct arguments *a UNUSED)
+{
+	conf_print_example();
+	return EX_OK;
+}
+
+static const struct {
+	const char *name;
+	command_fn *run;
+} commands[] = {
+	{ "start", do_start },
+	{ "check", do_check },
+	{ "version", do_version },
+	{ "help", do_help },
+	{ "properties", do_properties },
+	{ "example", do_example },
+	{ "--version", do_version },
+	{ "--help", do_help },
+	{ "-h", do_help },
+};
+
+static bool
+parse(int argc, char **argv, struct arguments *a)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "daemonize", no_argument, NULL, 'd' },
+		{ "pid-file", required_argument, NULL, 'p' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+		switch (option) {
+		case 'c': a->file = optarg; break;
+		case 'd': a->daemonize = true; break;
+		case 'p': a->pid_file = optarg; break;
+		default: return false;
+		}
+	}
+	return optind == argc;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct arguments a = { 0 };
+
+	title_init(argc, argv);
+	if (argc < 2)
+		return usage();
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		/* argv[1] stands for the program's name there */
+		if (!parse(argc - 1, argv + 1, &a))
+			return usage();
+		return commands[i].run(&a);
+	}
+	return usage();
+}

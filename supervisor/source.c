@@ -1,0 +1,247 @@
+/*
+ * source - one dataSource as the supervisor sees it: its channels, its worker
+ *
+ * Process: supervisor.
+ * Owns:    the channels' memory and the worker's doorbell; both outlive
+ *          every receiver and every worker.
+ */
+#include "source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "panic.h"
+
+#include "spawn.h"
+#include "supervisor.h"
+
+#define HEADER_BYTES 4096u
+
+_Static_assert(sizeof(struct channel_header) <= HEADER_BYTES, "one page");
+
+static pid_t
+spawn_worker(struct child *c)
+{
+	struct source *src = c->owner;
+	struct supervisor *s = src->supervisor;
+	struct spawn_plan plan = { .door = worker_main,
+		.title = c->name,
+		.process = "worker",
+		.ds = src->name,
+		.identity = &s->identity };
+	struct heritage *h = &plan.heritage;
+	pid_t pid;
+
+	h->conf = src->conf;
+	h->ds = conf_find(src->conf, src->name, strlen(src->name));
+	must(h->ds != NULL);
+	h->generation = s->generation;
+	h->listen_fd = -1;
+	h->channel_count = src->channel_count;
+	h->channels = must_calloc(src->channel_count, sizeof h->channels[0]);
+	for (unsigned i = 0; i < src->channel_count; i++) {
+		h->channels[i] = (struct heritage_channel){ src->channels[i].fd,
+			src->bell, s->fronts[i].bell };
+		spawn_keep(&plan, src->channels[i].fd);
+		spawn_keep(&plan, s->fronts[i].bell);
+	}
+	spawn_keep(&plan, src->bell);
+	pid = spawn_fork(c, &plan);
+	free(h->channels);
+	return pid;
+}
+
+static void
+worker_changed(struct child *c)
+{
+	const struct source *src = c->owner;
+
+	supervisor_look(src->supervisor);
+}
+
+static void
+worker_report(struct child *c UNUSED, const struct order_message *m UNUSED)
+{
+	/* workers have nothing to report but READY */
+}
+
+static const struct child_ops worker_ops = {
+	.spawn = spawn_worker,
+	.kill = supervisor_kill,
+	.changed = worker_changed,
+	.report = worker_report,
+};
+
+/* Makes a channel, tries whether a child can map it, and keeps its header in
+ * view. False with errno. */
+static bool
+open_channel(struct source *src, unsigned receiver)
+{
+	struct supervisor *s = src->supervisor;
+	struct source_channel *to = &src->channels[receiver];
+	struct channel whole;
+	void *at;
+
+	to->fd = channel_create(src->name, receiver, s->generation,
+	    (uint64_t)src->conf->ring_bytes);
+	if (to->fd < 0)
+		return false;
+	if (!channel_attach(&whole, to->fd, -1, -1)) {
+		errno = ENOMEM;
+		return false;
+	}
+	channel_detach(&whole);
+	at = mmap(NULL, HEADER_BYTES, PROT_READ, MAP_SHARED, to->fd, 0);
+	if (at == MAP_FAILED)
+		return false;
+	to->header = at;
+	must(madvise(at, HEADER_BYTES, MADV_DONTFORK) == 0);
+	return true;
+}
+
+static bool
+open_channels(struct source *src, struct trouble *t)
+{
+	for (unsigned i = 0; i < src->channel_count; i++)
+		if (!open_channel(src, i))
+			return trouble_set(t, EX_OSERR, errno,
+			    "dataSource %s: no memory for the ring of "
+			    "receiver %u (tranqd.ringBytes %lld); lower "
+			    "tranqd.ringBytes or tranqd.receivers, or raise "
+			    "the limits (ulimit -n, -v, vm.max_map_count)",
+			    src->name, i, (long long)src->conf->ring_bytes);
+	return true;
+}
+
+static struct source *
+allocate(struct supervisor *s, const struct conf *conf, const char *name)
+{
+	struct source *src = must_calloc(1, sizeof *src);
+
+	src->supervisor = s;
+	src->conf = conf;
+	src->name = must_strdup(name);
+	src->channel_count = s->front_count;
+	src->channels =
+	    must_calloc(src->channel_count, sizeof src->channels[0]);
+	for (unsigned i = 0; i < src->channel_count; i++)
+		src->channels[i].fd = -1;
+	src->bell = bell_new();
+	return src;
+}
+
+struct source *
+source_new(struct supervisor *s, const struct conf *conf, const char *name,
+    struct trouble *t)
+{
+	struct source *src;
+
+	if (!prepare_spool(conf, name, &s->identity, t))
+		return NULL;
+	src = allocate(s, conf, name);
+	if (src->bell < 0 ||
+	    !child_init(&src->worker, s->loop, &worker_ops, src)) {
+		trouble_set(t, EX_OSERR, errno,
+		    "dataSource %s: no descriptors or memory for its worker; "
+		    "raise the limits (ulimit -n, -v)",
+		    name);
+		source_free(&src);
+		return NULL;
+	}
+	child_name(&src->worker, "worker %s", name);
+	if (!open_channels(src, t))
+		source_free(&src);
+	return src;
+}
+
+void
+source_free(struct source **source)
+{
+	struct source *src = *source;
+
+	if (src == NULL)
+		return;
+	*source = NULL;
+	if (src->worker.life != NULL)
+		child_fini(&src->worker);
+	for (unsigned i = 0; i < src->channel_count; i++) {
+		struct source_channel *c = &src->channels[i];
+
+		if (c->header != NULL)
+			/* a cast of const away: munmap only forgets it */
+			munmap((void *)(uintptr_t)c->header, HEADER_BYTES);
+		if (c->fd >= 0)
+			close(c->fd);
+	}
+	if (src->bell >= 0)
+		close(src->bell);
+	free(src->channels);
+	free(src->name);
+	free(src);
+}
+
+static uint64_t
+load(const _Atomic uint64_t *value)
+{
+	return atomic_load_explicit(value, memory_order_acquire);
+}
+
+/* What has been offered and not been taken. The second is read first, so that
+ * what moves meanwhile is counted once at least. */
+static uint64_t
+behind(const _Atomic uint64_t *offered, const _Atomic uint64_t *taken)
+{
+	uint64_t second = load(taken), first = load(offered);
+
+	return first > second ? first - second : 0;
+}
+
+void
+source_sums(const struct source *src, struct source_sums *sums)
+{
+	*sums = (struct source_sums){ 0 };
+	for (unsigned i = 0; i < src->channel_count; i++) {
+		const struct channel_header *h = src->channels[i].header;
+
+		sums->in_rings += behind(&h->offered_events, &h->taken_events) +
+		    behind(&h->offered_dropped, &h->taken_dropped);
+		sums->offered +=
+		    load(&h->offered_events) + load(&h->offered_dropped);
+		sums->requests += load(&h->requests);
+		sums->refused_full += load(&h->refused_full);
+		sums->refused_malformed += load(&h->refused_malformed);
+	}
+}
+
+static void
+values_now(struct source *src, uint64_t values[RATE_VALUES])
+{
+	struct source_sums sums;
+
+	source_sums(src, &sums);
+	child_counters(&src->worker, NULL);
+	values[0] = sums.offered;
+	values[1] = src->worker.counters.sent;
+}
+
+void
+source_sample(struct source *src, int64_t now_ms)
+{
+	uint64_t values[RATE_VALUES];
+
+	values_now(src, values);
+	rate_sample(&src->rate, now_ms, values);
+}
+
+void
+source_rates(struct source *src, int64_t now_ms, double *out)
+{
+	uint64_t values[RATE_VALUES];
+
+	values_now(src, values);
+	rate_per_second(&src->rate, now_ms, values, out);
+}

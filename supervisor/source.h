@@ -1,0 +1,55 @@
+/*
+ * source - one dataSource as the supervisor sees it: its channels, its worker
+ *
+ * Process: supervisor.
+ */
+#pragma once
+
+#include "channel.h"
+#include "child.h"
+#include "prepare.h"
+#include "rate.h"
+
+struct supervisor;
+
+/* What a running reload does with it. */
+enum source_change {
+	SOURCE_SAME,
+	SOURCE_ADDED,
+	SOURCE_CHANGED,
+	SOURCE_REMOVED,
+};
+
+struct source_channel {
+	int fd; /* the memfd; both sides attach it */
+	const struct channel_header *header; /* read only, of that memfd */
+};
+
+struct source {
+	struct supervisor *supervisor;
+	char *name;
+	/* what the next start of its worker is made from */
+	const struct conf *conf;
+	struct source_channel *channels; /* one a receiver */
+	unsigned channel_count;
+	int bell; /* the worker's */
+	struct child worker;
+	enum source_change change;
+	struct rate rate; /* received, sent */
+};
+
+/* Sums over its channels, as they are now. */
+struct source_sums {
+	uint64_t offered; /* events, dropped ones with them */
+	uint64_t in_rings; /* of them, not yet taken for good */
+	uint64_t requests, refused_full, refused_malformed;
+};
+
+/* Makes spool directory, channels, bell and life page, and starts nothing. */
+struct source *source_new(struct supervisor *, const struct conf *,
+    const char *name, struct trouble *) MUST_CHECK;
+/* Its worker is at rest. The spool stays. */
+void source_free(struct source **);
+void source_sums(const struct source *, struct source_sums *);
+void source_sample(struct source *, int64_t now_ms);
+void source_rates(struct source *, int64_t now_ms, double *out);

@@ -1,0 +1,66 @@
+/*
+ * supervisor - owns sockets and shared memory, keeps receivers and workers up
+ *
+ * Process: supervisor.
+ */
+#pragma once
+
+#include "control.h"
+#include "front.h"
+#include "reload.h"
+#include "source.h"
+
+/* In this order, never back. */
+enum supervisor_phase {
+	SUPERVISOR_STARTING,
+	SUPERVISOR_RUNNING,
+	SUPERVISOR_STOPS_FRONTS, /* receivers answer what is in flight */
+	SUPERVISOR_STOPS_WORKERS, /* workers drain */
+};
+
+struct supervisor_options {
+	const char *file; /* of the configuration */
+	const char *pid_file; /* a second one, or NULL */
+	int ready_fd; /* gets a byte when all is up; -1: nobody waits */
+};
+
+struct supervisor {
+	struct supervisor_options options;
+	struct loop *loop;
+	enum supervisor_phase phase;
+	/* in force: what new receivers get */
+	struct conf *conf;
+	uint64_t generation; /* of all channels: start time in ns */
+	int64_t started_ms, started_wall_ms;
+	struct identity identity;
+	int pid_fd;
+	int listen_fd; /* -1: http.port.enable is false, or stopping */
+	unsigned port;
+
+	struct front *fronts;
+	unsigned front_count;
+	struct source **sources; /* sorted by name */
+	unsigned source_count;
+
+	struct control *control;
+	struct reload reload;
+	bool look; /* something has changed since the last look */
+	int64_t stop_deadline_ms;
+	uint64_t stop_tickets[CONTROL_CLIENTS];
+	unsigned stop_ticket_count;
+	struct loop_timer tick, start_timer;
+};
+
+/* Runs the daemon; the exit code. Takes over the configuration. */
+int supervisor_run(const struct supervisor_options *, struct conf **);
+
+/* For front, source, reload, status. */
+struct source *supervisor_find(const struct supervisor *, const char *name);
+void supervisor_add(struct supervisor *, struct source *);
+void supervisor_take_out(struct supervisor *, const struct source *);
+/* Something has changed: the turn's end looks what follows from it. */
+void supervisor_look(struct supervisor *);
+void supervisor_kill(struct child *, int signal);
+/* log.* as the configuration in force has it, here and in all children. */
+void supervisor_apply_log(struct supervisor *);
+bool supervisor_stopping(const struct supervisor *);
