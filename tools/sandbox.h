@@ -1,0 +1,63 @@
+/*
+ * sandbox - what the parts of the stand-in Druid share
+ *
+ * Process: tranq-sandbox. One process, one loop: the Overlord and all tasks.
+ */
+#pragma once
+
+#include "base.h"
+#include "loop.h"
+#include "sandbox_answer.h"
+#include "sandbox_check.h"
+#include "sandbox_fault.h"
+#include "sandbox_http.h"
+#include "sandbox_store.h"
+#include "sandbox_violation.h"
+#include "text_map.h"
+
+struct task;
+struct exchange;
+struct announce;
+
+struct sandbox_options {
+	const char *address, *port_file;
+	unsigned port, peon_port; /* 0: any free one */
+	bool has_peon_port;
+	const char *zookeeper; /* connect string, or NULL */
+	const char *discovery_path, *overlord_service;
+	int64_t buffer; /* events of a firehose; 0: as its spec says */
+	int64_t drain_rate; /* events a second; 0: at once */
+	int64_t start_delay_ms, handler_delay_ms, handoff_delay_ms;
+	int64_t chunk_events; /* more in one push are a violation; 0: none */
+	int64_t keep_bytes;
+	int64_t seed;
+	bool counts_only, checks_fully, ignores_producers;
+	unsigned version;
+	const char *version_text;
+};
+
+struct sandbox_counts {
+	uint64_t pushes, skipped, gzip, clipped, wire_bytes;
+	uint64_t overlord_requests;
+	uint64_t pushes_by_status[600];
+};
+
+struct sandbox {
+	struct sandbox_options options;
+	struct loop *loop;
+	struct sandbox_http *http;
+	unsigned port, task_port; /* as bound */
+	int64_t started_ms;
+
+	struct faults faults;
+	struct violations violations;
+	struct check check;
+	struct store store;
+	struct sandbox_counts counts;
+
+	struct text_map tasks_by_id, handlers; /* struct task */
+	struct task *tasks; /* in order of submission */
+	struct task *last_task;
+	struct exchange *exchanges; /* being handled */
+	struct announce *announce; /* NULL: no ZooKeeper */
+};

@@ -1,0 +1,291 @@
+/*
+ * sandbox_control - what tests and people ask the sandbox: /sandbox/…
+ *
+ * Process: tranq-sandbox.
+ */
+#include "sandbox_control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "panic.h"
+#include "sandbox_announce.h"
+
+#define BASE "/sandbox/"
+#define NAME_BYTES 1024
+#define KILLED "Killed by the sandbox"
+
+/* ---- events ---- */
+
+static void
+read_events(void *context, struct buf *to)
+{
+	struct store_cursor *c = context;
+
+	if (to == NULL)
+		store_close(&c);
+	else
+		store_read(c, to);
+}
+
+static unsigned
+replicant_of(const char *text)
+{
+	return strcmp(text, "any") == 0 ? STORE_ANY_REPLICANT
+					: (unsigned)strtoul(text, NULL, 10);
+}
+
+static void
+stream(struct exchange *x, const struct store_query *q)
+{
+	struct sandbox_request *r = x->request;
+	struct store_cursor *c = store_open(&x->sandbox->store, q);
+
+	exchange_hand_over(x);
+	sandbox_http_stream(r, "application/x-ndjson", read_events, c);
+}
+
+static void
+handle_events(struct exchange *x)
+{
+	char ds[NAME_BYTES], task[NAME_BYTES] = "", number[24] = "0";
+	char lost[8] = "", all[8] = "";
+	struct store_query q = { .ds = ds, .task = task, .lost = -1 };
+
+	if (x->sandbox->options.counts_only) {
+		exchange_text(x, 400, "events are only counted\n");
+		return;
+	}
+	if (x->sandbox->store.is_truncated) {
+		exchange_text(x, 500, "more events came than --keep-bytes\n");
+		return;
+	}
+	if (!exchange_query(x, "dataSource", ds, sizeof ds)) {
+		exchange_text(x, 400, "dataSource is missing\n");
+		return;
+	}
+	exchange_query(x, "task", task, sizeof task);
+	exchange_query(x, "all", all, sizeof all);
+	q.is_wrapped = strcmp(all, "true") == 0;
+	if (q.is_wrapped)
+		snprintf(number, sizeof number, "any");
+	exchange_query(x, "replicant", number, sizeof number);
+	q.replicant = replicant_of(number);
+	if (exchange_query(x, "lost", lost, sizeof lost))
+		q.lost = strcmp(lost, "true") == 0;
+	stream(x, &q);
+}
+
+/* ---- statistics ---- */
+
+static struct json *
+report_tasks(const struct sandbox *s)
+{
+	struct json *j = json_new_object();
+	int64_t count[TASK_STATES] = { 0 };
+
+	for (const struct task *t = s->tasks; t != NULL; t = t->next)
+		count[t->state]++;
+	for (unsigned i = 0; i < TASK_STATES; i++)
+		json_set_int(j, task_state_name((enum task_state)i), count[i]);
+	return j;
+}
+
+static struct json *
+report_statuses(const struct sandbox *s)
+{
+	struct json *j = json_new_object();
+	char name[8];
+
+	for (unsigned i = 0; i < ARRAY_LEN(s->counts.pushes_by_status); i++) {
+		if (s->counts.pushes_by_status[i] == 0)
+			continue;
+		snprintf(name, sizeof name, "%u", i);
+		json_set_int(j, name, (int64_t)s->counts.pushes_by_status[i]);
+	}
+	return j;
+}
+
+static int64_t
+count_waiting(const struct sandbox *s)
+{
+	const struct exchange *x = s->exchanges;
+	int64_t count = 0;
+
+	if (x == NULL)
+		return 0;
+	do {
+		count += x->is_waiting || x->is_hung;
+		x = x->next;
+	} while (x != s->exchanges);
+	return count;
+}
+
+static void
+set_counts(struct json *j, const struct sandbox *s)
+{
+	const struct sandbox_counts *c = &s->counts;
+
+	json_set_int(j, "pushes", (int64_t)c->pushes);
+	json_set_int(j, "skipped", (int64_t)c->skipped);
+	json_set_int(j, "gzip", (int64_t)c->gzip);
+	json_set_int(j, "clipped", (int64_t)c->clipped);
+	json_set_int(j, "wireBytes", (int64_t)c->wire_bytes);
+	json_set_int(j, "overlordRequests", (int64_t)c->overlord_requests);
+	json_set_int(j, "waiting", count_waiting(s));
+	json_set_int(j, "unjudged", (int64_t)s->check.unjudged);
+	json_set(j, "pushesByStatus", report_statuses(s));
+}
+
+static void
+handle_stats(struct exchange *x)
+{
+	const struct sandbox *s = x->sandbox;
+	struct json *j = json_new_object();
+	uint64_t events = 0, bytes = 0;
+
+	for (const struct task *t = s->tasks; t != NULL; t = t->next) {
+		if (t->source->replicant != 0)
+			continue;
+		events += t->source->digest.events;
+		bytes += t->source->digest.bytes;
+	}
+	json_set_text(j, "version", s->options.version_text);
+	json_set_int(j, "uptimeMs", loop_now_ms(s->loop) - s->started_ms);
+	json_set_int(j, "events", (int64_t)events);
+	json_set_int(j, "bytes", (int64_t)bytes);
+	set_counts(j, s);
+	json_set(j, "tasks", report_tasks(s));
+	json_set(j, "dataSources", store_report(&s->store));
+	json_set(j, "violations", violation_report(&s->violations));
+	json_set(j, "faults", fault_report(&s->faults));
+	json_set_bool(j, "zookeeper", announce_is_connected(s->announce));
+	exchange_json(x, 200, &j);
+}
+
+/* ---- faults ---- */
+
+static int64_t
+kill_tasks(struct sandbox *s, const struct fault *f)
+{
+	int64_t left = f->count < 0 ? INT64_MAX : f->count, killed = 0;
+
+	for (struct task *t = s->tasks; t != NULL && killed < left;
+	     t = t->next) {
+		if (t->state >= TASK_SUCCESS ||
+		    (f->ds[0] != '\0' && strcmp(f->ds, t->spec.ds) != 0) ||
+		    strncmp(t->spec.id, f->task, strlen(f->task)) != 0)
+			continue;
+		task_kill(t, KILLED);
+		killed++;
+	}
+	return killed;
+}
+
+/* A fault that strikes every task, when tasks have a port of their own:
+ * connections are refused, as by a host that is down. */
+static void
+set_port(struct sandbox *s)
+{
+	bool on = true;
+
+	if (s->task_port == s->port)
+		return;
+	for (unsigned i = 0; i < s->faults.count; i++) {
+		const struct fault *f = &s->faults.list[i];
+
+		if (f->kind == FAULT_REFUSE && f->ds[0] == '\0' &&
+		    f->task[0] == '\0' && f->percent == 100 && f->count < 0 &&
+		    f->where != FAULT_AT_OVERLORD)
+			on = false;
+	}
+	sandbox_http_accept(s->http, s->task_port, on);
+}
+
+static void
+handle_fault(struct exchange *x)
+{
+	struct sandbox *s = x->sandbox;
+	char error[FAULT_TEXT_BYTES] = "";
+	struct json_error syntax = { .text = "not an object" };
+	struct json *j = json_parse(x->body, x->body_bytes, &syntax);
+	int64_t changed = 1;
+	struct fault f;
+	bool on, good;
+
+	if (!json_is_object(j))
+		snprintf(error, sizeof error, "%s", syntax.text);
+	good = json_is_object(j) && fault_read(j, &f, &on, error);
+	json_free(&j);
+	if (!good) {
+		exchange_text(x, 400, error);
+		return;
+	}
+	if (f.kind == FAULT_KILL_TASK && on)
+		changed = kill_tasks(s, &f);
+	else if (f.kind == FAULTS || !on)
+		changed = fault_end(&s->faults, &f);
+	else if (!fault_begin(&s->faults, &f))
+		changed = 0;
+	set_port(s);
+	exchange_faults_changed(s);
+	j = json_new_object();
+	json_set_int(j, "changed", changed);
+	exchange_json(x, 200, &j);
+}
+
+static void
+handle_faults(struct exchange *x)
+{
+	struct json *j = fault_report(&x->sandbox->faults);
+
+	exchange_json(x, 200, &j);
+}
+
+/* ---- reset ---- */
+
+static void
+handle_reset(struct exchange *x)
+{
+	struct sandbox *s = x->sandbox;
+	struct json *j = json_new_object();
+
+	exchange_clear(s, x);
+	task_clear(s);
+	store_clear(&s->store);
+	s->counts = (struct sandbox_counts){ 0 };
+	s->violations = (struct violations){ 0 };
+	s->check.unjudged = 0;
+	fault_init(&s->faults, (uint64_t)s->options.seed);
+	set_port(s);
+	exchange_json(x, 200, &j);
+}
+
+/* ---- routes ---- */
+
+static const struct {
+	const char *method, *name;
+	void (*handle)(struct exchange *);
+} routes[] = {
+	{ "GET", "events", handle_events },
+	{ "GET", "stats", handle_stats },
+	{ "GET", "fault", handle_faults },
+	{ "POST", "fault", handle_fault },
+	{ "POST", "reset", handle_reset },
+};
+
+void
+control_handle(struct exchange *x)
+{
+	struct path path;
+
+	if (exchange_path(x, BASE, &path) && path.count == 1)
+		for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+			if (strcmp(routes[i].name, path.segments[0]) == 0 &&
+			    exchange_is_method(x, routes[i].method)) {
+				routes[i].handle(x);
+				return;
+			}
+	exchange_text(x, 404, "GET events, stats, fault; POST fault, reset\n");
+}

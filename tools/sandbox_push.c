@@ -1,0 +1,441 @@
+/*
+ * sandbox_push - a task's chat handler: push-events and shutdown
+ *
+ * Process: tranq-sandbox.
+ *
+ * The order of work is Druid's: what is recorded before the body is read
+ * stays recorded when the body is bad or never comes.
+ */
+#include "sandbox_push.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+#include "iso.h"
+#include "panic.h"
+
+#define CHAT_BASE "/druid/worker/v1/chat/"
+#define NAME_BYTES 1024
+#define SAMPLE_BYTES 4096
+
+static struct violations *
+violations(struct exchange *x)
+{
+	return &x->sandbox->violations;
+}
+
+static const char *
+name_of(const struct exchange *x)
+{
+	return x->task != NULL ? x->task->spec.id : "no task";
+}
+
+static void
+answer_with(struct exchange *x, enum answer answer)
+{
+	x->has_answer = true;
+	x->answer = answer;
+}
+
+/* ---- the head ---- */
+
+/* The handler's name, decoded, and the action behind it. */
+static bool
+read_path(const struct exchange *x, struct path *path)
+{
+	return exchange_path(x, CHAT_BASE, path) && path->count == 2;
+}
+
+void
+push_locate(struct exchange *x)
+{
+	struct path path;
+	const char *id = "";
+	size_t id_bytes = 0;
+
+	if (!read_path(x, &path))
+		return;
+	exchange_field(x, "x-druid-task-id", &id, &id_bytes);
+	x->task = task_by_handler(x->sandbox, path.segments[0],
+	    strlen(path.segments[0]), id, id_bytes);
+}
+
+static bool
+is_id(const char *value, size_t bytes, const char *id)
+{
+	return strlen(id) == bytes && memcmp(id, value, bytes) == 0;
+}
+
+/* False: answered. */
+static bool
+check_task_id(struct exchange *x)
+{
+	const char *value;
+	size_t bytes;
+
+	if (!exchange_field(x, "x-druid-task-id", &value, &bytes)) {
+		violation_add(
+		    violations(x), VIOLATION_TASK_ID_HEADER, "%s", name_of(x));
+		return true;
+	}
+	if (is_id(value, bytes, x->task->spec.id) ||
+	    (x->sandbox->options.version >= DRUID_ID_ENCODED &&
+		is_id(value, bytes, x->task->encoded_id)))
+		return true;
+	violation_add(violations(x), VIOLATION_WRONG_TASK,
+	    "%s: the request is for %.*s", name_of(x), (int)MIN_OF(bytes, 100),
+	    value);
+	answer_with(x, ANSWER_OTHER_TASK);
+	return false;
+}
+
+static bool
+check_type(struct exchange *x)
+{
+	static const char json[] = "application/json";
+	struct http_view v = x->head->content_type;
+	const char *type = x->bytes + v.at;
+	size_t bytes = sizeof json - 1;
+
+	if (v.bytes == bytes && memcmp(type, json, bytes) == 0)
+		return true;
+	violation_add(violations(x), VIOLATION_CONTENT_TYPE, "%s: '%.*s'",
+	    name_of(x), (int)MIN_OF(v.bytes, 100u), type);
+	if (v.bytes >= bytes && strncasecmp(type, json, bytes) == 0 &&
+	    (v.bytes == bytes || strchr("; \t", type[bytes]) != NULL))
+		return true;
+	answer_with(x, ANSWER_MEDIA_TYPE);
+	return false;
+}
+
+static void
+check_concurrency(struct exchange *x)
+{
+	const struct exchange *other = x->producer->current;
+
+	if (other != NULL && other != x && other->request != NULL &&
+	    sandbox_http_connected(other->request))
+		violation_add(violations(x), VIOLATION_PRODUCER_TWICE,
+		    "%s: a request of that producer is not answered yet",
+		    name_of(x));
+	x->producer->current = x;
+}
+
+static void
+check_verdict(struct exchange *x)
+{
+	switch (x->verdict) {
+	case PRODUCER_NEWER:
+	case PRODUCER_EQUAL: return;
+	case PRODUCER_OLDER:
+		violation_add(violations(x), VIOLATION_SEQUENCE_BACK,
+		    "%s: lower than %lld", name_of(x),
+		    (long long)x->producer->sequence);
+		return;
+	case PRODUCER_NO_NUMBER:
+		violation_add(violations(x), VIOLATION_HEADER,
+		    "%s: X-Firehose-Producer-Seq is no number", name_of(x));
+		answer_with(x, ANSWER_SEQ_NO_NUMBER);
+		return;
+	case PRODUCER_TOO_MANY:
+		violation_add(
+		    violations(x), VIOLATION_PRODUCERS, "%s", name_of(x));
+		answer_with(x, ANSWER_PRODUCERS_FULL);
+		return;
+	}
+	unreachable("verdict");
+}
+
+static void
+check_producer(struct exchange *x)
+{
+	struct producer_call c;
+
+	if (x->sandbox->options.ignores_producers ||
+	    x->sandbox->options.version < DRUID_PRODUCERS)
+		return;
+	if (!exchange_field(x, "x-firehose-producer-id", &c.id, &c.id_bytes))
+		return;
+	if (!exchange_field(
+		x, "x-firehose-producer-seq", &c.sequence, &c.sequence_bytes)) {
+		violation_add(violations(x), VIOLATION_HEADER,
+		    "%s: X-Firehose-Producer-Seq is missing", name_of(x));
+		answer_with(x, ANSWER_SEQ_MISSING);
+		return;
+	}
+	x->verdict = producers_record(&x->task->producers, &c, &x->producer);
+	if (x->producer != NULL)
+		check_concurrency(x);
+	check_verdict(x);
+}
+
+static void
+begin_push(struct exchange *x)
+{
+	if (!check_type(x))
+		return;
+	task_heard(x->task);
+	check_producer(x);
+}
+
+void
+push_begin(struct exchange *x)
+{
+	struct fault_target at = { FAULT_AT_PUSH, "", "" };
+	struct path path;
+
+	if (x->task != NULL) {
+		at.ds = x->task->spec.ds;
+		at.task = x->task->spec.id;
+	}
+	if (fault_strike(&x->sandbox->faults, FAULT_UNAVAILABLE, &at) != NULL)
+		x->task = NULL;
+	if (x->task == NULL) {
+		answer_with(x, ANSWER_NO_HANDLER);
+		return;
+	}
+	if (!read_path(x, &path) || !check_task_id(x))
+		return;
+	if (strcmp(path.segments[1], "push-events") == 0 &&
+	    exchange_is_method(x, "POST"))
+		begin_push(x);
+}
+
+/* ---- the answer ---- */
+
+static void
+answer_from_head(struct exchange *x)
+{
+	char asked[NAME_BYTES] = "";
+	const char *value;
+	struct path path;
+	size_t bytes;
+
+	if (x->answer == ANSWER_NO_HANDLER) {
+		bool is_good = read_path(x, &path);
+
+		exchange_answer(x, ANSWER_NO_HANDLER,
+		    is_good ? path.segments[0] : "", NULL);
+		return;
+	}
+	if (x->answer == ANSWER_OTHER_TASK &&
+	    exchange_field(x, "x-druid-task-id", &value, &bytes))
+		snprintf(asked, sizeof asked, "%.*s",
+		    (int)MIN_OF(bytes, sizeof asked - 1), value);
+	exchange_answer(x, x->answer, asked, name_of(x));
+}
+
+/* Enough to tell two bodies of one producer apart, and cheap. */
+static uint64_t
+body_hash(const struct exchange *x)
+{
+	size_t sample = MIN_OF(x->body_bytes, SAMPLE_BYTES);
+
+	return digest_hash(x->body, sample) ^
+	    (digest_hash(x->body + x->body_bytes - sample, sample) << 1) ^
+	    x->body_bytes;
+}
+
+/* Druid says "skipped": were these rows taken when they came first? */
+static void
+judge_retry(struct exchange *x)
+{
+	struct producer *p = x->producer;
+
+	if (x->verdict != PRODUCER_EQUAL)
+		return;
+	if (p->rows == ROWS_REFUSED)
+		violation_add(violations(x), VIOLATION_LOST_AFTER_ERROR,
+		    "%s: sequence %lld had an error answer", name_of(x),
+		    (long long)p->sequence);
+	else if (p->rows == ROWS_UNREAD)
+		violation_add(violations(x), VIOLATION_LOST_UNREAD,
+		    "%s: body of sequence %lld was never complete", name_of(x),
+		    (long long)p->sequence);
+	else if (p->body_hash != body_hash(x))
+		violation_add(violations(x), VIOLATION_RETRY_DIFFERS,
+		    "%s: sequence %lld", name_of(x), (long long)p->sequence);
+}
+
+static void
+set_rows(struct exchange *x, enum producer_rows rows)
+{
+	if (x->producer != NULL && x->verdict == PRODUCER_NEWER)
+		x->producer->rows = rows;
+}
+
+static void
+refuse_push(struct exchange *x, enum answer answer, const char *why)
+{
+	set_rows(x, ROWS_REFUSED);
+	exchange_answer(x, answer, why, NULL);
+}
+
+static void
+pushed(struct exchange *x)
+{
+	char count[24];
+
+	set_rows(x, ROWS_TAKEN);
+	snprintf(count, sizeof count, "%zu", x->event_count);
+	exchange_answer(x, ANSWER_PUSHED, count, NULL);
+}
+
+void
+push_refused(struct exchange *x)
+{
+	refuse_push(x, ANSWER_FIREHOSE_CLOSED, NULL);
+}
+
+/* Rows go in one by one: what has room is in, whatever comes of the rest. */
+static bool
+take_rows(struct exchange *x, const struct check_event *events)
+{
+	int64_t room;
+
+	while (x->taken < x->event_count && (room = task_room(x->task)) > 0) {
+		size_t count = MIN_OF(x->event_count - x->taken, (size_t)room);
+
+		task_take(x->task, x->body, events + x->taken, count);
+		x->taken += count;
+	}
+	return x->taken == x->event_count;
+}
+
+void
+push_continue(struct exchange *x)
+{
+	must(x->is_waiting);
+	if (!take_rows(x, x->events))
+		return;
+	x->is_waiting = false;
+	pushed(x);
+}
+
+static void
+wait_for_room(struct exchange *x, const struct check_event *events)
+{
+	size_t bytes = x->event_count * sizeof events[0];
+
+	exchange_keep(x);
+	x->events = must_malloc(bytes);
+	memcpy(x->events, events, bytes);
+	x->is_waiting = true;
+}
+
+static void
+take_body(struct exchange *x)
+{
+	struct sandbox *s = x->sandbox;
+	const struct spec *spec = &x->task->spec;
+	const struct check_rule rule = { .column = spec->column,
+		.column_bytes = strlen(spec->column),
+		.has_interval = spec->has_interval,
+		.interval = spec->interval,
+		.task = spec->id };
+	enum check_result result =
+	    check_body(&s->check, &rule, x->body, x->body_bytes);
+
+	if (result != CHECK_OK) {
+		if (result == CHECK_BODY)
+			violation_add(violations(x), VIOLATION_BODY, "%s: %s",
+			    name_of(x), s->check.error);
+		refuse_push(x,
+		    result == CHECK_BODY ? ANSWER_BODY_MALFORMED
+					 : ANSWER_ROW_MALFORMED,
+		    s->check.error);
+		return;
+	}
+	x->event_count = s->check.count;
+	if (s->options.chunk_events > 0 &&
+	    (int64_t)x->event_count > s->options.chunk_events)
+		violation_add(violations(x), VIOLATION_CHUNK, "%s: %zu events",
+		    name_of(x), x->event_count);
+	if (take_rows(x, s->check.events))
+		pushed(x);
+	else
+		wait_for_room(x, s->check.events);
+}
+
+static void
+finish_push(struct exchange *x)
+{
+	struct sandbox *s = x->sandbox;
+
+	s->counts.pushes++;
+	s->counts.wire_bytes += x->wire_bytes;
+	s->counts.gzip += x->is_gzip;
+	x->task->pushes++;
+	if (x->is_gzip && !x->is_inflated)
+		violation_add(violations(x), VIOLATION_GZIP,
+		    "%s: this Druid does not inflate", name_of(x));
+	if (x->producer != NULL && x->verdict != PRODUCER_NEWER) {
+		judge_retry(x);
+		s->counts.skipped++;
+		x->task->skipped++;
+		exchange_answer(x, ANSWER_SKIPPED, NULL, NULL);
+		return;
+	}
+	if (x->producer != NULL)
+		x->producer->body_hash = body_hash(x);
+	if (x->error_status != 0)
+		refuse_push(x, ANSWER_FAULT, "told to fail");
+	else if (x->task->state != TASK_RUNNING)
+		refuse_push(x, ANSWER_FIREHOSE_CLOSED, NULL);
+	else
+		take_body(x);
+}
+
+static void
+finish_shutdown(struct exchange *x)
+{
+	struct task *t = x->task;
+	char text[64] = "";
+	int64_t ms = clock_wall_ms();
+
+	if (exchange_query(x, "shutoffTime", text, sizeof text) &&
+	    !iso_parse(text, strlen(text), ISO_T, &ms)) {
+		exchange_answer(x, ANSWER_SHUTOFF_TIME,
+		    "Invalid format of shutoffTime", NULL);
+		return;
+	}
+	/* the answer is Druid's last word before the handler goes */
+	exchange_answer(x, ANSWER_SHUT_DOWN, NULL, NULL);
+	task_close_at(t, ms);
+}
+
+void
+push_finish(struct exchange *x)
+{
+	struct path path;
+
+	if (x->has_answer) {
+		answer_from_head(x);
+		return;
+	}
+	if (!read_path(x, &path)) {
+		violation_add(violations(x), VIOLATION_HTTP, "chat path");
+		exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
+		return;
+	}
+	if (!exchange_is_method(x, "POST")) {
+		violation_add(violations(x), VIOLATION_HTTP, "chat method");
+		exchange_answer(x, ANSWER_METHOD, NULL, NULL);
+	} else if (strcmp(path.segments[1], "push-events") == 0) {
+		finish_push(x);
+	} else if (strcmp(path.segments[1], "shutdown") == 0) {
+		finish_shutdown(x);
+	} else {
+		exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
+	}
+}
+
+void
+push_cut(struct exchange *x)
+{
+	if (x->producer != NULL)
+		set_rows(x, ROWS_UNREAD);
+}
