@@ -44,7 +44,8 @@ enum order {
 	/* child → supervisor: replayed, serving */
 	ORDER_READY = 1,
 	/* → child: drain, then exit; `value` is the time for it in ms, 0
-	 * means at once. A second one may shorten the time. */
+	 * means at once. A second one may shorten the time. `index`: 0, or
+	 * ORDER_STOP_HAND_OVER */
 	ORDER_STOP,
 	/* → child: order_take_log does it */
 	ORDER_REOPEN_LOG,
@@ -57,6 +58,10 @@ enum order {
 	/* receiver → supervisor: as above; `value` as it came */
 	ORDER_CONF_TAKEN,
 };
+
+/* To a worker: a successor takes over rings and spool at once; end what is on
+ * its way to Druid, and take nothing more. */
+#define ORDER_STOP_HAND_OVER 1
 
 struct order_message {
 	uint32_t order;

@@ -23,8 +23,8 @@ struct loop {
 	int epoll_fd;
 	bool stopping, poll;
 	int64_t now_ms;
-	loop_turn_fn *turn_end;
-	void *turn_context;
+	loop_turn_fn *turn_end, *woke;
+	void *turn_context, *woke_context;
 	struct loop_timer **heap; /* heap[1 … timers] */
 	size_t timers, heap_size;
 	struct epoll_event ready[READY_MAX];
@@ -194,6 +194,13 @@ loop_set_turn(struct loop *l, loop_turn_fn *end, void *context)
 {
 	l->turn_end = end;
 	l->turn_context = context;
+}
+
+void
+loop_set_woke(struct loop *l, loop_turn_fn *woke, void *context)
+{
+	l->woke = woke;
+	l->woke_context = context;
 }
 
 void

@@ -59,6 +59,8 @@ bool loop_timer_active(const struct loop_timer *);
  * loop sleeps; when it leaves work behind it calls loop_poll, and the next
  * wait returns at once. */
 void loop_set_turn(struct loop *, loop_turn_fn *end, void *context);
+/* `woke` is called when the loop has slept and begins to work again. */
+void loop_set_woke(struct loop *, loop_turn_fn *woke, void *context);
 void loop_poll(struct loop *);
 
 /* Monotonic milliseconds, read once a turn. */

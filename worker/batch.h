@@ -91,5 +91,6 @@ struct batch_seal {
 char *batch_seal(struct batch **, const struct batch_seal *, size_t *bytes);
 
 /* Takes a value apart. false when it is damaged or not of this version. */
-bool
-batch_view(const char *value, size_t bytes, struct batch_view *) MUST_CHECK;
+bool batch_view(const char *value, size_t bytes, struct batch_view *);
+/* The same for a value that this process has just sealed or checked. */
+void batch_view_own(const char *value, size_t bytes, struct batch_view *);

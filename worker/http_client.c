@@ -379,3 +379,14 @@ http_under_way(const struct http_client *c)
 {
 	return c->under_way;
 }
+
+char *
+http_escape(const char *text)
+{
+	char *escaped = curl_easy_escape(NULL, text, 0), *copy;
+
+	must(escaped != NULL);
+	copy = must_strdup(escaped);
+	curl_free(escaped);
+	return copy;
+}

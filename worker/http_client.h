@@ -51,3 +51,5 @@ struct http_exchange *http_send(struct http_client *, const struct http_call *);
 /* Ends it without `done`. */
 void http_cancel(struct http_client *, struct http_exchange **);
 unsigned http_under_way(const struct http_client *);
+/* Text for one part of a URL's path, escaped; new, to be freed. */
+char *http_escape(const char *text);

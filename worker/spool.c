@@ -39,6 +39,11 @@ struct queue_key { /* big-endian: LMDB compares bytes */
 	uint64_t id;
 };
 
+struct progress_key {
+	uint64_t id;
+	uint32_t replicant, unused;
+};
+
 struct queue_value {
 	uint32_t events, bytes;
 	int64_t sealed_ms;
@@ -56,9 +61,10 @@ struct spool {
 	char identity[SPOOL_IDENTITY_BYTES];
 	int lock_fd;
 	MDB_env *env;
-	MDB_dbi batch, queue, dead, attempt, meta;
+	MDB_dbi batch, queue, dead, progress, meta;
 	MDB_txn *write, *read;
 	int error; /* of the open transaction: the first one */
+	bool failed;
 	struct counts durable; /* as committed */
 	struct counts now; /* with what the open transaction changes */
 };
@@ -166,7 +172,7 @@ open_databases(struct spool *s, MDB_txn *txn)
 		const char *name;
 		MDB_dbi *to;
 	} all[] = { { "batch", &s->batch }, { "queue", &s->queue },
-		{ "dead", &s->dead }, { "attempt", &s->attempt },
+		{ "dead", &s->dead }, { "progress", &s->progress },
 		{ "meta", &s->meta } };
 	int rc;
 
@@ -401,8 +407,10 @@ spool_reopen(struct spool *s, char *error, size_t bytes)
 
 	close_env(s);
 	s->error = 0;
-	if ((rc = open_env(s)) == 0)
+	if ((rc = open_env(s)) == 0) {
+		s->failed = false;
 		return true;
+	}
 	explain(s, rc, "cannot be opened again", error, bytes);
 	close_env(s);
 	return false;
@@ -464,9 +472,9 @@ spool_take_id(struct spool *s, unsigned events)
 /* ---- changing ---- */
 
 bool
-spool_in_transaction(const struct spool *s)
+spool_failed(const struct spool *s)
 {
-	return s->write != NULL;
+	return s->failed;
 }
 
 void
@@ -512,18 +520,35 @@ spool_put(struct spool *s, const char *value, size_t bytes)
 	s->now.bytes += bytes;
 }
 
+/* Rare: only batches that met a definite failure have any. */
+static int
+forget_progress(struct spool *s, uint64_t id)
+{
+	struct progress_key key = { .id = htobe64(id) };
+	MDB_val k = val(&key, sizeof key), v;
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(s->write, s->progress, &cursor);
+
+	if (rc != 0)
+		return rc;
+	rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+	while (rc == 0 && k.mv_size == sizeof key &&
+	    memcmp(k.mv_data, &key.id, sizeof key.id) == 0) {
+		if ((rc = mdb_cursor_del(cursor, 0)) == 0)
+			rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static void
 leave_queue(struct spool *s, const struct spool_entry *e)
 {
 	struct queue_key key = queue_key(&e->at, e->id);
-	uint64_t id = htobe64(e->id);
 	MDB_val k = val(&key, sizeof key);
-	int rc;
 
 	note(s, mdb_del(s->write, s->queue, &k, NULL));
-	k = val(&id, sizeof id);
-	rc = mdb_del(s->write, s->attempt, &k, NULL);
-	note(s, rc == MDB_NOTFOUND ? 0 : rc);
+	note(s, forget_progress(s, e->id));
 	s->now.batches--;
 	s->now.events -= e->events;
 	s->now.bytes -= e->bytes;
@@ -581,13 +606,15 @@ spool_count(struct spool *s, const struct spool_totals *more)
 }
 
 void
-spool_set_attempt(struct spool *s, uint64_t id, unsigned attempt)
+spool_set_progress(struct spool *s, uint64_t id, unsigned replicant,
+    const struct spool_progress *p)
 {
-	uint64_t key = htobe64(id);
-	MDB_val k = val(&key, sizeof key), v = val(&attempt, sizeof attempt);
+	struct progress_key key = { .id = htobe64(id),
+		.replicant = htobe32(replicant) };
+	MDB_val k = val(&key, sizeof key), v = val(p, sizeof *p);
 
 	if (s->error == 0)
-		note(s, mdb_put(s->write, s->attempt, &k, &v, 0));
+		note(s, mdb_put(s->write, s->progress, &k, &v, 0));
 }
 
 static void
@@ -634,6 +661,7 @@ spool_commit(struct spool *s, char *error, size_t bytes)
 		s->durable = s->now;
 		return RESULT_OK;
 	}
+	s->failed = true;
 	/* ids that were taken stay taken: they may have been seen */
 	s->durable.next_id = s->now.next_id;
 	s->now = s->durable;
@@ -794,21 +822,21 @@ spool_load(struct spool *s, uint64_t id, size_t *bytes, bool *damaged)
 	return copy;
 }
 
-unsigned
-spool_attempt(struct spool *s, uint64_t id)
+struct spool_progress
+spool_progress(struct spool *s, uint64_t id, unsigned replicant)
 {
-	uint64_t key = htobe64(id);
+	struct progress_key key = { .id = htobe64(id),
+		.replicant = htobe32(replicant) };
+	struct spool_progress p = { 0 };
 	MDB_val k = val(&key, sizeof key), v;
 	MDB_txn *txn = look(s);
-	unsigned attempt = 0;
 
 	if (txn == NULL)
-		return 0;
-	if (mdb_get(txn, s->attempt, &k, &v) == 0 &&
-	    v.mv_size == sizeof attempt)
-		memcpy(&attempt, v.mv_data, sizeof attempt);
+		return p;
+	if (mdb_get(txn, s->progress, &k, &v) == 0 && v.mv_size == sizeof p)
+		memcpy(&p, v.mv_data, sizeof p);
 	looked(s);
-	return attempt;
+	return p;
 }
 
 int64_t

@@ -11,7 +11,8 @@
  *            of sending; a batch waits as long as it stands here
  *   dead     id → events: batches whose interval closed first; their values
  *            stay in `batch`
- *   attempt  id → how often a definite refusal made a new sequence necessary
+ *   progress id, replicant → how far a batch got there, when a definite
+ *            failure made a new sequence necessary
  *   meta     format, identity, next id, ring cursors, totals, documents
  *
  * All changes between spool_begin and spool_commit are one transaction with
@@ -52,6 +53,12 @@ struct spool_entry {
 /* Numbers that go on over restarts: the WORKER_TOTAL counters. */
 struct spool_totals {
 	uint64_t received, sent, dropped_window, dead, quarantined;
+};
+
+/* A replicant has the chunks before this one; this one goes out with its
+ * `attempt`th sequence. */
+struct spool_progress {
+	uint32_t chunk, attempt;
 };
 
 /* How far a ring is safe in the spool. */
@@ -97,7 +104,8 @@ void spool_set_cursor(
 /* Adds to received, dropped_window and quarantined; sent and dead follow from
  * spool_remove and spool_bury. */
 void spool_count(struct spool *, const struct spool_totals *more);
-void spool_set_attempt(struct spool *, uint64_t id, unsigned attempt);
+void spool_set_progress(struct spool *, uint64_t id, unsigned replicant,
+    const struct spool_progress *);
 /* A small document under a name ("beams"). */
 void spool_set_document(
     struct spool *, const char *name, const char *text, size_t bytes);
@@ -105,7 +113,8 @@ void spool_set_document(
  * I/O failed. After a failure nothing of the transaction has happened and
  * spool_reopen is due; `error` says why. */
 enum result spool_commit(struct spool *, char *error, size_t error_bytes);
-bool spool_in_transaction(const struct spool *);
+/* A commit has failed since it was opened. */
+bool spool_failed(const struct spool *);
 
 /* false: none stored for this generation. */
 bool spool_cursor(struct spool *, unsigned receiver, uint64_t generation,
@@ -121,6 +130,8 @@ bool spool_next_lane(struct spool *, const struct spool_lane *,
  * is no memory. Its checksum has been verified; a damaged one is NULL too and
  * *damaged is set. */
 char *spool_load(struct spool *, uint64_t id, size_t *bytes, bool *damaged);
-unsigned spool_attempt(struct spool *, uint64_t id);
+/* 0, 0 when none is stored. */
+struct spool_progress
+spool_progress(struct spool *, uint64_t id, unsigned replicant);
 /* Text with a NUL, to be freed; NULL when there is none. */
 char *spool_document(struct spool *, const char *name);

@@ -1,0 +1,124 @@
+/*
+ * ack - tells receivers what became of the events they wait for
+ *
+ * Process: worker.
+ */
+#include "ack.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "panic.h"
+
+struct backlog {
+	struct ack *acks;
+	size_t first, used, size;
+	bool rang; /* something new since the last doorbell */
+};
+
+struct acks {
+	struct channel *channels;
+	struct backlog *backlogs;
+	unsigned count;
+	uint64_t generation;
+	int64_t complained_ms;
+};
+
+struct acks *
+acks_new(struct channel *channels, unsigned count, uint64_t generation)
+{
+	struct acks *a = must_calloc(1, sizeof *a);
+
+	a->channels = channels;
+	a->count = count;
+	a->generation = generation;
+	a->backlogs = must_calloc(count, sizeof a->backlogs[0]);
+	return a;
+}
+
+void
+acks_free(struct acks **acks)
+{
+	struct acks *a = *acks;
+
+	if (a == NULL)
+		return;
+	*acks = NULL;
+	for (unsigned i = 0; i < a->count; i++)
+		free(a->backlogs[i].acks);
+	free(a->backlogs);
+	free(a);
+}
+
+static void
+keep(struct acks *a, struct backlog *b, const struct ack *ack)
+{
+	if (b->used == ACK_BACKLOG_MAX) {
+		if (log_may_repeat(&a->complained_ms, 60000))
+			log_warnx("acks: a receiver does not take its answers; "
+				  "its requests end by their time-out");
+		return;
+	}
+	if (b->first + b->used == b->size) {
+		if (b->used > 0)
+			memmove(b->acks, b->acks + b->first,
+			    b->used * sizeof b->acks[0]);
+		b->first = 0;
+	}
+	if (b->used == b->size) {
+		b->size = MAX_OF(b->size * 2, 256u);
+		b->acks = must_realloc(b->acks, b->size * sizeof b->acks[0]);
+	}
+	b->acks[b->first + b->used++] = *ack;
+}
+
+void
+ack_batch(struct acks *a, const struct batch_view *v, enum ack_kind kind)
+{
+	if (v->header->generation != a->generation)
+		return;
+	for (unsigned i = 0; i < v->header->ticket_count; i++) {
+		const struct batch_ticket *t = &v->tickets[i];
+		struct ack ack = { .ticket = t->ticket,
+			.batch = v->header->id,
+			.events = t->events,
+			.kind = kind };
+		struct backlog *b;
+
+		if (t->receiver >= a->count)
+			continue;
+		b = &a->backlogs[t->receiver];
+		b->rang = true;
+		if (b->used > 0 ||
+		    !channel_ack(&a->channels[t->receiver], &ack))
+			keep(a, b, &ack);
+	}
+}
+
+void
+ack_flush(struct acks *a)
+{
+	for (unsigned i = 0; i < a->count; i++) {
+		struct backlog *b = &a->backlogs[i];
+
+		while (b->used > 0 &&
+		    channel_ack(&a->channels[i], &b->acks[b->first])) {
+			b->first++;
+			b->used--;
+			b->rang = true;
+		}
+		if (b->rang)
+			channel_ring_receiver(&a->channels[i]);
+		b->rang = false;
+	}
+}
+
+bool
+ack_backlog(const struct acks *a)
+{
+	for (unsigned i = 0; i < a->count; i++)
+		if (a->backlogs[i].used > 0)
+			return true;
+	return false;
+}

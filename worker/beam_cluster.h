@@ -1,0 +1,43 @@
+/*
+ * beam_cluster - the dataSource's beams, agreed on with all other instances
+ *
+ * Process: worker.   After: dispatch wants a beam.   Before: beam_store,
+ * overlord, task.
+ *
+ * Rules 2 to 4 and 7 of tranquility.md 3. A beam that is missing is made
+ * under the store's lock: read, look again, submit the tasks, write, release.
+ */
+#pragma once
+
+#include "beam_store.h"
+#include "conf.h"
+#include "loop.h"
+#include "overlord.h"
+
+struct beam_cluster;
+
+enum beam_verdict {
+	BEAM_FOUND, /* `record` has its tasks */
+	BEAM_CLOSED, /* it is not, and must not be made any more */
+};
+
+/* record: lent for the call, NULL unless BEAM_FOUND. From the loop. */
+typedef void beam_cluster_fn(void *context, struct interval, unsigned partition,
+    enum beam_verdict, const struct beam_record *record);
+
+struct beam_cluster *beam_cluster_new(struct loop *, const struct ds_conf *,
+    struct beam_store *, struct overlord *);
+void beam_cluster_free(struct beam_cluster **);
+void
+beam_cluster_answer(struct beam_cluster *, beam_cluster_fn *, void *context);
+
+/* Finds or makes the beam; answered once for each call. dead_firehose: a
+ * firehose id of the tasks that are gone and must be replaced, or NULL. */
+void beam_cluster_want(struct beam_cluster *, struct interval,
+    unsigned partition, const char *dead_firehose);
+/* Partitions that the bucket's events are to be spread over, as far as is
+ * known: at least task.partitions. */
+unsigned beam_cluster_partitions(const struct beam_cluster *, int64_t bucket);
+/* Why beams are not there yet, for the status; "" when nothing is wanted. */
+const char *beam_cluster_note(const struct beam_cluster *);
+uint64_t beam_cluster_tasks_created(const struct beam_cluster *);

@@ -1,0 +1,640 @@
+/*
+ * dispatch - brings the spool's batches to the tasks of their beams
+ *
+ * Process: worker.
+ */
+#include "dispatch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "clock.h"
+#include "feed.h"
+#include "iso.h"
+#include "json.h"
+#include "log.h"
+#include "panic.h"
+#include "replicant.h"
+
+#define HELD_SLACK_BYTES (4u * MiB) /* fresh batches that wait for their turn */
+#define BURY_A_TURN 32 /* batches made dead letters in one go */
+#define SWEEP_MS 15000
+#define DESCRIBED_MAX 200 /* beams in the status document */
+
+enum beam_state {
+	BEAM_WANTED, /* beam_cluster has been asked for it */
+	BEAM_OPEN, /* has tasks */
+	BEAM_OVER, /* closed: what waits becomes dead letters */
+};
+
+/* A replicant and its feeds, one a lane. */
+struct target {
+	struct replicant *replicant;
+	struct feed *feeds;
+};
+
+struct beam {
+	TAILQ_ENTRY(beam) link;
+	struct dispatch *dispatch;
+	struct interval interval;
+	unsigned partition;
+	enum beam_state state;
+	struct lane *lanes;
+	unsigned lane_count, next_lane;
+	struct target *targets;
+	unsigned target_count, lost_count;
+};
+
+struct removal {
+	struct spool_entry entry;
+	bool bury;
+};
+
+struct dispatch {
+	struct dispatch_parts p;
+	struct feeds feeds;
+	TAILQ_HEAD(, beam) beams;
+	unsigned beam_count;
+	struct removal *removals;
+	size_t removal_count, removal_size;
+	uint64_t tasks_lost;
+	struct loop_timer sweep; /* runs while there are beams */
+	bool changed;
+};
+
+static void beam_answered(void *, struct interval, unsigned, enum beam_verdict,
+    const struct beam_record *);
+static void feed_passed(void *, struct feed *, const struct held *);
+static void feed_passed_over(void *, struct feed *, const struct spool_entry *);
+static void feed_failing(void *, struct feed *, int64_t);
+static void sweep_due(struct loop_timer *);
+static void close_beam(struct beam *);
+
+struct dispatch *
+dispatch_new(const struct dispatch_parts *parts)
+{
+	struct dispatch *d = must_calloc(1, sizeof *d);
+	const struct ds_conf *ds = parts->ds;
+	size_t in_hand =
+	    (size_t)ds->max_pending_batches * (size_t)ds->max_batch_bytes;
+
+	d->p = *parts;
+	TAILQ_INIT(&d->beams);
+	d->sweep.context = d;
+	d->feeds = (struct feeds){ .loop = parts->loop,
+		.ds = ds,
+		.spool = parts->spool,
+		.http = parts->http,
+		.sending_max =
+		    (unsigned)(ds->max_pending_batches * ds->replicants),
+		.passed = feed_passed,
+		.passed_over = feed_passed_over,
+		.failing = feed_failing,
+		.context = d };
+	feeds_init(&d->feeds);
+	held_init(&d->feeds.held, in_hand + HELD_SLACK_BYTES);
+	beam_cluster_answer(parts->cluster, beam_answered, d);
+	return d;
+}
+
+/* ---- beams ---- */
+
+static void
+drop_targets(struct beam *b)
+{
+	for (unsigned i = 0; i < b->target_count; i++) {
+		struct target *t = &b->targets[i];
+
+		for (unsigned l = 0; l < b->lane_count; l++)
+			feed_fini(&t->feeds[l]);
+		free(t->feeds);
+		replicant_free(&t->replicant);
+	}
+	free(b->targets);
+	b->targets = NULL;
+	b->target_count = b->lost_count = 0;
+}
+
+static void
+free_beam(struct beam *b)
+{
+	struct dispatch *d = b->dispatch;
+
+	drop_targets(b);
+	TAILQ_REMOVE(&d->beams, b, link);
+	d->beam_count--;
+	d->changed = true;
+	free(b->lanes);
+	free(b);
+}
+
+void
+dispatch_free(struct dispatch **dispatch)
+{
+	struct dispatch *d = *dispatch;
+
+	if (d == NULL)
+		return;
+	*dispatch = NULL;
+	while (!TAILQ_EMPTY(&d->beams))
+		free_beam(TAILQ_FIRST(&d->beams));
+	feeds_fini(&d->feeds);
+	loop_timer_stop(&d->sweep);
+	free(d->removals);
+	free(d);
+}
+
+static struct beam *
+find_beam(
+    const struct dispatch *d, struct interval interval, unsigned partition)
+{
+	struct beam *b;
+
+	TAILQ_FOREACH(b, &d->beams, link)
+	if (b->interval.start == interval.start &&
+	    b->interval.end == interval.end && b->partition == partition)
+		return b;
+	return NULL;
+}
+
+static void
+want(struct beam *b, const char *dead_firehose)
+{
+	b->state = BEAM_WANTED;
+	b->dispatch->changed = true;
+	beam_cluster_want(
+	    b->dispatch->p.cluster, b->interval, b->partition, dead_firehose);
+}
+
+/* Lanes are more than maxPendingBatches only when a reload lowered it. */
+static void
+have_lanes(struct beam *b, unsigned count)
+{
+	/* feeds point to lanes: their number is fixed before the first task */
+	must(b->target_count == 0);
+	b->lanes = must_realloc(b->lanes, count * sizeof b->lanes[0]);
+	for (unsigned i = b->lane_count; i < count; i++)
+		b->lanes[i] = (struct lane){ .beam = b,
+			.at = { .start = b->interval.start,
+			    .end = b->interval.end,
+			    .partition = b->partition,
+			    .lane = i } };
+	b->lane_count = count;
+}
+
+static struct beam *
+new_beam(struct dispatch *d, struct interval interval, unsigned partition)
+{
+	struct beam *b = must_calloc(1, sizeof *b);
+
+	b->dispatch = d;
+	b->interval = interval;
+	b->partition = partition;
+	have_lanes(b, (unsigned)d->p.ds->max_pending_batches);
+	TAILQ_INSERT_TAIL(&d->beams, b, link);
+	d->beam_count++;
+	if (!loop_timer_active(&d->sweep))
+		loop_timer_start(d->p.loop, &d->sweep, SWEEP_MS, sweep_due);
+	return b;
+}
+
+static struct beam *
+have_beam(struct dispatch *d, struct interval interval, unsigned partition)
+{
+	struct beam *b = find_beam(d, interval, partition);
+
+	if (b == NULL) {
+		b = new_beam(d, interval, partition);
+		want(b, NULL);
+	}
+	return b;
+}
+
+static uint64_t
+waiting(const struct beam *b)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < b->lane_count; i++)
+		sum += b->lanes[i].batches;
+	return sum;
+}
+
+void
+dispatch_replay(struct dispatch *d)
+{
+	struct spool_entry e;
+	struct spool_lane at;
+	const struct spool_lane *behind = NULL;
+	unsigned batches;
+	struct beam *b;
+
+	while (spool_next_lane(d->p.spool, behind, &e, &batches)) {
+		struct interval interval = { e.at.start, e.at.end };
+
+		b = find_beam(d, interval, e.at.partition);
+		if (b == NULL)
+			b = new_beam(d, interval, e.at.partition);
+		if (e.at.lane >= b->lane_count)
+			have_lanes(b, e.at.lane + 1);
+		b->lanes[e.at.lane].batches = batches;
+		at = e.at;
+		behind = &at;
+	}
+	TAILQ_FOREACH(b, &d->beams, link)
+	want(b, NULL);
+}
+
+unsigned
+dispatch_partitions(const struct dispatch *d, int64_t bucket)
+{
+	return beam_cluster_partitions(d->p.cluster, bucket);
+}
+
+unsigned
+dispatch_lane(struct dispatch *d, struct interval interval, unsigned partition)
+{
+	struct beam *b = have_beam(d, interval, partition);
+	unsigned lanes = (unsigned)d->p.ds->max_pending_batches;
+
+	return b->next_lane++ % lanes;
+}
+
+static void
+wake_lane(struct beam *b, unsigned lane)
+{
+	for (unsigned i = 0; i < b->target_count; i++)
+		feed_wake(&b->targets[i].feeds[lane]);
+}
+
+void
+dispatch_sealed(
+    struct dispatch *d, const struct spool_entry *e, char *value, size_t bytes)
+{
+	struct interval interval = { e->at.start, e->at.end };
+	struct beam *b = have_beam(d, interval, e->at.partition);
+
+	must(e->at.lane < b->lane_count);
+	b->lanes[e->at.lane].batches++;
+	held_keep(&d->feeds.held, e, value, bytes);
+	if (b->state == BEAM_OVER)
+		close_beam(b); /* came too late */
+	wake_lane(b, e->at.lane);
+}
+
+void
+dispatch_warm(struct dispatch *d, struct interval interval)
+{
+	for (unsigned p = 0; p < (unsigned)d->p.ds->partitions; p++)
+		have_beam(d, interval, p);
+}
+
+void
+dispatch_run(struct dispatch *d)
+{
+	feeds_run(&d->feeds);
+}
+
+void
+dispatch_hold(struct dispatch *d)
+{
+	d->feeds.on_hold = true;
+}
+
+/* ---- leaving the spool ---- */
+
+static void
+leave_lane(struct lane *lane, const struct spool_entry *e, bool bury)
+{
+	struct dispatch *d = lane->beam->dispatch;
+
+	if (d->removal_count == d->removal_size) {
+		d->removal_size = MAX_OF(d->removal_size * 2, 64u);
+		d->removals = must_realloc(
+		    d->removals, d->removal_size * sizeof d->removals[0]);
+	}
+	d->removals[d->removal_count++] =
+	    (struct removal){ .entry = *e, .bury = bury };
+	must(lane->batches > 0);
+	lane->batches--;
+	lane->removed = e->id;
+	held_forget(&d->feeds.held, e->id);
+}
+
+/* Lets go of what all living replicants have passed. */
+static void
+settle_lane(struct beam *b, unsigned index)
+{
+	struct lane *lane = &b->lanes[index];
+	uint64_t least = UINT64_MAX;
+	struct spool_entry e;
+
+	for (unsigned i = 0; i < b->target_count; i++)
+		if (replicant_state(b->targets[i].replicant) != REPLICANT_LOST)
+			least = MIN_OF(least, b->targets[i].feeds[index].after);
+	if (least == UINT64_MAX)
+		return; /* nobody lives: replacements get all of it */
+	while (lane->removed < least &&
+	    spool_next(b->dispatch->p.spool, &lane->at, lane->removed, &e) &&
+	    e.id <= least)
+		leave_lane(lane, &e, e.id == lane->unreadable);
+}
+
+static void
+feed_passed(void *context, struct feed *f, const struct held *h)
+{
+	struct dispatch *d = context;
+	struct lane *lane = f->lane;
+
+	if (h->entry.id > lane->acked) {
+		lane->acked = h->entry.id;
+		ack_batch(d->p.acks, &h->view, ACK_SENT);
+	}
+	settle_lane(lane->beam, lane->at.lane);
+}
+
+static void
+feed_passed_over(
+    void *context UNUSED, struct feed *f, const struct spool_entry *e)
+{
+	log_error("spool: batch %" PRIu64
+		  " (%u events) is damaged on the disk; "
+		  "it is kept as a dead letter",
+	    e->id, e->events);
+	if (e->id > f->lane->acked)
+		f->lane->unreadable = e->id;
+	settle_lane(f->lane->beam, f->lane->at.lane);
+}
+
+bool
+dispatch_wants_commit(const struct dispatch *d)
+{
+	return d->removal_count > 0 || feeds_want_commit(&d->feeds);
+}
+
+void
+dispatch_write(struct dispatch *d)
+{
+	for (size_t i = 0; i < d->removal_count; i++) {
+		const struct removal *r = &d->removals[i];
+
+		if (r->bury)
+			spool_bury(d->p.spool, &r->entry);
+		else
+			spool_remove(d->p.spool, &r->entry);
+	}
+	feeds_write(&d->feeds);
+}
+
+void
+dispatch_written(struct dispatch *d)
+{
+	d->removal_count = 0;
+	feeds_written(&d->feeds);
+}
+
+/* ---- tasks ---- */
+
+static void
+close_beam(struct beam *b)
+{
+	struct dispatch *d = b->dispatch;
+
+	b->state = BEAM_OVER;
+	loop_timer_start(d->p.loop, &d->sweep, 0, sweep_due);
+}
+
+static void
+task_lost(struct beam *b)
+{
+	struct dispatch *d = b->dispatch;
+	const char *firehose;
+
+	if (++b->lost_count < b->target_count) {
+		for (unsigned l = 0; l < b->lane_count; l++)
+			settle_lane(b, l);
+		return;
+	}
+	if (clock_wall_ms() >= b->interval.end + d->p.ds->window_ms) {
+		close_beam(b);
+		return;
+	}
+	firehose = replicant_firehose_id(b->targets[0].replicant);
+	want(b, firehose);
+}
+
+static void
+target_changed(void *context, struct replicant *r)
+{
+	struct beam *b = context;
+	struct target *t = NULL;
+
+	b->dispatch->changed = true;
+	for (unsigned i = 0; i < b->target_count; i++)
+		if (b->targets[i].replicant == r)
+			t = &b->targets[i];
+	must(t != NULL);
+	if (replicant_state(r) == REPLICANT_LOST) {
+		b->dispatch->tasks_lost++;
+		for (unsigned l = 0; l < b->lane_count; l++)
+			feed_fini(&t->feeds[l]);
+		task_lost(b);
+		return;
+	}
+	for (unsigned l = 0; l < b->lane_count; l++)
+		feed_wake(&t->feeds[l]);
+}
+
+static void
+take_tasks(struct beam *b, const struct beam_record *record)
+{
+	struct dispatch *d = b->dispatch;
+	struct replicant_parts parts = { .loop = d->p.loop,
+		.ds = d->p.ds,
+		.overlord = d->p.overlord,
+		.zk = d->p.zk };
+
+	drop_targets(b);
+	b->state = BEAM_OPEN;
+	b->target_count = (unsigned)record->task_count;
+	b->targets = must_calloc(b->target_count, sizeof b->targets[0]);
+	for (unsigned i = 0; i < b->target_count; i++) {
+		struct target *t = &b->targets[i];
+
+		t->replicant =
+		    replicant_new(&parts, &record->tasks[i], target_changed, b);
+		t->feeds = must_calloc(b->lane_count, sizeof t->feeds[0]);
+		for (unsigned l = 0; l < b->lane_count; l++)
+			feed_init(&t->feeds[l], &d->feeds, &b->lanes[l],
+			    t->replicant, i);
+	}
+}
+
+static void
+beam_answered(void *context, struct interval interval, unsigned partition,
+    enum beam_verdict verdict, const struct beam_record *record)
+{
+	struct dispatch *d = context;
+	struct beam *b = find_beam(d, interval, partition);
+
+	if (b == NULL || b->state != BEAM_WANTED)
+		return;
+	d->changed = true;
+	if (verdict == BEAM_FOUND)
+		take_tasks(b, record);
+	else
+		close_beam(b);
+}
+
+/* A replicant that does not take what its siblings take is not waited for
+ * longer than firehoseRetryPeriod. */
+static void
+feed_failing(void *context, struct feed *f, int64_t for_ms)
+{
+	struct dispatch *d = context;
+	struct beam *b = f->lane->beam;
+	struct replicant *r = f->replicant;
+	bool others = false;
+
+	if (for_ms < d->p.ds->firehose_retry_ms)
+		return;
+	for (unsigned i = 0; i < b->target_count; i++)
+		others |= b->targets[i].replicant != r &&
+		    replicant_state(b->targets[i].replicant) == REPLICANT_OPEN;
+	if (others)
+		replicant_give_up(r,
+		    "unreachable for firehoseRetryPeriod "
+		    "while its siblings are not (loss of "
+		    "Druid redundancy)");
+}
+
+/* ---- beams that are over ---- */
+
+static void
+bury(struct dispatch *d, struct lane *lane, const struct spool_entry *e)
+{
+	bool damaged;
+	struct held *h = held_take(&d->feeds.held, d->p.spool, e, &damaged);
+
+	if (h != NULL && e->id > lane->acked)
+		ack_batch(d->p.acks, &h->view, ACK_DEAD);
+	held_release(&d->feeds.held, &h);
+	/* what one replicant has taken is delivered, if not redundantly */
+	leave_lane(lane, e, e->id > lane->acked);
+}
+
+static void
+bury_some(struct beam *b)
+{
+	unsigned budget = BURY_A_TURN, count = 0;
+	struct spool_entry e;
+	char start[ISO_BYTES];
+
+	for (unsigned l = 0; l < b->lane_count; l++) {
+		struct lane *lane = &b->lanes[l];
+
+		for (; budget > 0 &&
+		     spool_next(
+			 b->dispatch->p.spool, &lane->at, lane->removed, &e);
+		     budget--) {
+			bury(b->dispatch, lane, &e);
+			count += e.events;
+		}
+	}
+	if (count == 0)
+		return;
+	iso_format(b->interval.start, start);
+	log_warnx("interval %s is closed: %u events become dead letters", start,
+	    count);
+}
+
+static bool
+is_finished(const struct beam *b)
+{
+	const struct ds_conf *ds = b->dispatch->p.ds;
+	int64_t end = b->interval.end + ds->window_ms + ds->firehose_grace_ms;
+
+	if (waiting(b) > 0 || b->state == BEAM_WANTED)
+		return false;
+	return b->state == BEAM_OVER || clock_wall_ms() > end;
+}
+
+static void
+sweep_due(struct loop_timer *t)
+{
+	struct dispatch *d = t->context;
+	struct beam *b = TAILQ_FIRST(&d->beams), *next;
+	bool busy = false;
+
+	for (; b != NULL; b = next) {
+		next = TAILQ_NEXT(b, link);
+		if (b->state == BEAM_OVER) {
+			bury_some(b);
+			busy |= waiting(b) > 0;
+		}
+		if (is_finished(b))
+			free_beam(b);
+	}
+	if (d->beam_count > 0)
+		loop_timer_start(d->p.loop, t, busy ? 0 : SWEEP_MS, sweep_due);
+}
+
+/* ---- what there is to see ---- */
+
+struct dispatch_counts
+dispatch_counts(const struct dispatch *d)
+{
+	return (struct dispatch_counts){ .pushes = d->feeds.pushes,
+		.push_retries = d->feeds.retries,
+		.skipped = d->feeds.skipped,
+		.tasks_lost = d->tasks_lost,
+		.in_flight = d->feeds.sending };
+}
+
+static struct json *
+describe_beam(const struct beam *b)
+{
+	static const char *const states[] = { "creating", "open", "closed" };
+	struct json *j = json_new_object(), *tasks = json_new_array();
+	char start[ISO_BYTES], end[ISO_BYTES], *interval;
+
+	iso_format(b->interval.start, start);
+	iso_format(b->interval.end, end);
+	interval = must_format("%s/%s", start, end);
+	json_set_text(j, "interval", interval);
+	json_set_int(j, "partition", b->partition);
+	json_set_text(j, "state", states[b->state]);
+	json_set_int(j, "waitingBatches", (int64_t)waiting(b));
+	for (unsigned i = 0; i < b->target_count; i++)
+		json_append(tasks, replicant_describe(b->targets[i].replicant));
+	json_set(j, "tasks", tasks);
+	free(interval);
+	return j;
+}
+
+struct json *
+dispatch_describe(const struct dispatch *d)
+{
+	struct json *beams = json_new_array();
+	unsigned left = DESCRIBED_MAX;
+	struct beam *b;
+
+	TAILQ_FOREACH(b, &d->beams, link)
+	{
+		if (left-- == 0)
+			break;
+		json_append(beams, describe_beam(b));
+	}
+	return beams;
+}
+
+bool
+dispatch_changed(struct dispatch *d)
+{
+	bool changed = d->changed;
+
+	d->changed = false;
+	return changed;
+}

@@ -1,0 +1,286 @@
+/*
+ * feed - one replicant's way through one lane of its beam
+ *
+ * Process: worker.
+ */
+#include "feed.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "backoff.h"
+#include "clock.h"
+#include "firehose.h"
+#include "log.h"
+#include "panic.h"
+
+#define RETRY_FIRST_MS 100
+#define RETRY_MAX_MS 10000
+#define PRODUCER_BYTES (SPOOL_IDENTITY_BYTES + 16)
+/* A chunk's sequence: the number of its first event and, below it, how many
+ * of its sequences a definite failure has used up. */
+#define ATTEMPT_BITS 8
+#define ATTEMPT_MAX ((1u << ATTEMPT_BITS) - 1)
+
+static void pushed(void *context, const struct http_answer *);
+
+void
+feeds_init(struct feeds *all)
+{
+	TAILQ_INIT(&all->ready);
+	TAILQ_INIT(&all->storing);
+}
+
+void
+feeds_fini(struct feeds *all)
+{
+	held_fini(&all->held);
+}
+
+void
+feed_init(struct feed *f, struct feeds *all, struct lane *lane,
+    struct replicant *replicant, unsigned index)
+{
+	*f = (struct feed){ .all = all,
+		.lane = lane,
+		.replicant = replicant,
+		.replicant_index = index,
+		.after = lane->removed };
+	f->timer.context = f;
+}
+
+static void
+leave_queue(struct feed *f)
+{
+	if (f->state == FEED_READY)
+		TAILQ_REMOVE(&f->all->ready, f, link);
+	else if (f->state == FEED_STORING)
+		TAILQ_REMOVE(&f->all->storing, f, link);
+}
+
+void
+feed_fini(struct feed *f)
+{
+	if (f->all == NULL)
+		return;
+	leave_queue(f);
+	if (f->state == FEED_SENDING) {
+		http_cancel(f->all->http, &f->exchange);
+		f->all->sending--;
+	}
+	loop_timer_stop(&f->timer);
+	held_release(&f->all->held, &f->held);
+	f->state = FEED_IDLE;
+	f->all = NULL;
+}
+
+void
+feed_wake(struct feed *f)
+{
+	if (f->all == NULL || f->state != FEED_IDLE ||
+	    replicant_state(f->replicant) != REPLICANT_OPEN)
+		return;
+	if (f->held == NULL && f->lane->batches == 0)
+		return;
+	f->state = FEED_READY;
+	TAILQ_INSERT_TAIL(&f->all->ready, f, link);
+}
+
+/* ---- sending ---- */
+
+static void
+retry_due(struct loop_timer *t)
+{
+	struct feed *f = t->context;
+
+	f->state = FEED_IDLE;
+	feed_wake(f);
+}
+
+static void
+pause_feed(struct feed *f)
+{
+	f->state = FEED_PAUSED;
+	loop_timer_start(f->all->loop, &f->timer,
+	    backoff_ms(f->failures, RETRY_FIRST_MS, RETRY_MAX_MS,
+		(uint32_t)clock_mono_ns()),
+	    retry_due);
+}
+
+/* Takes the next batch of the lane in hand; false when there is none now. */
+static bool
+take_next(struct feed *f)
+{
+	struct feeds *all = f->all;
+	struct spool_entry e;
+	bool damaged;
+
+	while (f->held == NULL) {
+		if (!spool_next(all->spool, &f->lane->at, f->after, &e))
+			return false;
+		f->held = held_take(&all->held, all->spool, &e, &damaged);
+		if (f->held == NULL && !damaged) {
+			f->failures++;
+			pause_feed(f); /* no memory, or no disk, now */
+			return false;
+		}
+		if (damaged) {
+			f->after = e.id;
+			all->passed_over(all->context, f, &e);
+			continue;
+		}
+		f->progress =
+		    spool_progress(all->spool, e.id, f->replicant_index);
+		if (f->progress.chunk >= f->held->view.header->chunk_count)
+			f->progress = (struct spool_progress){ 0 };
+	}
+	return true;
+}
+
+static void
+send_chunk(struct feed *f)
+{
+	const struct batch_view *v = &f->held->view;
+	const struct batch_chunk *c = &v->chunks[f->progress.chunk];
+	char producer[PRODUCER_BYTES];
+	struct push push = { .url = replicant_url(f->replicant),
+		.task_id = replicant_task_id(f->replicant),
+		.producer = producer,
+		.sequence = (v->header->id + c->first) << ATTEMPT_BITS |
+		    f->progress.attempt,
+		.body = v->body + c->offset,
+		.body_bytes = c->bytes,
+		.timeout_ms = f->all->ds->firehose_retry_ms,
+		.done = pushed,
+		.context = f };
+
+	snprintf(producer, sizeof producer, "%s-%u",
+	    spool_identity(f->all->spool), f->lane->at.lane);
+	f->state = FEED_SENDING;
+	f->all->sending++;
+	f->all->pushes++;
+	f->exchange = firehose_push(f->all->http, &push);
+}
+
+void
+feeds_run(struct feeds *all)
+{
+	struct feed *f;
+
+	while (!all->on_hold && all->sending < all->sending_max &&
+	    (f = TAILQ_FIRST(&all->ready)) != NULL) {
+		leave_queue(f);
+		f->state = FEED_IDLE;
+		if (replicant_state(f->replicant) == REPLICANT_OPEN &&
+		    take_next(f))
+			send_chunk(f);
+	}
+}
+
+/* ---- answers ---- */
+
+static void
+chunk_taken(struct feed *f)
+{
+	f->failures = 0;
+	f->failing_since_ms = 0;
+	f->state = FEED_IDLE;
+	f->progress.attempt = 0;
+	if (++f->progress.chunk == f->held->view.header->chunk_count) {
+		struct held *done = f->held;
+
+		f->after = done->entry.id;
+		f->held = NULL;
+		f->progress.chunk = 0;
+		f->all->passed(f->all->context, f, done);
+		held_release(&f->all->held, &done);
+	}
+	feed_wake(f);
+}
+
+/* The next try needs a new sequence, and the spool has to know of it first:
+ * after a restart the old one would be skipped. */
+static void
+use_new_sequence(struct feed *f)
+{
+	if (f->progress.attempt == ATTEMPT_MAX) {
+		/* what waits becomes dead letters when the interval closes */
+		log_error("task %s: refuses batch %" PRIu64 " for good; its "
+			  "lane waits for the end of the interval",
+		    replicant_task_id(f->replicant), f->held->entry.id);
+		f->state = FEED_STUCK;
+		return;
+	}
+	f->progress.attempt++;
+	f->state = FEED_STORING;
+	TAILQ_INSERT_TAIL(&f->all->storing, f, link);
+}
+
+static void
+push_failed(struct feed *f, const struct push_answer *a)
+{
+	int64_t now = loop_now_ms(f->all->loop);
+	struct feeds *all = f->all;
+
+	f->all->retries++;
+	if (f->failures++ == 0)
+		f->failing_since_ms = now;
+	if (f->failures == 1 || f->failures % 16 == 0)
+		log_warnx("task %s: push failed (%u in a row): %.200s",
+		    replicant_task_id(f->replicant), f->failures, a->why);
+	else
+		log_debug("task %s: push failed: %.200s",
+		    replicant_task_id(f->replicant), a->why);
+	if (a->result == PUSH_ABSENT || a->unreached)
+		replicant_distrust(f->replicant);
+	if (a->result == PUSH_ANEW)
+		use_new_sequence(f);
+	else
+		pause_feed(f);
+	all->failing(all->context, f, now - f->failing_since_ms);
+}
+
+static void
+pushed(void *context, const struct http_answer *answer)
+{
+	struct push_answer a = firehose_judge(answer);
+	struct feed *f = context;
+
+	f->exchange = NULL;
+	f->all->sending--;
+	if (a.result == PUSH_TAKEN) {
+		f->all->skipped += a.skipped;
+		chunk_taken(f);
+		return;
+	}
+	push_failed(f, &a);
+}
+
+/* ---- new sequences ---- */
+
+bool
+feeds_want_commit(const struct feeds *all)
+{
+	return !TAILQ_EMPTY(&all->storing);
+}
+
+void
+feeds_write(struct feeds *all)
+{
+	struct feed *f;
+
+	TAILQ_FOREACH(f, &all->storing, link)
+	spool_set_progress(
+	    all->spool, f->held->entry.id, f->replicant_index, &f->progress);
+}
+
+void
+feeds_written(struct feeds *all)
+{
+	struct feed *f;
+
+	while ((f = TAILQ_FIRST(&all->storing)) != NULL) {
+		TAILQ_REMOVE(&all->storing, f, link);
+		pause_feed(f);
+	}
+}

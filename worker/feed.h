@@ -1,0 +1,99 @@
+/*
+ * feed - one replicant's way through one lane of its beam
+ *
+ * Process: worker.   After: dispatch.   Before: held, firehose.
+ *
+ * A lane is one producer id to Druid and a row of batches in the spool. A feed
+ * sends them to its task in order of their ids, one request at a time, since
+ * a task skips a producer's sequences that come late. Feeds do not wait for
+ * each other.
+ */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "conf.h"
+#include "held.h"
+#include "http_client.h"
+#include "loop.h"
+#include "replicant.h"
+#include "spool.h"
+
+struct beam;
+struct feed;
+
+struct lane {
+	struct beam *beam;
+	struct spool_lane at;
+	unsigned batches; /* in the spool, less those about to leave it */
+	uint64_t acked; /* highest id that clients know of */
+	uint64_t removed; /* highest id that is about to leave, or has left */
+	uint64_t unreadable; /* one that nobody could be sent */
+};
+
+enum feed_state {
+	FEED_IDLE, /* its lane has nothing for it, or its task no place */
+	FEED_READY, /* waits for its turn */
+	FEED_SENDING, /* a request is under way */
+	FEED_PAUSED, /* until its timer */
+	FEED_STORING, /* until the next commit */
+	FEED_STUCK, /* its batch is refused for good */
+};
+
+struct feed {
+	struct feeds *all;
+	struct lane *lane;
+	struct replicant *replicant;
+	unsigned replicant_index;
+	enum feed_state state;
+	TAILQ_ENTRY(feed) link; /* READY or STORING */
+	uint64_t after; /* id of the last batch that its task has */
+	struct held *held; /* the one that goes there now */
+	struct spool_progress progress;
+	unsigned failures; /* in a row */
+	int64_t failing_since_ms;
+	struct loop_timer timer;
+	struct http_exchange *exchange;
+};
+
+typedef void feed_passed_fn(void *context, struct feed *, const struct held *);
+typedef void
+feed_damaged_fn(void *context, struct feed *, const struct spool_entry *);
+typedef void
+feed_skipped_fn(void *context, struct feed *, const struct spool_entry *);
+typedef void feed_failing_fn(void *context, struct feed *, int64_t for_ms);
+
+/* What all feeds of a dataSource share. */
+struct feeds {
+	struct loop *loop;
+	const struct ds_conf *ds;
+	struct spool *spool;
+	struct http_client *http;
+	struct held_cache held;
+	TAILQ_HEAD(feed_queue, feed) ready;
+	struct feed_queue storing;
+	unsigned sending, sending_max;
+	bool on_hold;
+	uint64_t pushes, retries, skipped;
+	/* a batch is with the feed's task (held: lent); one cannot be read any
+	 * more and was passed over; pushes have failed for so long */
+	feed_passed_fn *passed;
+	feed_skipped_fn *passed_over;
+	feed_failing_fn *failing;
+	void *context;
+};
+
+void feeds_init(struct feeds *); /* after its parts are set */
+void feeds_fini(struct feeds *);
+/* Starts what is ready, as far as maxPendingBatches allows. */
+void feeds_run(struct feeds *);
+/* New sequences become durable: in a transaction, and after its commit. */
+bool feeds_want_commit(const struct feeds *);
+void feeds_write(struct feeds *);
+void feeds_written(struct feeds *);
+
+void feed_init(struct feed *, struct feeds *, struct lane *, struct replicant *,
+    unsigned replicant_index);
+void feed_fini(struct feed *);
+/* Its lane has got a batch, or its task a place. */
+void feed_wake(struct feed *);

@@ -1,0 +1,404 @@
+/*
+ * intake - takes events out of the rings and makes batches of them
+ *
+ * Process: worker.
+ */
+#include "intake.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "event.h"
+#include "log.h"
+#include "panic.h"
+#include "partition.h"
+
+/* Bytes read in one turn: as much as one commit should bring to the disk. */
+#define TURN_BYTES (8u * MiB)
+/* lingerMillis -1 waits for full batches, but not for ever: the clients'
+ * answers wait for the commit. */
+#define LINGER_FULL_MS 1000
+
+struct source {
+	struct channel *channel;
+	struct spool_cursor cursor; /* up to what has been read */
+	uint64_t durable;           /* position of the last commit */
+	bool moved;                 /* beyond it */
+};
+
+struct sealed {
+	char *value;
+	size_t bytes;
+	struct spool_entry entry;
+};
+
+struct intake {
+	struct intake_parts p;
+	struct source *sources;
+	struct batch **open;
+	unsigned open_count, open_size;
+	struct batch *last; /* that the last event went to */
+	size_t open_bytes;
+	bool has_full, has_waiting; /* a full batch; a synchronous request */
+	int64_t opened_ms;
+	struct sealed *sealed;
+	unsigned sealed_count, sealed_size;
+	struct spool_totals counted; /* to be added by the next commit */
+	int64_t newest_ms;
+};
+
+struct intake *
+intake_new(const struct intake_parts *parts)
+{
+	struct intake *in = must_calloc(1, sizeof *in);
+
+	in->p = *parts;
+	in->newest_ms = INT64_MIN;
+	in->sources = must_calloc(parts->channel_count, sizeof in->sources[0]);
+	for (unsigned i = 0; i < parts->channel_count; i++)
+		in->sources[i].channel = &parts->channels[i];
+	return in;
+}
+
+static void
+forget_open(struct intake *in)
+{
+	for (unsigned i = 0; i < in->open_count; i++)
+		batch_free(&in->open[i]);
+	in->open_count = 0;
+	in->last = NULL;
+	in->open_bytes = 0;
+	in->has_full = in->has_waiting = false;
+}
+
+static void
+forget_sealed(struct intake *in)
+{
+	for (unsigned i = 0; i < in->sealed_count; i++)
+		free(in->sealed[i].value);
+	in->sealed_count = 0;
+}
+
+void
+intake_free(struct intake **intake)
+{
+	struct intake *in = *intake;
+
+	if (in == NULL)
+		return;
+	*intake = NULL;
+	forget_open(in);
+	forget_sealed(in);
+	free(in->open);
+	free(in->sealed);
+	free(in->sources);
+	free(in);
+}
+
+static void
+resume_source(struct intake *in, struct source *s, unsigned receiver)
+{
+	struct ring *ring = &s->channel->events;
+
+	s->moved = false;
+	if (!spool_cursor(in->p.spool, receiver, in->p.generation, &s->cursor))
+		/* nothing of this ring is in the spool: from its head */
+		s->cursor =
+		    (struct spool_cursor){ .generation = in->p.generation,
+			    .position = ring_head(ring) };
+	s->durable = s->cursor.position;
+	if (!ring_resume(ring, s->cursor.position))
+		panic_at(__FILE__, __LINE__, __func__,
+		    "the spool's cursor is not in the ring");
+	atomic_store_explicit(&s->channel->header->taken_events,
+	    s->cursor.taken_events, memory_order_relaxed);
+	atomic_store_explicit(&s->channel->header->taken_dropped,
+	    s->cursor.taken_dropped, memory_order_relaxed);
+}
+
+void
+intake_resume(struct intake *in)
+{
+	forget_open(in);
+	forget_sealed(in);
+	in->counted = (struct spool_totals){ 0 };
+	for (unsigned i = 0; i < in->p.channel_count; i++)
+		resume_source(in, &in->sources[i], i);
+}
+
+/* ---- events into batches ---- */
+
+static bool
+takes(const struct intake *in, const struct batch *b, const struct event *e,
+    unsigned partition)
+{
+	return b->partition == partition &&
+	    e->timestamp_ms >= b->interval.start &&
+	    e->timestamp_ms < b->interval.end &&
+	    b->events < (unsigned)in->p.ds->max_batch_events &&
+	    batch_bytes(b) + e->bytes <= (size_t)in->p.ds->max_batch_bytes;
+}
+
+static bool
+is_full(const struct intake *in, const struct batch *b)
+{
+	return b->events >= (unsigned)in->p.ds->max_batch_events ||
+	    batch_bytes(b) >= (size_t)in->p.ds->max_batch_bytes;
+}
+
+static struct batch *
+open_batch(struct intake *in, const struct event *e, unsigned partition,
+    struct interval bucket)
+{
+	struct batch *b = batch_new(
+	    bucket, partition, (unsigned)in->p.ds->firehose_chunk_events);
+
+	if (in->open_count == in->open_size) {
+		in->open_size = MAX_OF(in->open_size * 2, 16u);
+		in->open =
+		    must_realloc(in->open, in->open_size * sizeof in->open[0]);
+	}
+	if (in->open_count == 0)
+		in->opened_ms = clock_mono_ms();
+	in->open[in->open_count++] = b;
+	must(e->timestamp_ms >= bucket.start);
+	return b;
+}
+
+static struct batch *
+batch_for(struct intake *in, const struct event *e)
+{
+	struct interval bucket;
+	unsigned partition = 0, partitions = 1;
+
+	/* nearly all events go where the one before went */
+	if (in->last != NULL && in->p.ds->partitions == 1 &&
+	    takes(in, in->last, e, in->last->partition))
+		return in->last;
+	bucket =
+	    granularity_bucket(in->p.ds->segment_granularity, e->timestamp_ms);
+	partitions = dispatch_partitions(in->p.dispatch, bucket.start);
+	partition = partition_pick(e->hash, partitions);
+	for (unsigned i = in->open_count; i-- > 0;)
+		if (takes(in, in->open[i], e, partition))
+			return in->open[i];
+	return open_batch(in, e, partition, bucket);
+}
+
+static void
+add_event(struct intake *in, const struct event *e, uint64_t ticket,
+    unsigned receiver)
+{
+	struct batch *b = batch_for(in, e);
+
+	batch_add(b, e, ticket, receiver);
+	in->last = b;
+	in->open_bytes += e->bytes;
+	in->newest_ms = MAX_OF(in->newest_ms, e->timestamp_ms);
+	in->has_full |= is_full(in, b);
+}
+
+static void
+take_block(struct intake *in, struct source *s, const struct event_block *b)
+{
+	unsigned receiver = (unsigned)(s - in->sources), taken = 0;
+	const struct event *e = NULL;
+	bool damaged;
+
+	while (taken < b->events && (e = event_next(b, e, &damaged)) != NULL) {
+		add_event(in, e, b->ticket, receiver);
+		taken++;
+	}
+	if (taken < b->events) {
+		log_error("ring: a block is damaged, %u of its %u events are "
+			  "lost with it",
+		    b->events - taken, b->events);
+		in->counted.quarantined += b->events - taken;
+	}
+	in->has_waiting |= b->ticket != 0;
+	in->counted.received += (uint64_t)b->events + b->dropped[DROP_WINDOW];
+	in->counted.dropped_window += b->dropped[DROP_WINDOW];
+	s->cursor.taken_events += b->events;
+	s->cursor.taken_dropped += b->dropped[DROP_WINDOW];
+}
+
+/* A receiver that wrote nonsense: its framing is lost, and with it all that
+ * is in the ring now. */
+static void
+skip_garbage(struct source *s, uint64_t bytes)
+{
+	log_error("ring: %llu bytes are not blocks of events; set aside",
+	    (unsigned long long)bytes);
+	ring_take(&s->channel->events, bytes);
+}
+
+/* false: no room in the spool. */
+static bool
+drain_source(struct intake *in, struct source *s, size_t *budget)
+{
+	struct ring *ring = &s->channel->events;
+	const struct event_block *b;
+	uint64_t available;
+
+	while (*budget > 0 && (b = ring_peek(ring, &available)) != NULL) {
+		struct event_block head;
+
+		memcpy(&head, b, MIN_OF(sizeof head, available));
+		if (available < sizeof head || !event_block_valid(&head, available)) {
+			skip_garbage(s, available);
+		} else if (!spool_has_room(
+			       in->p.spool, in->open_bytes + head.bytes)) {
+			return false;
+		} else {
+			take_block(in, s, b);
+			ring_take(ring, head.bytes);
+			*budget -= MIN_OF(*budget, head.bytes);
+		}
+		s->cursor.position = ring_taken(ring);
+		s->moved = true;
+	}
+	return true;
+}
+
+bool
+intake_drain(struct intake *in, int64_t now_ms UNUSED)
+{
+	size_t share = TURN_BYTES / in->p.channel_count;
+	bool room = true;
+
+	for (unsigned i = 0; i < in->p.channel_count; i++) {
+		size_t budget = share;
+
+		room &= drain_source(in, &in->sources[i], &budget);
+	}
+	return room;
+}
+
+/* ---- out of batches ---- */
+
+bool
+intake_open(const struct intake *in)
+{
+	for (unsigned i = 0; i < in->p.channel_count; i++)
+		if (in->sources[i].moved)
+			return true;
+	return in->sealed_count > 0;
+}
+
+static bool
+half_full(const struct intake *in)
+{
+	for (unsigned i = 0; i < in->p.channel_count; i++) {
+		const struct ring *r = &in->sources[i].channel->events;
+
+		if (ring_taken(r) - in->sources[i].durable > r->size / 2)
+			return true;
+	}
+	return false;
+}
+
+int64_t
+intake_seal_in_ms(const struct intake *in, int64_t now_ms)
+{
+	int64_t linger = in->p.ds->linger_ms, due;
+
+	if (!intake_open(in))
+		return -1;
+	if (in->open_count == 0 || in->has_full || half_full(in))
+		return 0;
+	if (linger < 0) {
+		if (in->has_waiting)
+			return 0;
+		linger = LINGER_FULL_MS;
+	}
+	due = in->opened_ms + linger - now_ms;
+	return MAX_OF(due, 0);
+}
+
+static void
+seal_one(struct intake *in, struct batch **batch, int64_t wall_ms)
+{
+	struct batch *b = *batch;
+	struct batch_seal seal = { .id = spool_take_id(in->p.spool, b->events),
+		.generation = in->p.generation,
+		.now_ms = wall_ms,
+		.lane =
+		    dispatch_lane(in->p.dispatch, b->interval, b->partition) };
+	struct sealed *s;
+
+	if (in->sealed_count == in->sealed_size) {
+		in->sealed_size = MAX_OF(in->sealed_size * 2, 16u);
+		in->sealed = must_realloc(
+		    in->sealed, in->sealed_size * sizeof in->sealed[0]);
+	}
+	s = &in->sealed[in->sealed_count++];
+	s->entry = (struct spool_entry){ .at = { .start = b->interval.start,
+					     .end = b->interval.end,
+					     .partition = b->partition,
+					     .lane = seal.lane },
+		.id = seal.id,
+		.events = b->events,
+		.sealed_ms = wall_ms };
+	s->value = batch_seal(batch, &seal, &s->bytes);
+	s->entry.bytes = (uint32_t)s->bytes;
+}
+
+void
+intake_seal(struct intake *in, int64_t wall_ms)
+{
+	for (unsigned i = 0; i < in->open_count; i++)
+		seal_one(in, &in->open[i], wall_ms);
+	forget_open(in);
+}
+
+void
+intake_write(struct intake *in)
+{
+	for (unsigned i = 0; i < in->sealed_count; i++)
+		spool_put(
+		    in->p.spool, in->sealed[i].value, in->sealed[i].bytes);
+	for (unsigned i = 0; i < in->p.channel_count; i++)
+		if (in->sources[i].moved && in->open_count == 0)
+			spool_set_cursor(
+			    in->p.spool, i, &in->sources[i].cursor);
+	if (in->open_count == 0)
+		spool_count(in->p.spool, &in->counted);
+}
+
+void
+intake_written(struct intake *in)
+{
+	if (in->open_count > 0)
+		return; /* only removals were committed */
+	for (unsigned i = 0; i < in->p.channel_count; i++) {
+		struct source *s = &in->sources[i];
+
+		if (!s->moved)
+			continue;
+		s->moved = false;
+		s->durable = s->cursor.position;
+		atomic_store_explicit(&s->channel->header->taken_events,
+		    s->cursor.taken_events, memory_order_relaxed);
+		atomic_store_explicit(&s->channel->header->taken_dropped,
+		    s->cursor.taken_dropped, memory_order_relaxed);
+		ring_advance(&s->channel->events, s->cursor.position);
+		channel_ring_receiver(s->channel);
+	}
+	in->counted = (struct spool_totals){ 0 };
+	for (unsigned i = 0; i < in->sealed_count; i++) {
+		struct sealed *s = &in->sealed[i];
+
+		dispatch_sealed(in->p.dispatch, &s->entry, s->value, s->bytes);
+	}
+	in->sealed_count = 0; /* dispatch has the values now */
+}
+
+int64_t
+intake_newest_ms(struct intake *in)
+{
+	int64_t newest = in->newest_ms;
+
+	in->newest_ms = INT64_MIN;
+	return newest;
+}

@@ -1,0 +1,437 @@
+/*
+ * overlord - the index service: takes tasks, knows their state and place
+ *
+ * Process: worker.
+ */
+#include "overlord.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "json.h"
+#include "log.h"
+#include "panic.h"
+
+#define STATUS_TIMEOUT_MS 10000
+#define SUBMIT_TIMEOUT_MS 30000
+#define URLS_MAX 16
+
+enum question { ASK_SUBMIT, ASK_STATUS, ASK_RUNNING };
+
+struct overlord_ask {
+	struct overlord *overlord;
+	TAILQ_ENTRY(overlord_ask) link;
+	bool is_waiting; /* for a URL; else sent */
+	enum question question;
+	char *body; /* submit */
+	char *task_id; /* status */
+	char *url;
+	overlord_submit_fn *submitted;
+	overlord_status_fn *known;
+	void *context;
+	struct http_exchange *exchange;
+};
+
+struct overlord {
+	struct http_client *http;
+	const struct ds_conf *ds;
+	overlord_find_fn *find;
+	void *find_context;
+	char *urls[URLS_MAX]; /* from the configuration */
+	unsigned url_count, url_at;
+	char *found; /* by the resolver */
+	bool finding;
+	TAILQ_HEAD(, overlord_ask) asks;
+	char where[OVERLORD_WHY_BYTES];
+	int64_t complained_ms;
+};
+
+static void answered(void *context, const struct http_answer *);
+
+const char *
+task_state_name(enum task_state state)
+{
+	static const char *const names[] = { "unknown", "waiting", "running",
+		"success", "failed", "absent" };
+
+	must((size_t)state < ARRAY_LEN(names));
+	return names[state];
+}
+
+static void
+read_urls(struct overlord *o)
+{
+	char *all = must_strdup(o->ds->overlord_url), *rest = all, *one;
+
+	while ((one = strsep(&rest, ", ")) != NULL && o->url_count < URLS_MAX) {
+		size_t n = strlen(one);
+
+		while (n > 0 && one[n - 1] == '/')
+			one[--n] = '\0';
+		if (n > 0)
+			o->urls[o->url_count++] = must_strdup(one);
+	}
+	free(all);
+}
+
+struct overlord *
+overlord_new(struct http_client *http, const struct ds_conf *ds,
+    overlord_find_fn *find, void *context)
+{
+	struct overlord *o = must_calloc(1, sizeof *o);
+
+	o->http = http;
+	o->ds = ds;
+	TAILQ_INIT(&o->asks);
+	o->find = find;
+	o->find_context = context;
+	read_urls(o);
+	snprintf(o->where, sizeof o->where, "%s",
+	    o->url_count > 0 ? o->urls[0] : "not looked for yet");
+	return o;
+}
+
+static void
+free_ask(struct overlord_ask *a)
+{
+	TAILQ_REMOVE(&a->overlord->asks, a, link);
+	if (a->exchange != NULL)
+		http_cancel(a->overlord->http, &a->exchange);
+	free(a->body);
+	free(a->task_id);
+	free(a->url);
+	free(a);
+}
+
+void
+overlord_free(struct overlord **overlord)
+{
+	struct overlord *o = *overlord;
+
+	if (o == NULL)
+		return;
+	*overlord = NULL;
+	while (!TAILQ_EMPTY(&o->asks))
+		free_ask(TAILQ_FIRST(&o->asks));
+	for (unsigned i = 0; i < o->url_count; i++)
+		free(o->urls[i]);
+	free(o->found);
+	free(o);
+}
+
+const char *
+overlord_where(const struct overlord *o)
+{
+	return o->where;
+}
+
+static const char *
+base_url(const struct overlord *o)
+{
+	return o->url_count > 0 ? o->urls[o->url_at] : o->found;
+}
+
+/* The next URL, or another look: this one did not serve. */
+static void
+distrust(struct overlord *o)
+{
+	if (o->url_count > 0) {
+		o->url_at = (o->url_at + 1) % o->url_count;
+		return;
+	}
+	free(o->found);
+	o->found = NULL;
+}
+
+/* ---- asking ---- */
+
+static char *
+url_of(const struct overlord_ask *a)
+{
+	const char *base = base_url(a->overlord);
+	const char *api = "druid/indexer/v1";
+	char *escaped, *url;
+
+	if (a->question == ASK_SUBMIT)
+		return must_format("%s/%s/task", base, api);
+	if (a->question == ASK_RUNNING)
+		return must_format("%s/%s/runningTasks", base, api);
+	escaped = http_escape(a->task_id);
+	url = must_format("%s/%s/task/%s/status", base, api, escaped);
+	free(escaped);
+	return url;
+}
+
+static void
+send_ask(struct overlord_ask *a)
+{
+	static const char *const json[] = { "Content-Type: application/json",
+		NULL };
+	struct overlord *o = a->overlord;
+	struct http_call call = { .headers = json,
+		.follow = true,
+		.done = answered,
+		.context = a,
+		.body = a->body };
+
+	free(a->url);
+	a->url = url_of(a);
+	call.url = a->url;
+	call.body_bytes = a->body != NULL ? strlen(a->body) : 0;
+	call.timeout_ms =
+	    a->question == ASK_SUBMIT ? SUBMIT_TIMEOUT_MS : STATUS_TIMEOUT_MS;
+	a->is_waiting = false;
+	a->exchange = http_send(o->http, &call);
+}
+
+static void
+conclude(struct overlord_ask *a, enum result result, const char *why,
+    const struct task_status *status)
+{
+	if (result == RESULT_RETRY &&
+	    log_may_repeat(&a->overlord->complained_ms, 10000))
+		log_warnx("Overlord (%s): %s; tried again until it answers",
+		    a->overlord->where, why);
+	if (a->question == ASK_SUBMIT)
+		a->submitted(a->context, result, why);
+	else
+		a->known(a->context, result, status);
+	free_ask(a);
+}
+
+static void
+ask(struct overlord_ask *a)
+{
+	struct overlord *o = a->overlord;
+
+	if (base_url(o) != NULL) {
+		send_ask(a);
+		return;
+	}
+	a->is_waiting = true;
+	if (o->finding)
+		return;
+	o->finding = true;
+	o->find(o->find_context, o);
+}
+
+static struct overlord_ask *
+first_waiting(const struct overlord *o, unsigned *count)
+{
+	struct overlord_ask *a, *first = NULL;
+
+	*count = 0;
+	TAILQ_FOREACH(a, &o->asks, link)
+	{
+		if (!a->is_waiting)
+			continue;
+		if (first == NULL)
+			first = a;
+		++*count;
+	}
+	return first;
+}
+
+void
+overlord_found(struct overlord *o, const char *url, const char *why)
+{
+	struct overlord_ask *a;
+	unsigned left, count;
+
+	o->finding = false;
+	free(o->found);
+	o->found = url != NULL ? must_strdup(url) : NULL;
+	snprintf(o->where, sizeof o->where, "%s", url != NULL ? url : why);
+	/* those that come up meanwhile wait for the next look */
+	first_waiting(o, &left);
+	for (; left > 0 && (a = first_waiting(o, &count)) != NULL; left--) {
+		if (url != NULL)
+			send_ask(a);
+		else
+			conclude(a, RESULT_RETRY, why, NULL);
+	}
+}
+
+static struct overlord_ask *
+new_ask(struct overlord *o, enum question question, void *context)
+{
+	struct overlord_ask *a = must_calloc(1, sizeof *a);
+
+	a->overlord = o;
+	a->question = question;
+	a->context = context;
+	TAILQ_INSERT_TAIL(&o->asks, a, link);
+	return a;
+}
+
+void
+overlord_submit(struct overlord *o, char *task_json, overlord_submit_fn *done,
+    void *context)
+{
+	struct overlord_ask *a = new_ask(o, ASK_SUBMIT, context);
+
+	a->body = task_json;
+	a->submitted = done;
+	ask(a);
+}
+
+struct overlord_ask *
+overlord_status(struct overlord *o, const char *task_id,
+    overlord_status_fn *done, void *context)
+{
+	struct overlord_ask *a = new_ask(o, ASK_STATUS, context);
+
+	a->task_id = must_strdup(task_id);
+	a->known = done;
+	ask(a);
+	return a;
+}
+
+void
+overlord_cancel(struct overlord_ask **ask_to_end)
+{
+	struct overlord_ask *a = *ask_to_end;
+
+	*ask_to_end = NULL;
+	if (a != NULL)
+		free_ask(a);
+}
+
+/* ---- answers ---- */
+
+static bool
+has_place(const struct json *location, struct task_status *s)
+{
+	const char *host = json_get_text(location, "host", NULL);
+	int64_t tls = json_get_int(location, "tlsPort", -1);
+	int64_t port = json_get_int(location, "port", -1);
+
+	s->is_tls = tls > 0;
+	s->port = (int)(tls > 0 ? tls : port);
+	if (host == NULL || s->port <= 0 || s->port > 65535)
+		return false;
+	snprintf(s->host, sizeof s->host, "%s", host);
+	return true;
+}
+
+static enum task_state
+state_of(const struct json *status, bool has_location)
+{
+	const char *code = json_get_text(
+	    status, "statusCode", json_get_text(status, "status", ""));
+	const char *runner = json_get_text(status, "runnerStatusCode", "");
+
+	if (strcmp(code, "SUCCESS") == 0)
+		return TASK_SUCCESS;
+	if (strcmp(code, "FAILED") == 0)
+		return TASK_FAILED;
+	if (strcmp(code, "RUNNING") != 0)
+		return TASK_UNKNOWN;
+	if (has_location || strcmp(runner, "RUNNING") == 0)
+		return TASK_RUNNING;
+	return TASK_WAITING;
+}
+
+static struct task_status
+read_status(const struct json *status)
+{
+	struct task_status s = { 0 };
+	bool has_location = has_place(json_get(status, "location"), &s);
+
+	s.state = state_of(status, has_location);
+	return s;
+}
+
+/* Before 0.13 a status has no location, and the list of running tasks has. */
+static void
+look_into_running(struct overlord_ask *a, const struct json *list)
+{
+	struct task_status s = { .state = TASK_WAITING };
+
+	for (size_t i = 0; i < json_size(list); i++) {
+		const struct json *one = json_at(list, i);
+
+		if (strcmp(json_get_text(one, "id", ""), a->task_id) != 0)
+			continue;
+		s.state = TASK_RUNNING;
+		has_place(json_get(one, "location"), &s);
+	}
+	conclude(a, RESULT_OK, NULL, &s);
+}
+
+static void
+take_status(struct overlord_ask *a, const struct http_answer *answer)
+{
+	struct json *j = json_parse(answer->body, answer->body_bytes, NULL);
+	struct task_status s = { .state = TASK_ABSENT };
+
+	/* a 404 that does not name the task is some other server's */
+	if (answer->status == 404 && json_get(j, "task") != NULL) {
+		conclude(a, RESULT_OK, NULL, &s);
+	} else if (a->question == ASK_RUNNING && json_is_array(j)) {
+		look_into_running(a, j);
+	} else if (json_is_object(json_get(j, "status"))) {
+		s = read_status(json_get(j, "status"));
+		if (json_get(json_get(j, "status"), "location") == NULL &&
+		    s.state == TASK_WAITING) {
+			a->question = ASK_RUNNING;
+			send_ask(a);
+		} else {
+			conclude(a, RESULT_OK, NULL, &s);
+		}
+	} else {
+		conclude(
+		    a, RESULT_RETRY, "its status answer makes no sense", NULL);
+	}
+	json_free(&j);
+}
+
+static void
+take_submit(struct overlord_ask *a, const struct http_answer *answer)
+{
+	/* the id is ours and made from the interval: whoever made the task
+	 * made this one (204 of the original) */
+	if (answer->status == 200 ||
+	    (answer->status == 400 &&
+		strstr(answer->body, "already exists") != NULL))
+		conclude(a, RESULT_OK, NULL, NULL);
+	else
+		conclude(a, RESULT_REFUSED, answer->body, NULL);
+}
+
+static bool
+not_now(int status)
+{
+	return status >= 500 || status == 429 ||
+	    (status >= 300 && status < 400);
+}
+
+static void
+answered(void *context, const struct http_answer *answer)
+{
+	struct overlord_ask *a = context;
+	struct overlord *o = a->overlord;
+	char why[OVERLORD_WHY_BYTES];
+
+	a->exchange = NULL;
+	if (answer->outcome != HTTP_ANSWERED || not_now(answer->status)) {
+		if (answer->outcome == HTTP_ANSWERED)
+			snprintf(why, sizeof why, "%s answered %d %.200s",
+			    a->url, answer->status, answer->body);
+		else
+			snprintf(
+			    why, sizeof why, "%s: %s", a->url, answer->why);
+		snprintf(o->where, sizeof o->where, "%s", why);
+		distrust(o);
+		conclude(a, RESULT_RETRY, why, NULL);
+		return;
+	}
+	if (base_url(o) != NULL)
+		snprintf(o->where, sizeof o->where, "%s", base_url(o));
+	if (a->question == ASK_SUBMIT)
+		take_submit(a, answer);
+	else
+		take_status(a, answer);
+}

@@ -1,0 +1,66 @@
+/*
+ * overlord - the index service: takes tasks, knows their state and place
+ *
+ * Process: worker.   Before: http_client.
+ * druid-api.md 5 has the requests and answers by version.
+ *
+ * Where it is: druid.overlord.url (several: the next one after a failure), or
+ * what the given resolver finds.
+ */
+#pragma once
+
+#include "base.h"
+#include "conf.h"
+#include "http_client.h"
+#include "result.h"
+
+struct overlord;
+struct overlord_ask;
+
+#define OVERLORD_WHY_BYTES 400
+
+/* Finds the Overlord when there is no URL: overlord_found is called later,
+ * from the loop. */
+typedef void overlord_find_fn(void *context, struct overlord *);
+
+struct overlord *overlord_new(struct http_client *, const struct ds_conf *,
+    overlord_find_fn *find, void *context);
+void overlord_free(struct overlord **);
+/* The resolver's answer: "http://host:port", or NULL with the reason. */
+void overlord_found(struct overlord *, const char *url, const char *why);
+/* For the status: where it is, or what was looked for and failed. Lent. */
+const char *overlord_where(const struct overlord *);
+
+/* RESULT_OK: it is there now, or has been before ("already exists").
+ * RESULT_REFUSED: a definite no, `why` is Druid's own text.
+ * RESULT_RETRY: not reached, or not now. */
+typedef void overlord_submit_fn(void *context, enum result, const char *why);
+/* task_json: consumed text. */
+void overlord_submit(
+    struct overlord *, char *task_json, overlord_submit_fn *, void *context);
+
+enum task_state {
+	TASK_UNKNOWN, /* not asked yet, or no answer */
+	TASK_WAITING, /* no place yet */
+	TASK_RUNNING,
+	TASK_SUCCESS,
+	TASK_FAILED,
+	TASK_ABSENT, /* the Overlord does not know it */
+};
+
+const char *task_state_name(enum task_state);
+
+struct task_status {
+	enum task_state state;
+	char host[256]; /* empty: no place known */
+	int port;
+	bool is_tls;
+};
+
+/* RESULT_OK with the status; RESULT_RETRY when the Overlord was not reached. */
+typedef void
+overlord_status_fn(void *context, enum result, const struct task_status *);
+/* A handle for overlord_cancel, good until the callback has begun. */
+struct overlord_ask *overlord_status(struct overlord *, const char *task_id,
+    overlord_status_fn *, void *context);
+void overlord_cancel(struct overlord_ask **);

@@ -1,0 +1,279 @@
+/*
+ * replicant - one task of a beam: whether it runs, and where
+ *
+ * Process: worker.
+ */
+#include "replicant.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backoff.h"
+#include "clock.h"
+#include "firehose.h"
+#include "log.h"
+#include "panic.h"
+#include "task.h"
+
+#define ASK_FIRST_MS 100
+#define ASK_MAX_MS 2000 /* while its place is not known */
+/* An Overlord that has just been made leader may not know a task yet; one
+ * that has not known it for so long has lost it. */
+#define ABSENT_MS 30000
+
+struct replicant {
+	struct replicant_parts parts;
+	replicant_fn *changed;
+	void *context;
+	char *task_id, *firehose_id, *service;
+	char *url, *place; /* place: host:port, for people */
+	enum replicant_state state;
+	enum task_state task; /* what the Overlord said last */
+	struct loop_timer timer;
+	struct overlord_ask *asking;
+	struct discovery *finding;
+	unsigned asked; /* in a row, without a place */
+	int64_t sought_since_ms, absent_since_ms;
+	bool complained;
+};
+
+static void ask(struct replicant *);
+
+static void
+timer_due(struct loop_timer *t)
+{
+	ask(t->context);
+}
+
+static void
+ask_later(struct replicant *r)
+{
+	uint32_t random = (uint32_t)clock_mono_ns();
+	int64_t delay = r->state == REPLICANT_OPEN
+	    ? backoff_jitter(r->parts.ds->overlord_poll_ms, random)
+	    : backoff_ms(++r->asked, ASK_FIRST_MS,
+		  MIN_OF(ASK_MAX_MS, r->parts.ds->overlord_poll_ms), random);
+
+	loop_timer_start(r->parts.loop, &r->timer, delay, timer_due);
+}
+
+struct replicant *
+replicant_new(const struct replicant_parts *parts, const struct beam_task *task,
+    replicant_fn *changed, void *context)
+{
+	struct replicant *r = must_calloc(1, sizeof *r);
+
+	r->parts = *parts;
+	r->task_id = must_strdup(task->id);
+	r->firehose_id = must_strdup(task->firehose_id);
+	r->service = task_service_name(parts->ds, task->firehose_id);
+	r->changed = changed;
+	r->context = context;
+	r->timer.context = r;
+	r->sought_since_ms = loop_now_ms(parts->loop);
+	loop_timer_start(parts->loop, &r->timer, 0, timer_due);
+	return r;
+}
+
+static void
+stop_asking(struct replicant *r)
+{
+	loop_timer_stop(&r->timer);
+	if (r->asking != NULL)
+		overlord_cancel(&r->asking);
+	if (r->finding != NULL)
+		discovery_cancel(&r->finding);
+}
+
+void
+replicant_free(struct replicant **replicant)
+{
+	struct replicant *r = *replicant;
+
+	if (r == NULL)
+		return;
+	*replicant = NULL;
+	stop_asking(r);
+	free(r->task_id);
+	free(r->firehose_id);
+	free(r->service);
+	free(r->url);
+	free(r->place);
+	free(r);
+}
+
+enum replicant_state
+replicant_state(const struct replicant *r)
+{
+	return r->state;
+}
+
+const char *
+replicant_url(const struct replicant *r)
+{
+	return r->url;
+}
+
+const char *
+replicant_task_id(const struct replicant *r)
+{
+	return r->task_id;
+}
+
+const char *
+replicant_firehose_id(const struct replicant *r)
+{
+	return r->firehose_id;
+}
+
+static void
+lose(struct replicant *r, const char *why)
+{
+	stop_asking(r);
+	r->state = REPLICANT_LOST;
+	log_warnx("task %s: lost: %s", r->task_id, why);
+	r->changed(r->context, r);
+}
+
+void
+replicant_give_up(struct replicant *r, const char *why)
+{
+	if (r->state != REPLICANT_LOST)
+		lose(r, why);
+}
+
+static void
+found_at(struct replicant *r, const char *host, int port, bool is_tls)
+{
+	char *url = firehose_url(host, port, is_tls, r->service);
+	bool moved = r->url == NULL || strcmp(url, r->url) != 0;
+
+	if (moved)
+		log_info("task %s: runs at %s:%d", r->task_id, host, port);
+	free(r->url);
+	free(r->place);
+	r->url = url;
+	r->place = must_format("%s:%d", host, port);
+	r->asked = 0;
+	r->complained = false;
+	r->absent_since_ms = 0;
+	r->state = REPLICANT_OPEN;
+	ask_later(r);
+	r->changed(r->context, r);
+}
+
+/* Not found yet. */
+static void
+seek_on(struct replicant *r)
+{
+	int64_t sought = loop_now_ms(r->parts.loop) - r->sought_since_ms;
+
+	if (sought > r->parts.ds->firehose_quiet_ms && !r->complained) {
+		r->complained = true;
+		log_warnx(
+		    "task %s: not found for %lld s (the Overlord says %s); "
+		    "look whether workers have free capacity; its events "
+		    "wait in the spool",
+		    r->task_id, (long long)(sought / 1000),
+		    task_state_name(r->task));
+	}
+	ask_later(r);
+}
+
+static void
+absent(struct replicant *r)
+{
+	int64_t now = loop_now_ms(r->parts.loop);
+
+	if (r->absent_since_ms == 0)
+		r->absent_since_ms = now;
+	if (now - r->absent_since_ms < ABSENT_MS) {
+		seek_on(r);
+		return;
+	}
+	lose(r, "the Overlord does not know it");
+}
+
+static void
+status_known(void *context, enum result result, const struct task_status *s)
+{
+	struct replicant *r = context;
+
+	r->asking = NULL;
+	if (result != RESULT_OK) {
+		ask_later(r);
+		return;
+	}
+	r->task = s->state;
+	switch (s->state) {
+	case TASK_SUCCESS: lose(r, "it has ended (SUCCESS)"); return;
+	case TASK_FAILED: lose(r, "it has FAILED"); return;
+	case TASK_ABSENT: absent(r); return;
+	case TASK_UNKNOWN:
+	case TASK_WAITING:
+	case TASK_RUNNING: break;
+	}
+	r->absent_since_ms = 0;
+	if (s->host[0] != '\0')
+		found_at(r, s->host, s->port, s->is_tls);
+	else
+		seek_on(r);
+}
+
+static void
+instance_found(void *context, const struct discovery_answer *a)
+{
+	struct replicant *r = context;
+	const struct discovery_place *p = &a->place;
+	bool is_tls = a->result == RESULT_OK && p->port == 0;
+
+	r->finding = NULL;
+	if (a->result == RESULT_OK)
+		found_at(r, p->host, is_tls ? p->tls_port : p->port, is_tls);
+	else
+		r->asking = overlord_status(
+		    r->parts.overlord, r->task_id, status_known, r);
+}
+
+static void
+ask(struct replicant *r)
+{
+	if (r->asking != NULL || r->finding != NULL ||
+	    r->state == REPLICANT_LOST)
+		return;
+	/* discovery knows places, only the Overlord knows of an end: it is
+	 * asked when discovery has nothing, and in between */
+	if (r->parts.zk != NULL && r->state != REPLICANT_OPEN &&
+	    r->asked % 2 == 0)
+		r->finding = discovery_find(r->parts.zk,
+		    r->parts.ds->discovery_path, r->service, instance_found, r);
+	else
+		r->asking = overlord_status(
+		    r->parts.overlord, r->task_id, status_known, r);
+}
+
+void
+replicant_distrust(struct replicant *r)
+{
+	if (r->state != REPLICANT_OPEN)
+		return;
+	r->state = REPLICANT_SOUGHT;
+	r->sought_since_ms = loop_now_ms(r->parts.loop);
+	if (r->asking == NULL && r->finding == NULL)
+		ask_later(r);
+}
+
+struct json *
+replicant_describe(const struct replicant *r)
+{
+	static const char *const states[] = { "sought", "open", "lost" };
+	struct json *j = json_new_object();
+
+	json_set_text(j, "id", r->task_id);
+	json_set_text(j, "firehoseId", r->firehose_id);
+	json_set_text(j, "state", states[r->state]);
+	json_set_text(j, "task", task_state_name(r->task));
+	json_set_text(j, "location", r->place != NULL ? r->place : "");
+	return j;
+}

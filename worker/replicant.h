@@ -1,0 +1,46 @@
+/*
+ * replicant - one task of a beam: whether it runs, and where
+ *
+ * Process: worker.   After: dispatch.   Before: overlord, discovery.
+ *
+ * Asked for often until it has a place, then every druidBeam.overlordPollPeriod
+ * to learn its end, and at once when a push says that it is not there.
+ */
+#pragma once
+
+#include "beam_data.h"
+#include "conf.h"
+#include "discovery.h"
+#include "loop.h"
+#include "overlord.h"
+
+enum replicant_state {
+	REPLICANT_SOUGHT, /* its place is not known, or not to be trusted */
+	REPLICANT_OPEN, /* runs, and is where replicant_url says */
+	REPLICANT_LOST, /* gone for good */
+};
+
+struct replicant;
+
+typedef void replicant_fn(void *context, struct replicant *);
+
+struct replicant_parts {
+	struct loop *loop;
+	const struct ds_conf *ds;
+	struct overlord *overlord;
+	struct zk *zk; /* NULL: only the Overlord is asked */
+};
+
+/* Starts to look for the task. changed: its state or place is another one. */
+struct replicant *replicant_new(const struct replicant_parts *,
+    const struct beam_task *, replicant_fn *changed, void *context);
+void replicant_free(struct replicant **);
+enum replicant_state replicant_state(const struct replicant *);
+const char *replicant_url(const struct replicant *); /* NULL: not known */
+const char *replicant_task_id(const struct replicant *);
+const char *replicant_firehose_id(const struct replicant *);
+/* A push did not find it: look again, soon. */
+void replicant_distrust(struct replicant *);
+/* Given up while others of the beam go on. */
+void replicant_give_up(struct replicant *, const char *why);
+struct json *replicant_describe(const struct replicant *); /* new */

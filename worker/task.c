@@ -1,0 +1,229 @@
+/*
+ * task - names and JSON of a realtime task
+ *
+ * Process: worker. Pure.
+ */
+#include "task.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "iso.h"
+#include "panic.h"
+
+#define ATTEMPT_MARK "-r" /* before the attempt's number in a firehose id */
+#define RANDOM_LETTERS 8
+
+char *
+task_firehose_id(const struct ds_conf *ds, const struct task_place *p)
+{
+	unsigned cycle =
+	    granularity_cycle(ds->segment_granularity, p->interval.start);
+	char *base = must_format(
+	    "%s-%03u-%04u-%04u", ds->name, cycle, p->partition, p->replicant);
+	char *id;
+
+	if (p->attempt == 0)
+		return base;
+	id = must_format("%s" ATTEMPT_MARK "%u", base, p->attempt);
+	free(base);
+	return id;
+}
+
+unsigned
+task_attempt(const char *firehose_id)
+{
+	const char *mark = strrchr(firehose_id, '-');
+	char *end;
+	unsigned long attempt;
+
+	if (mark == NULL ||
+	    strncmp(mark, ATTEMPT_MARK, strlen(ATTEMPT_MARK)) != 0)
+		return 0;
+	attempt = strtoul(mark + strlen(ATTEMPT_MARK), &end, 10);
+	return *end == '\0' && attempt < 1000000 ? (unsigned)attempt : 0;
+}
+
+char *
+task_id(const struct ds_conf *ds, const struct task_place *p, uint32_t random)
+{
+	char start[ISO_BYTES], letters[RANDOM_LETTERS + 2] = "";
+	char attempt[16] = "";
+
+	iso_format(p->interval.start, start);
+	if (p->attempt > 0)
+		snprintf(attempt, sizeof attempt, "_r%u", p->attempt);
+	if (ds->randomize_task_id) {
+		letters[0] = '_';
+		for (int i = 1; i <= RANDOM_LETTERS; i++, random >>= 4)
+			letters[i] = (char)('a' + (random & 15));
+	}
+	return must_format("index_realtime_%s_%s_%u_%u%s%s", ds->name, start,
+	    p->partition, p->replicant, attempt, letters);
+}
+
+char *
+task_service_name(const struct ds_conf *ds, const char *firehose_id)
+{
+	char *name = must_format("firehose:%s:", ds->overlord_service);
+	char *whole;
+
+	for (char *c = name; *c != '\0'; c++)
+		if (*c == '/')
+			*c = ':';
+	whole = must_format("%s%s", name, firehose_id);
+	free(name);
+	return whole;
+}
+
+char *
+task_availability_group(const struct ds_conf *ds, const struct task_place *p)
+{
+	char start[ISO_BYTES];
+
+	iso_format(p->interval.start, start);
+	if (p->attempt > 0)
+		return must_format("%s-%s-%04u-r%u", ds->name, start,
+		    p->partition, p->attempt);
+	return must_format("%s-%s-%04u", ds->name, start, p->partition);
+}
+
+int64_t
+task_shutoff_ms(const struct ds_conf *ds, const struct interval *interval)
+{
+	return interval->end + ds->window_ms + ds->firehose_grace_ms;
+}
+
+static struct json *
+clone_or(const struct json *from, struct json *otherwise)
+{
+	if (from == NULL)
+		return otherwise;
+	json_free(&otherwise);
+	return json_clone(from);
+}
+
+/* The parse spec of either form of a dataSchema. */
+static const struct json *
+part_of_schema(const struct json *schema, const char *name)
+{
+	const struct json *old =
+	    json_get(json_get(json_get(schema, "parser"), "parseSpec"), name);
+
+	return old != NULL ? old : json_get(schema, name);
+}
+
+static struct json *
+make_parser(const struct ds_conf *ds)
+{
+	struct json *parser = json_new_object();
+	struct json *spec = json_new_object(), *time = json_new_object();
+
+	/* rows come as objects with the time in milliseconds already */
+	json_set_text(time, "column", ds->timestamp_column);
+	json_set_text(time, "format", "millis");
+	json_set(time, "missingValue", json_new_null());
+	json_set_text(spec, "format", "json");
+	json_set(spec, "timestampSpec", time);
+	json_set(spec, "dimensionsSpec",
+	    clone_or(part_of_schema(ds->data_schema, "dimensionsSpec"),
+		json_new_object()));
+	json_set_text(parser, "type", "map");
+	json_set(parser, "parseSpec", spec);
+	return parser;
+}
+
+static struct json *
+make_schema(const struct ds_conf *ds)
+{
+	struct json *schema = json_new_object(), *granularity;
+
+	json_set_text(schema, "dataSource", ds->name);
+	json_set(schema, "parser", make_parser(ds));
+	json_set(schema, "metricsSpec",
+	    clone_or(
+		json_get(ds->data_schema, "metricsSpec"), json_new_array()));
+	granularity = clone_or(
+	    json_get(ds->data_schema, "granularitySpec"), json_new_object());
+	if (json_get(granularity, "type") == NULL)
+		json_set_text(granularity, "type", "uniform");
+	if (json_get(granularity, "segmentGranularity") == NULL)
+		json_set_text(granularity, "segmentGranularity",
+		    granularity_name(ds->segment_granularity));
+	json_remove(granularity, "intervals");
+	json_set(schema, "granularitySpec", granularity);
+	if (json_get(ds->data_schema, "transformSpec") != NULL)
+		json_set(schema, "transformSpec",
+		    json_clone(json_get(ds->data_schema, "transformSpec")));
+	return schema;
+}
+
+static struct json *
+make_firehose(const struct ds_conf *ds, const struct task_place *p,
+    const char *firehose_id)
+{
+	struct json *receiver = json_new_object(), *timed = json_new_object();
+	struct json *clipped = json_new_object();
+	char *service = task_service_name(ds, firehose_id), *interval;
+	char start[ISO_BYTES], end[ISO_BYTES], shutoff[ISO_BYTES];
+
+	iso_format(p->interval.start, start);
+	iso_format(p->interval.end, end);
+	iso_format(task_shutoff_ms(ds, &p->interval), shutoff);
+	interval = must_format("%s/%s", start, end);
+	json_set_text(receiver, "type", "receiver");
+	json_set_text(receiver, "serviceName", service);
+	json_set_int(receiver, "bufferSize", ds->firehose_buffer_events);
+	json_set_text(timed, "type", "timed");
+	json_set_text(timed, "shutoffTime", shutoff);
+	json_set(timed, "delegate", receiver);
+	json_set_text(clipped, "type", "clipped");
+	json_set_text(clipped, "interval", interval);
+	json_set(clipped, "delegate", timed);
+	free(service);
+	free(interval);
+	return clipped;
+}
+
+static struct json *
+make_tuning(const struct ds_conf *ds, const struct task_place *p)
+{
+	struct json *tuning = clone_or(ds->tuning, json_new_object());
+	struct json *shard = json_new_object(), *rejection = json_new_object();
+
+	json_set_text(tuning, "type", "realtime");
+	if (json_get(tuning, "windowPeriod") == NULL)
+		json_set_text(tuning, "windowPeriod", "PT10M");
+	json_set_text(shard, "type", "linear");
+	json_set_int(shard, "partitionNum", p->partition);
+	json_set(tuning, "shardSpec", shard);
+	json_set_text(rejection, "type", "none");
+	json_set(tuning, "rejectionPolicy", rejection);
+	return tuning;
+}
+
+struct json *
+task_json(const struct ds_conf *ds, const struct task_place *p, const char *id,
+    const char *firehose_id)
+{
+	struct json *task = json_new_object(), *resource = json_new_object();
+	struct json *spec = json_new_object(), *io = json_new_object();
+	char *group = task_availability_group(ds, p);
+
+	json_set_text(resource, "availabilityGroup", group);
+	json_set_int(resource, "requiredCapacity", 1);
+	json_set_text(io, "type", "realtime");
+	json_set(io, "plumber", json_new_null());
+	json_set(io, "firehose", make_firehose(ds, p, firehose_id));
+	json_set(spec, "dataSchema", make_schema(ds));
+	json_set(spec, "ioConfig", io);
+	json_set(spec, "tuningConfig", make_tuning(ds, p));
+	json_set_text(task, "type", "index_realtime");
+	json_set_text(task, "id", id);
+	json_set(task, "resource", resource);
+	json_set(task, "spec", spec);
+	free(group);
+	return task;
+}

@@ -1,0 +1,579 @@
+/*
+ * worker - one dataSource's way from the rings to Druid
+ *
+ * Process: worker (one a dataSource). Entered by worker_main, heritage.h.
+ *
+ * Puts the parts together and drives one turn after another: take events,
+ * seal batches, commit them, send, tell. Its whole state is its rings, its
+ * spool and its beams, so it may be killed at any instruction.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ack.h"
+#include "beam_cluster.h"
+#include "beam_store_local.h"
+#include "beam_store_zk.h"
+#include "clock.h"
+#include "discovery.h"
+#include "dispatch.h"
+#include "heritage.h"
+#include "http_client.h"
+#include "intake.h"
+#include "iso.h"
+#include "json.h"
+#include "log.h"
+#include "loop.h"
+#include "overlord.h"
+#include "panic.h"
+#include "spool.h"
+#include "zk.h"
+
+#define REMOVAL_DELAY_MS 20 /* removals wait this long for a commit to join */
+#define DISK_RETRY_MS 1000
+#define DESCRIBE_MS 500 /* at most one new description in that time */
+#define LOCK_WAIT_MS 30000
+#define HELD_FD_WAIT_MS 50
+#define ERROR_BYTES 600
+
+enum stopped { STOPPED_NOT, STOPPED_FULL, STOPPED_DISK, STOPPED_DRAINING };
+
+struct worker {
+	const struct heritage *heritage;
+	const struct ds_conf *ds;
+	struct loop *loop;
+	struct channel *channels;
+	unsigned channel_count;
+	struct spool *spool;
+	struct http_client *http;
+	struct zk *zk;
+	struct discovery *finding; /* the Overlord */
+	struct overlord *overlord;
+	struct beam_store *store;
+	struct beam_cluster *cluster;
+	struct acks *acks;
+	struct dispatch *dispatch;
+	struct intake *intake;
+
+	struct loop_io control, bell;
+	struct loop_timer seal_timer, removal_timer, disk_timer;
+	struct loop_timer describe_timer, deadline_timer;
+	bool removal_due, describe_due;
+	enum stopped stopped;
+	bool is_orphan; /* the supervisor is gone */
+	bool is_leaving; /* told to stop, or orphaned */
+	bool hands_over; /* a successor takes rings and spool over at once */
+	uint64_t commits;
+	int exit_code;
+};
+
+/* ---- the Overlord by discovery ---- */
+
+static void
+overlord_place(void *context, const struct discovery_answer *a)
+{
+	struct worker *w = context;
+	const struct discovery_place *p = &a->place;
+	char url[DISCOVERY_HOST_BYTES + 32], why[400];
+	bool is_ipv6 = strchr(p->host, ':') != NULL, is_tls = p->port == 0;
+	size_t used;
+
+	w->finding = NULL;
+	if (a->result == RESULT_OK) {
+		snprintf(url, sizeof url, "%s://%s%s%s:%d",
+		    is_tls ? "https" : "http", is_ipv6 ? "[" : "", p->host,
+		    is_ipv6 ? "]" : "", is_tls ? p->tls_port : p->port);
+		overlord_found(w->overlord, url, NULL);
+		return;
+	}
+	used = (size_t)snprintf(why, sizeof why,
+	    "service %s under %s in ZooKeeper %s: %s", w->ds->overlord_service,
+	    w->ds->discovery_path, w->ds->zookeeper_connect,
+	    a->result == RESULT_GONE ? "not there; services there:"
+				     : result_name(a->result));
+	for (size_t i = 0;
+	     a->result == RESULT_GONE && i < a->name_count && used < sizeof why;
+	     i++)
+		used += (size_t)snprintf(
+		    why + used, sizeof why - used, " %s", a->names[i]);
+	overlord_found(w->overlord, NULL, why);
+}
+
+static void
+find_overlord(void *context, struct overlord *o UNUSED)
+{
+	struct worker *w = context;
+
+	must(w->zk != NULL); /* conf demands a URL without ZooKeeper */
+	w->finding = discovery_find(w->zk, w->ds->discovery_path,
+	    w->ds->overlord_service, overlord_place, w);
+}
+
+/* ---- what can be seen ---- */
+
+static char *
+describe(struct worker *w)
+{
+	struct json *j = json_new_object(), *notes = json_new_array();
+	const char *note = beam_cluster_note(w->cluster);
+	char *text;
+
+	json_set(j, "beams", dispatch_describe(w->dispatch));
+	json_set_text(j, "overlord", overlord_where(w->overlord));
+	json_set_text(j, "zookeeper",
+	    w->zk == NULL                ? "not used"
+		: zk_is_connected(w->zk) ? "connected"
+					 : "not connected");
+	if (note[0] != '\0')
+		json_append(notes, json_new_text(note));
+	json_set(j, "notes", notes);
+	text = json_to_text(j);
+	json_free(&j);
+	return text;
+}
+
+static struct counters
+count(struct worker *w)
+{
+	const struct spool_totals *t = spool_totals(w->spool);
+	struct dispatch_counts d = dispatch_counts(w->dispatch);
+
+	return (struct counters){ .received = t->received,
+		.sent = t->sent,
+		.dropped_window = t->dropped_window,
+		.dead = t->dead,
+		.quarantined = t->quarantined,
+		.spool_batches = spool_batches(w->spool),
+		.spool_events = spool_events(w->spool),
+		.spool_bytes = spool_bytes(w->spool),
+		.oldest_ms = (uint64_t)spool_oldest_ms(w->spool),
+		.in_flight = d.in_flight,
+		.stopped_reason = w->stopped,
+		.commits = w->commits,
+		.pushes = d.pushes,
+		.push_retries = d.push_retries,
+		.skipped = d.skipped,
+		.tasks_created = beam_cluster_tasks_created(w->cluster),
+		.tasks_lost = d.tasks_lost };
+}
+
+static void
+publish(struct worker *w)
+{
+	struct counters counters = count(w);
+	char *text = NULL;
+
+	if (w->describe_due) {
+		w->describe_due = false;
+		text = describe(w);
+	}
+	life_publish(w->heritage->life, &counters, text);
+	free(text);
+}
+
+static void
+describe_timer_due(struct loop_timer *t)
+{
+	struct worker *w = t->context;
+
+	w->describe_due = true;
+}
+
+/* ---- commit ---- */
+
+static void
+disk_due(struct loop_timer *t)
+{
+	struct worker *w = t->context;
+	char error[ERROR_BYTES];
+
+	if (spool_failed(w->spool)) {
+		if (!spool_reopen(w->spool, error, sizeof error)) {
+			log_error("%s", error);
+			loop_timer_start(w->loop, t, DISK_RETRY_MS, disk_due);
+			return;
+		}
+		intake_resume(w->intake);
+	}
+	if (w->stopped != STOPPED_NOT)
+		log_info("spool: takes events again");
+	w->stopped = STOPPED_NOT;
+}
+
+/* The spool cannot take more for now: rings fill, clients wait or get 503. */
+static void
+stop_taking(struct worker *w, enum stopped why, const char *error)
+{
+	if (w->stopped != why)
+		log_error("%s; no events are taken until then", error);
+	w->stopped = why;
+	loop_timer_start(w->loop, &w->disk_timer, DISK_RETRY_MS, disk_due);
+}
+
+static void
+commit(struct worker *w)
+{
+	char error[ERROR_BYTES];
+	enum result result;
+
+	spool_begin(w->spool);
+	intake_write(w->intake);
+	dispatch_write(w->dispatch);
+	result = spool_commit(w->spool, error, sizeof error);
+	if (result != RESULT_OK) {
+		stop_taking(w,
+		    result == RESULT_FULL ? STOPPED_FULL : STOPPED_DISK, error);
+		return;
+	}
+	w->commits++;
+	w->removal_due = false;
+	loop_timer_stop(&w->removal_timer);
+	dispatch_written(w->dispatch);
+	intake_written(w->intake);
+}
+
+static void
+removal_timer_due(struct loop_timer *t)
+{
+	struct worker *w = t->context;
+
+	w->removal_due = true;
+}
+
+static void
+seal_timer_due(struct loop_timer *t UNUSED)
+{
+	/* the turn that it made begins with a look at the clock */
+}
+
+static void
+warm(struct worker *w)
+{
+	int64_t newest = intake_newest_ms(w->intake);
+	struct interval now, then;
+
+	if (w->ds->warming_ms == 0 || newest == INT64_MIN)
+		return;
+	now = granularity_bucket(w->ds->segment_granularity, newest);
+	then = granularity_bucket(
+	    w->ds->segment_granularity, newest + w->ds->warming_ms);
+	if (then.start != now.start)
+		dispatch_warm(w->dispatch, then);
+}
+
+static void
+take_and_commit(struct worker *w)
+{
+	int64_t seal_in;
+
+	if (w->stopped == STOPPED_NOT && !w->hands_over &&
+	    !intake_drain(w->intake, loop_now_ms(w->loop)))
+		stop_taking(w, STOPPED_FULL,
+		    "spool: spool.bytesMax is reached; raise it, or look why "
+		    "Druid takes nothing");
+	seal_in = intake_seal_in_ms(w->intake, clock_mono_ms());
+	if (spool_failed(w->spool))
+		return;
+	if (seal_in == 0 || (w->is_leaving && seal_in > 0)) {
+		intake_seal(w->intake, clock_wall_ms());
+		commit(w);
+		warm(w);
+		return;
+	}
+	if (seal_in > 0)
+		loop_timer_start(
+		    w->loop, &w->seal_timer, seal_in, seal_timer_due);
+	if (!dispatch_wants_commit(w->dispatch))
+		return;
+	if (w->removal_due)
+		commit(w);
+	else if (!loop_timer_active(&w->removal_timer))
+		loop_timer_start(w->loop, &w->removal_timer, REMOVAL_DELAY_MS,
+		    removal_timer_due);
+}
+
+/* ---- turn ---- */
+
+/* Whether all rings are empty; announces the sleep to the receivers. */
+static bool
+rings_quiet(struct worker *w)
+{
+	bool quiet = true;
+
+	if (w->stopped == STOPPED_FULL || w->stopped == STOPPED_DISK ||
+	    w->hands_over)
+		return true; /* what is there is not taken now */
+	for (unsigned i = 0; i < w->channel_count; i++)
+		quiet &= ring_consumer_may_sleep(&w->channels[i].events);
+	return quiet;
+}
+
+static bool
+is_done(struct worker *w, bool quiet)
+{
+	if (w->hands_over)
+		return dispatch_counts(w->dispatch).in_flight == 0 &&
+		    !dispatch_wants_commit(w->dispatch);
+	if (!quiet || intake_open(w->intake))
+		return false;
+	return w->is_orphan ||
+	    (spool_batches(w->spool) == 0 &&
+		!dispatch_wants_commit(w->dispatch));
+}
+
+static void
+turn_end(void *context)
+{
+	struct worker *w = context;
+	bool quiet;
+
+	take_and_commit(w);
+	if (!w->hands_over && !w->is_orphan)
+		dispatch_run(w->dispatch);
+	ack_flush(w->acks);
+	if (dispatch_changed(w->dispatch) &&
+	    !loop_timer_active(&w->describe_timer))
+		loop_timer_start(w->loop, &w->describe_timer, DESCRIBE_MS,
+		    describe_timer_due);
+	publish(w);
+	quiet = rings_quiet(w);
+	if (w->is_leaving && is_done(w, quiet))
+		loop_stop(w->loop);
+	if (!quiet)
+		loop_poll(w->loop);
+	life_idle(w->heritage->life);
+}
+
+static void
+woke(void *context)
+{
+	struct worker *w = context;
+
+	life_busy(w->heritage->life, loop_now_ms(w->loop));
+}
+
+static void
+bell_ready(struct loop_io *io, uint32_t events UNUSED)
+{
+	struct worker *w = io->context;
+
+	bell_silence(io->fd);
+	for (unsigned i = 0; i < w->channel_count; i++)
+		ring_consumer_awake(&w->channels[i].events);
+}
+
+/* ---- orders ---- */
+
+static void
+deadline_due(struct loop_timer *t)
+{
+	struct worker *w = t->context;
+
+	if (spool_events(w->spool) > 0)
+		log_info("stops with %llu events in the spool; they are "
+			 "delivered after the next start",
+		    (unsigned long long)spool_events(w->spool));
+	loop_stop(w->loop);
+}
+
+static void
+leave(struct worker *w, const struct order_message *m)
+{
+	w->is_leaving = true;
+	w->hands_over = m->index == ORDER_STOP_HAND_OVER;
+	if (w->hands_over)
+		dispatch_hold(w->dispatch);
+	loop_timer_start(
+	    w->loop, &w->deadline_timer, (int64_t)m->value, deadline_due);
+}
+
+/* What is in the rings is in no other place: it goes to the spool before we
+ * go. The next `tranqd start` delivers it. */
+static void
+orphaned(struct worker *w)
+{
+	log_warnx("the supervisor is gone: spooling what the rings hold");
+	w->is_orphan = w->is_leaving = true;
+	dispatch_hold(w->dispatch);
+	loop_io_stop(&w->control);
+}
+
+static void
+control_ready(struct loop_io *io, uint32_t events UNUSED)
+{
+	struct worker *w = io->context;
+	struct order_message m;
+	int fd0, fd1, got;
+
+	while ((got = order_receive(io->fd, &m, &fd0, &fd1)) > 0) {
+		if (m.order == ORDER_STOP)
+			leave(w, &m);
+		else if (m.order == ORDER_REOPEN_LOG)
+			order_take_log(&m, fd0);
+		if (fd0 >= 0)
+			close(fd0);
+		if (fd1 >= 0)
+			close(fd1);
+	}
+	if (got == 0)
+		orphaned(w);
+}
+
+/* ---- life ---- */
+
+static bool
+open_spool(struct worker *w)
+{
+	char error[ERROR_BYTES];
+	char *dir = must_format(
+	    "%s/spool/%s", w->heritage->conf->data_dir, w->ds->name);
+	struct spool_options options = { .dir = dir,
+		.ds = w->ds->name,
+		.bytes_max = w->ds->spool_bytes_max,
+		.now_ms = clock_wall_ms() };
+
+	w->spool = spool_open(&options, error, sizeof error);
+	free(dir);
+	if (w->spool == NULL)
+		log_error("%s", error);
+	return w->spool != NULL;
+}
+
+static bool
+attach_channels(struct worker *w)
+{
+	const struct heritage *h = w->heritage;
+
+	w->channel_count = h->channel_count;
+	w->channels = must_calloc(h->channel_count, sizeof w->channels[0]);
+	for (unsigned i = 0; i < h->channel_count; i++) {
+		const struct heritage_channel *c = &h->channels[i];
+
+		if (!channel_attach(&w->channels[i], c->memory_fd,
+			c->worker_bell, c->receiver_bell))
+			return false;
+	}
+	return true;
+}
+
+static void
+make_store(struct worker *w)
+{
+	struct beam_store_zk_options options = { .path = w->ds->zookeeper_path,
+		.service = w->ds->overlord_service,
+		.ds = w->ds->name,
+		.lock_wait_ms = LOCK_WAIT_MS };
+
+	if (w->ds->zookeeper_connect[0] == '\0') {
+		w->store = beam_store_local_new(w->loop, w->spool);
+		return;
+	}
+	w->zk = zk_open(
+	    w->loop, w->ds->zookeeper_connect, w->ds->zookeeper_timeout_ms);
+	if (w->zk == NULL) {
+		log_error("zookeeper.connect: '%s' is no list of servers",
+		    w->ds->zookeeper_connect);
+		exit(CHILD_BAD_CONFIG);
+	}
+	options.zk = w->zk;
+	w->store = beam_store_zk_new(&options);
+}
+
+static void
+make_parts(struct worker *w)
+{
+	bool by_discovery = w->ds->zookeeper_connect[0] != '\0' &&
+	    strcasecmp(w->ds->task_locator, "curator") == 0;
+	struct dispatch_parts dispatch = {
+		.loop = w->loop, .ds = w->ds, .spool = w->spool
+	};
+	struct intake_parts intake = { .ds = w->ds,
+		.channels = w->channels,
+		.channel_count = w->channel_count,
+		.generation = w->heritage->generation,
+		.spool = w->spool };
+
+	w->http = http_client_new(w->loop);
+	w->overlord = overlord_new(w->http, w->ds, find_overlord, w);
+	make_store(w);
+	w->cluster = beam_cluster_new(w->loop, w->ds, w->store, w->overlord);
+	w->acks =
+	    acks_new(w->channels, w->channel_count, w->heritage->generation);
+	dispatch.http = w->http;
+	dispatch.overlord = w->overlord;
+	dispatch.cluster = w->cluster;
+	dispatch.zk = by_discovery ? w->zk : NULL;
+	dispatch.acks = w->acks;
+	w->dispatch = dispatch_new(&dispatch);
+	intake.dispatch = w->dispatch;
+	w->intake = intake_new(&intake);
+	intake_resume(w->intake);
+	dispatch_replay(w->dispatch);
+}
+
+static void
+watch(struct worker *w)
+{
+	struct loop_timer *timers[] = { &w->seal_timer, &w->removal_timer,
+		&w->disk_timer, &w->describe_timer, &w->deadline_timer };
+
+	for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+		timers[i]->context = w;
+	w->control.context = w->bell.context = w;
+	if (!loop_io_start(w->loop, &w->control, w->heritage->control_fd,
+		EPOLLIN, control_ready) ||
+	    !loop_io_start(w->loop, &w->bell, w->channels[0].worker_bell,
+		EPOLLIN, bell_ready))
+		fatal("worker: epoll");
+	loop_set_turn(w->loop, turn_end, w);
+	loop_set_woke(w->loop, woke, w);
+	loop_poll(w->loop); /* the rings may hold something already */
+}
+
+static void
+free_parts(struct worker *w)
+{
+	intake_free(&w->intake);
+	dispatch_free(&w->dispatch);
+	acks_free(&w->acks);
+	if (w->finding != NULL)
+		discovery_cancel(&w->finding);
+	beam_store_free(&w->store);
+	beam_cluster_free(&w->cluster);
+	overlord_free(&w->overlord);
+	http_client_free(&w->http);
+	if (w->zk != NULL)
+		zk_close(&w->zk);
+	spool_close(&w->spool);
+	for (unsigned i = 0; i < w->channel_count; i++)
+		channel_detach(&w->channels[i]);
+	free(w->channels);
+	loop_free(&w->loop);
+}
+
+int
+worker_main(const struct heritage *heritage)
+{
+	struct worker w = { .heritage = heritage, .ds = heritage->ds };
+	struct order_message ready = { .order = ORDER_READY };
+
+	w.loop = loop_new();
+	if (!open_spool(&w) || !attach_channels(&w))
+		return CHILD_TEMPFAIL;
+	make_parts(&w);
+	watch(&w);
+	log_info("ready: %llu batches (%llu events) in the spool",
+	    (unsigned long long)spool_batches(w.spool),
+	    (unsigned long long)spool_events(w.spool));
+	w.describe_due = true;
+	publish(&w);
+	if (!order_send(heritage->control_fd, &ready, -1, -1))
+		log_warn("cannot report to the supervisor");
+	loop_run(w.loop);
+	free_parts(&w);
+	return CHILD_DRAINED;
+}
