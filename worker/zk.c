@@ -33,6 +33,7 @@
 #define CREATE_TRIES 3
 #define REST_MS_MIN 50 /* between attempts to connect */
 #define REST_MS_MAX 5000
+#define STEADY_MS 1000 /* a connection that lasts that long was a good one */
 #define COMPLAIN_MS 60000
 
 static void settle(struct zk *);
@@ -387,11 +388,13 @@ rest(struct zk *z)
 	    (int64_t)random_below((uint64_t)z->rest_ms / 2 + 1);
 }
 
-static void
+static bool
 complain(struct zk *z, const char *what)
 {
-	if (log_may_repeat(&z->complained_ms, COMPLAIN_MS))
-		log_warnx("ZooKeeper %s: %s", z->connect, what);
+	if (!log_may_repeat(&z->complained_ms, COMPLAIN_MS))
+		return false;
+	log_warnx("ZooKeeper %s: %s", z->connect, what);
+	return true;
 }
 
 static void lost_due(struct loop_timer *);
@@ -404,8 +407,7 @@ session_connected(struct zk *z)
 	if (granted > 0)
 		z->timeout_ms = granted;
 	z->connected = true;
-	z->heard_ms = loop_now_ms(z->loop);
-	z->rest_ms = 0;
+	z->heard_ms = z->connected_ms = loop_now_ms(z->loop);
 	loop_timer_stop(&z->lost_timer);
 	if (!z->has_session) {
 		z->has_session = true;
@@ -414,10 +416,9 @@ session_connected(struct zk *z)
 		    z->connect,
 		    (unsigned long long)zoo_client_id(z->handle)->client_id,
 		    granted);
-	} else {
+	} else if (z->loss_told) {
 		log_info("ZooKeeper %s: connected again", z->connect);
 	}
-	z->complained_ms = 0;
 	zk_tell_state(z, ZK_CONNECTED);
 }
 
@@ -429,7 +430,10 @@ session_suspended(struct zk *z)
 	if (!z->connected)
 		return;
 	z->connected = false;
-	complain(z, "connection lost");
+	/* one that breaks at once is no reason to hurry */
+	if (loop_now_ms(z->loop) - z->connected_ms >= STEADY_MS)
+		z->rest_ms = 0;
+	z->loss_told = complain(z, "connection lost");
 	loop_timer_start(
 	    z->loop, &z->lost_timer, z->timeout_ms - quiet_ms, lost_due);
 	zk_tell_state(z, ZK_SUSPENDED);

@@ -7,8 +7,10 @@
     python3 tests/helper/zookeeper.py run -- COMMAND ARGUMENT...
 
 The second form starts one, runs the command with TRANQ_TEST_ZK=127.0.0.1:PORT
-in its environment, stops it, and exits as the command did. Everything lies in
-a temporary folder that goes away with it.
+in its environment, stops it, and exits as the command did. The command may
+write the lines kill, stop, start, pause and resume into the named pipe that
+TRANQ_TEST_ZK_CONTROL names. Everything lies in a temporary folder that goes
+away with it.
 """
 
 import ctypes
@@ -19,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 JARS = "/usr/share/java"
@@ -145,7 +148,8 @@ class ZooKeeper:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and self.process.poll() is None:
             try:
-                if self.ask("ruok", 1) == "imok":
+                # ruok is answered before sessions are taken
+                if self.ask("srvr", 1).startswith("Zookeeper version"):
                     return True
             except OSError:
                 pass
@@ -187,10 +191,33 @@ def free_port():
 
 def run(command):
     with ZooKeeper() as zk:
+        pipe = os.path.join(zk.folder, "control")
+        os.mkfifo(pipe)
         environment = dict(os.environ, TRANQ_TEST_ZK=zk.connect,
-                           TRANQ_TEST_ZK_PID=str(zk.process.pid))
-        status = subprocess.run(command, env=environment).returncode
+                           TRANQ_TEST_ZK_CONTROL=pipe)
+        obeyer = threading.Thread(target=obey, args=(zk, pipe))
+        obeyer.start()
+        try:
+            status = subprocess.run(command, env=environment).returncode
+        finally:
+            with open(pipe, "w") as f:
+                f.write("end\n")
+            obeyer.join()
     return status if status >= 0 else 128 - status
+
+
+def obey(zk, pipe):
+    """Orders from the pipe, one a line, until `end`."""
+    orders = {"kill": zk.kill, "stop": zk.stop, "start": zk.start,
+              "pause": zk.pause, "resume": zk.resume}
+    while True:
+        with open(pipe) as f:
+            for line in f:
+                order = line.strip()
+                if order == "end":
+                    return
+                if order in orders:
+                    orders[order]()
 
 
 def main(arguments):
