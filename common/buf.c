@@ -42,7 +42,7 @@ buf_room(struct buf *b, size_t more)
 		b->failed = true;
 		return NULL;
 	}
-	if (want <= size)
+	if (want <= size && b->bytes != NULL)
 		return b->bytes + b->used;
 	size = MAX_OF(want, MIN_OF(MAX_OF(size * 2, 256), b->max));
 	if ((grown = realloc(b->bytes, size)) == NULL) {
