@@ -252,6 +252,9 @@ test_misrouted(void **state)
 static void
 test_record(void **state)
 {
+	static char cut[] = "tranq-load 1\nrun r\nbatch 1\nevents 2\nmixed 0\n"
+			    "dropped 0\ndataSource a\nrequests\n"
+			    "answered 0 2 1\n";
 	struct load_ledger l, back;
 	FILE *f = tmpfile();
 
@@ -279,9 +282,10 @@ test_record(void **state)
 	assert_memory_equal(back.fates, l.fates, 5);
 	assert_memory_equal(back.sends, l.sends, 5);
 	load_ledger_fini(&back);
+	fclose(f);
 	/* one that was cut is not taken */
-	assert_int_equal(ftruncate(fileno(f), ftell(f) - 2), 0);
-	rewind(f);
+	f = fmemopen(cut, sizeof cut - 1, "r");
+	assert_non_null(f);
 	assert_false(load_ledger_read(&back, f));
 	load_ledger_fini(&back);
 	load_ledger_fini(&l);
@@ -319,6 +323,9 @@ test_answer(void **state)
 	    "content-length: 36\r\nX-Tranq-Dropped: 2; window=2\r\n"
 	    "X-Tranq-Spooled: 5\r\n\r\n"
 	    "{\"result\":{\"received\":12,\"sent\":10}}";
+	static const char closing[] =
+	    "HTTP/1.1 503 Busy\r\nConnection: close\r\n"
+	    "Content-Length: 2\r\n\r\nno more";
 	struct load_answer a;
 
 	(void)state;
@@ -332,16 +339,10 @@ test_answer(void **state)
 	assert_int_equal(a.dropped, 2);
 	assert_int_equal(a.spooled, 5);
 	assert_false(a.is_close);
-	assert_int_equal(parse("HTTP/1.1 503 Busy\r\nConnection: close\r\n"
-			       "Content-Length: 2\r\n\r\nno more",
-			     &a),
-	    ANSWER_DONE);
+	assert_int_equal(parse(closing, &a), ANSWER_DONE);
 	assert_int_equal(a.status, 503);
 	assert_true(a.is_close);
-	assert_string_equal("HTTP/1.1 503 Busy\r\nConnection: close\r\n"
-			    "Content-Length: 2\r\n\r\nno more" +
-		a.bytes,
-	    " more");
+	assert_string_equal(&closing[a.bytes], " more");
 }
 
 static void
