@@ -287,11 +287,13 @@ route_of(const struct exchange *x)
 
 	if (bytes >= sizeof CHAT_BASE - 1 &&
 	    memcmp(path, CHAT_BASE, sizeof CHAT_BASE - 1) == 0)
-		return ROUTE_CHAT;
+		return x->request->port == x->sandbox->task_port ? ROUTE_CHAT
+								 : ROUTE_ASTRAY;
 	if (bytes >= sizeof CONTROL_BASE - 1 &&
 	    memcmp(path, CONTROL_BASE, sizeof CONTROL_BASE - 1) == 0)
 		return ROUTE_CONTROL;
-	return ROUTE_OVERLORD;
+	return x->request->port == x->sandbox->port ? ROUTE_OVERLORD
+						    : ROUTE_ASTRAY;
 }
 
 /* What happens before the body is read. False: the exchange is over. */
@@ -300,7 +302,7 @@ head_read(struct exchange *x)
 {
 	enum struck struck;
 
-	if (x->route == ROUTE_CONTROL)
+	if (x->route == ROUTE_CONTROL || x->route == ROUTE_ASTRAY)
 		return true;
 	if (x->route == ROUTE_CHAT)
 		push_locate(x);
@@ -342,6 +344,11 @@ run(struct exchange *x)
 	case ROUTE_CONTROL: control_handle(x); return;
 	case ROUTE_OVERLORD: overlord_handle(x); return;
 	case ROUTE_CHAT: push_finish(x); return;
+	case ROUTE_ASTRAY:
+		violation_add(
+		    &x->sandbox->violations, VIOLATION_HTTP, "the wrong port");
+		exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
+		return;
 	}
 	unreachable("route");
 }

@@ -12,7 +12,12 @@
 #include "sandbox.h"
 #include "sandbox_task.h"
 
-enum exchange_route { ROUTE_CONTROL, ROUTE_OVERLORD, ROUTE_CHAT };
+enum exchange_route {
+	ROUTE_CONTROL,
+	ROUTE_OVERLORD,
+	ROUTE_CHAT,
+	ROUTE_ASTRAY /* to the Overlord's port for a task, or the reverse */
+};
 
 struct exchange {
 	struct sandbox *sandbox;

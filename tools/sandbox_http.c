@@ -658,26 +658,44 @@ sandbox_http_free(struct sandbox_http **http)
 }
 
 static int
+bind_socket(struct sockaddr_in *a)
+{
+	const int on = 1;
+	socklen_t bytes = sizeof *a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)(void *)a, sizeof *a) == 0 &&
+	    getsockname(fd, (struct sockaddr *)(void *)a, &bytes) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* A port that the kernel chose is bound a second time by its number: only
+ * then it stays ours when the socket stops listening. */
+static int
 open_socket(const char *address, unsigned port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET,
 		.sin_port = htons((uint16_t)port) };
-	const int on = 1;
-	int fd;
+	int chosen = -1, fd;
 
 	if (inet_pton(AF_INET, address, &a.sin_addr) != 1) {
 		errno = EINVAL;
 		return -1;
 	}
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
+	if (port == 0 && (chosen = bind_socket(&a)) < 0)
 		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (bind(fd, (const struct sockaddr *)(const void *)&a, sizeof a) ==
-		0 &&
-	    listen(fd, BACKLOG) == 0)
+	fd = bind_socket(&a);
+	if (chosen >= 0)
+		close(chosen);
+	if (fd >= 0 && listen(fd, BACKLOG) == 0)
 		return fd;
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	return -1;
 }
 

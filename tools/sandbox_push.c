@@ -42,11 +42,17 @@ answer_with(struct exchange *x, enum answer answer)
 
 /* ---- the head ---- */
 
-/* The handler's name, decoded, and the action behind it. */
+/* The handler's name, decoded, and what is asked of it. */
 static bool
 read_path(const struct exchange *x, struct path *path)
 {
-	return exchange_path(x, CHAT_BASE, path) && path->count == 2;
+	return exchange_path(x, CHAT_BASE, path) && path->count >= 1;
+}
+
+static bool
+is_action(const struct path *path, const char *name)
+{
+	return path->count == 2 && strcmp(path->segments[1], name) == 0;
 }
 
 void
@@ -199,8 +205,7 @@ push_begin(struct exchange *x)
 	}
 	if (!read_path(x, &path) || !check_task_id(x))
 		return;
-	if (strcmp(path.segments[1], "push-events") == 0 &&
-	    exchange_is_method(x, "POST"))
+	if (is_action(&path, "push-events") && exchange_is_method(x, "POST"))
 		begin_push(x);
 }
 
@@ -416,19 +421,16 @@ push_finish(struct exchange *x)
 		answer_from_head(x);
 		return;
 	}
-	if (!read_path(x, &path)) {
-		violation_add(violations(x), VIOLATION_HTTP, "chat path");
-		exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
-		return;
-	}
+	must(read_path(x, &path));
 	if (!exchange_is_method(x, "POST")) {
 		violation_add(violations(x), VIOLATION_HTTP, "chat method");
 		exchange_answer(x, ANSWER_METHOD, NULL, NULL);
-	} else if (strcmp(path.segments[1], "push-events") == 0) {
+	} else if (is_action(&path, "push-events")) {
 		finish_push(x);
-	} else if (strcmp(path.segments[1], "shutdown") == 0) {
+	} else if (is_action(&path, "shutdown")) {
 		finish_shutdown(x);
 	} else {
+		violation_add(violations(x), VIOLATION_HTTP, "chat path");
 		exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
 	}
 }
