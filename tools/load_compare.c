@@ -92,16 +92,12 @@ open_socket(struct fetch *f, const struct load_target *t, char *error)
 static bool
 send_query(struct fetch *f, const struct load_options *o, char *error)
 {
-	char replicant[32] = "", text[1024];
-	int n;
+	char text[1024];
+	int n = snprintf(text, sizeof text,
+	    "GET /sandbox/events?dataSource=%s&replicant=%u HTTP/1.1\r\n"
+	    "Host: %s\r\nConnection: close\r\n\r\n",
+	    f->ledger->ds[f->ds], o->replicant, o->sandbox.host);
 
-	if (o->replicant != UINT32_MAX)
-		snprintf(
-		    replicant, sizeof replicant, "&replicant=%u", o->replicant);
-	n = snprintf(text, sizeof text,
-	    "GET /sandbox/events?dataSource=%s%s HTTP/1.1\r\nHost: %s\r\n"
-	    "Connection: close\r\n\r\n",
-	    f->ledger->ds[f->ds], replicant, o->sandbox.host);
 	must(n > 0 && (size_t)n < sizeof text);
 	if (send(f->fd, text, (size_t)n, MSG_NOSIGNAL) != n)
 		return fail(error, "%s: %s", o->sandbox.host, strerror(errno));

@@ -5,8 +5,6 @@
  */
 #include "load_histogram.h"
 
-#include <math.h>
-
 #define SUB_BITS 6
 #define SUBS (1u << SUB_BITS)
 
@@ -46,11 +44,13 @@ load_histogram_add(struct load_histogram *h, uint64_t us)
 uint64_t
 load_histogram_at(const struct load_histogram *h, double share)
 {
-	uint64_t wanted = (uint64_t)ceil(share * (double)h->total);
-	uint64_t seen = 0;
+	double exact = share * (double)h->total;
+	uint64_t wanted = (uint64_t)exact, seen = 0;
 
 	if (h->total == 0)
 		return 0;
+	if ((double)wanted < exact)
+		wanted++;
 	wanted = MIN_OF(MAX_OF(wanted, 1), h->total);
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		seen += h->counts[i];

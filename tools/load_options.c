@@ -48,7 +48,7 @@ static const char usage_text[] =
     "  --compare URL        tranq-sandbox: waits until all that was answered\n"
     "                       200 is there; 1 if it is not, or there twice\n"
     "  --settle S           how long --compare waits, 60\n"
-    "  --replicant N        compares with what replicant N got, not all\n"
+    "  --replicant N        compares with what replicant N got, 0\n"
     "  --check FILE         sends nothing, compares with a --record file\n"
     "  --json               the report as one line of JSON\n"
     "  --i-own-this-host    allows a target that is not loopback\n"
@@ -261,7 +261,6 @@ set_defaults(struct load_options *o)
 		.settle_seconds = 60,
 		.timeout_seconds = 120,
 		.seconds = -1,
-		.replicant = UINT32_MAX,
 	};
 	read_target("url", "http://127.0.0.1:8200", &o->url);
 }

@@ -29,7 +29,7 @@ struct load_options {
 	const char *replay; /* file, or NULL: generated events */
 	double spread_seconds, settle_seconds, timeout_seconds;
 	const char *record, *check; /* files, or NULL */
-	unsigned replicant; /* to compare with; UINT32_MAX: all */
+	unsigned replicant; /* to compare with */
 };
 
 /* Ends the process (2) with a sentence when they make no sense. */
