@@ -1,0 +1,202 @@
+# tranqd - one makefile for everything; `make help` lists the targets.
+#
+# Sources stand in the order in which an event meets them. Behind the bar:
+# adapters (one foreign library each) and pure files (no I/O, no clock).
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+CC ?= gcc
+V ?=
+Q := $(if $(V),,@)
+TRANQ_SHARED ?= $(abspath ../shared)
+
+COMMON = base panic result log clock iso period buf json loop ring channel \
+	event life heritage conf conf_reader conf_value conf_property \
+	conf_spec conf_dimensions conf_digest conf_print ctl
+SUPERVISOR = main supervisor prepare port source spawn child restart reload \
+	front control status | notify title rate
+RECEIVER = receiver listener connection http_request inflate route post body \
+	json_scan timestamp partition_hash settings offer outlet ticket settle \
+	reply receiver_check | memory json_string java_string
+WORKER = worker intake batch spool dispatch feed firehose ack replicant \
+	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
+	discovery | held http_client zk zk_call zk_address | backoff checksum \
+	partition beam_data task
+TRANQCTL = tranqctl tranqctl_output
+SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
+LOAD = $(patsubst tools/%.c,%,$(wildcard tools/load*.c)) text_map digest
+UNIT = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+
+# ---- flags ----
+
+STANDARD = -std=gnu11 -D_GNU_SOURCE
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wconversion -Wundef \
+	-Wformat=2 -Wno-format-nonliteral
+HARDENING = -fstack-protector-strong -fstack-clash-protection -fPIE \
+	$(if $(SAN),,-D_FORTIFY_SOURCE=2)
+ifeq ($(shell uname -m),x86_64)
+HARDENING += -fcf-protection=full
+endif
+OPTIMIZE ?= -O2 -g
+SANITIZE = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer \
+	-fno-sanitize-recover=all)
+CFLAGS ?=
+ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
+	$(WERROR) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
+
+LIBS_COMMON = -ljansson
+LIBS_RECEIVER = -lz
+LIBS_WORKER = -llmdb -lcurl -lzookeeper_st
+
+# Who may include what is decided here: a folder sees itself and common.
+INCLUDE_common = -iquote common
+INCLUDE_supervisor = -iquote common -iquote supervisor \
+	-iquote supervisor/receiver
+INCLUDE_receiver = -iquote common -iquote supervisor/receiver
+INCLUDE_worker = -iquote common -iquote worker
+INCLUDE_tools = -iquote common -iquote tools -iquote supervisor/receiver \
+	-iquote worker
+INCLUDE_tests = -iquote common -iquote supervisor -iquote supervisor/receiver \
+	-iquote worker -iquote tools -iquote tests/helper
+
+# ---- what is built ----
+
+names = $(filter-out |,$(1))
+O = $(BUILD)/obj
+objects = $(patsubst %,$(O)/$(1)/%.o,$(filter-out base,$(call names,$(2))))
+
+OBJ_COMMON = $(call objects,common,$(COMMON))
+OBJ_SUPERVISOR = $(call objects,supervisor,$(SUPERVISOR))
+OBJ_RECEIVER = $(call objects,receiver,$(RECEIVER))
+OBJ_WORKER = $(call objects,worker,$(WORKER))
+LIB_COMMON = $(O)/common.a
+LIB_RECEIVER = $(O)/receiver.a
+LIB_WORKER = $(O)/worker.a
+LIB_SUPERVISOR = $(O)/supervisor.a
+LIB_TOOLS = $(O)/tools.a
+PROGRAMS = $(addprefix $(BUILD)/bin/,tranqd tranqctl tranq-sandbox tranq-load)
+TESTS = $(addprefix $(BUILD)/tests/,$(UNIT))
+
+.PHONY: all help deps quickstart test unit integration check format asan tsan \
+	bench druid druid-down test-druid install clean
+.DELETE_ON_ERROR:
+
+all: $(PROGRAMS) ## build the four programs into build/bin
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+
+$(BUILD)/bin/tranqd: $(OBJ_SUPERVISOR) $(OBJ_RECEIVER) $(OBJ_WORKER) \
+		$(LIB_COMMON)
+	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
+$(BUILD)/bin/tranqctl: $(call objects,tools,$(TRANQCTL)) $(LIB_COMMON)
+	$(call link,$(LIBS_COMMON))
+$(BUILD)/bin/tranq-sandbox: $(call objects,tools,$(SANDBOX)) $(LIB_RECEIVER) \
+		$(LIB_WORKER) $(LIB_COMMON)
+	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
+$(BUILD)/bin/tranq-load: $(call objects,tools,$(LOAD)) $(LIB_RECEIVER) \
+		$(LIB_COMMON)
+	$(call link,$(LIBS_RECEIVER) $(LIBS_COMMON))
+
+define link
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(1)
+endef
+
+# A test's link takes out of the archives only what the test really uses.
+$(BUILD)/tests/%: $(O)/tests/unit/%.o $(LIB_SUPERVISOR) $(LIB_RECEIVER) \
+		$(LIB_WORKER) $(LIB_TOOLS) $(LIB_COMMON)
+	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) -lcmocka -lm)
+
+$(LIB_COMMON): $(OBJ_COMMON)
+$(LIB_RECEIVER): $(OBJ_RECEIVER)
+$(LIB_WORKER): $(OBJ_WORKER)
+$(LIB_SUPERVISOR): $(filter-out %/main.o,$(OBJ_SUPERVISOR))
+$(LIB_TOOLS): $(call objects,tools,$(filter-out sandbox load tranqctl, \
+	$(sort $(TRANQCTL) $(SANDBOX) $(LOAD))))
+$(O)/%.a:
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+define compile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC   $<")
+	$(Q)$(CC) $(ALL_CFLAGS) $(INCLUDE_$(1)) -MMD -MP -c $< -o $@
+endef
+
+$(O)/common/%.o: common/%.c
+	$(call compile,common)
+$(O)/supervisor/%.o: supervisor/%.c
+	$(call compile,supervisor)
+$(O)/receiver/%.o: supervisor/receiver/%.c
+	$(call compile,receiver)
+$(O)/worker/%.o: worker/%.c
+	$(call compile,worker)
+$(O)/tools/%.o: tools/%.c
+	$(call compile,tools)
+$(O)/tests/%.o: tests/%.c
+	$(call compile,tests)
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+
+# ---- set-up, trying out ----
+
+deps: ## install the Debian packages that are missing (root or sudo)
+	@tools/deps
+
+quickstart: deps ## build, run with a sandbox, kill a worker, lose nothing
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tools/quickstart
+
+# ---- tests ----
+
+test: deps ## unit, golden and integration tests
+	$(Q)$(MAKE) --no-print-directory all unit-programs
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/run
+
+unit-programs: $(TESTS)
+
+asan: deps ## unit and integration tests under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory BUILD=build/asan \
+	    SAN=address,undefined OPTIMIZE="-O1 -g" all unit-programs
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) TRANQ_BUILD=build/asan tests/run
+
+tsan: deps ## rings and channels under TSan
+	$(Q)$(MAKE) --no-print-directory BUILD=build/tsan SAN=thread \
+	    OPTIMIZE="-O1 -g" CC=clang build/tsan/tests/test_ring
+	$(Q)build/tsan/tests/test_ring
+
+check: deps ## format, warnings of gcc and clang, static analysis, rules
+	$(Q)tools/check
+
+format: ## lay all sources out by .clang-format
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+bench: deps ## events per CPU-second, latency, memory; beside the epoll floor
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/bench/run
+
+druid: deps ## bring up a real Druid under build/druid
+	$(Q)tests/druid/druid up
+
+druid-down: ## stop it
+	$(Q)tests/druid/druid down
+
+test-druid: deps ## the main job against a real Druid
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/druid/run
+
+# ---- installation ----
+
+install: all ## into DESTDIR/PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/tranqd
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 conf/* $(DESTDIR)$(PREFIX)/share/tranqd
+
+clean: ## remove what was built (not a fetched Druid)
+	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/tests $(BUILD)/asan \
+	    $(BUILD)/tsan $(BUILD)/quickstart $(BUILD)/check
