@@ -9,7 +9,9 @@ import gzip
 import json
 import os
 import select
+import signal
 import socket
+import struct
 import sys
 import unittest
 import urllib.parse
@@ -17,6 +19,7 @@ import urllib.parse
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 from sandbox import Sandbox, await_true  # noqa: E402
+from zookeeper import ZooKeeper  # noqa: E402
 
 START = "2100-01-01T00:00:00.000Z"
 START_MS = 4102444800000
@@ -976,6 +979,110 @@ class PeonPortTest(SandboxTest):
         self.submit()
         self.assertEqual(self.push([event(1)])[0], 404)
         self.assertEqual(list(self.druid.violations()), ["http"])
+
+
+class AnnounceTest(unittest.TestCase):
+    """druid-api.md 4.1; the nodes are read with the test's own client."""
+
+    def test_announces_and_withdraws(self):
+        with ZooKeeper() as zk, Sandbox(
+                "--zookeeper", zk.connect, "--overlord-service",
+                "druid/overlord") as druid:
+            def ephemerals():
+                dump = zk.ask("dump")
+                return sorted(line.strip().rsplit("/", 1)[0]
+                              for line in dump.splitlines()
+                              if line.strip().startswith("/druid/discovery"))
+
+            overlord = "/druid/discovery/druid:overlord"
+            firehoses = ["/druid/discovery/" + service(),
+                         "/druid/discovery/" + service().rsplit(":", 1)[1]]
+            await_true(lambda: ephemerals() == [overlord], "Overlord")
+            druid.request("POST", TASK, task_spec(),
+                          {"Content-Type": "application/json"})
+            await_true(lambda: ephemerals() == sorted([overlord] + firehoses),
+                       "firehose")
+            self.assertTrue(druid.stats()["zookeeper"])
+            # the server is back: all of it is there, once
+            zk.kill()
+            await_true(lambda: not druid.stats()["zookeeper"], "disconnected")
+            zk.start()
+            await_true(lambda: ephemerals() == sorted([overlord] + firehoses),
+                       "announced again", 40)
+            # a new session, after the old one was given up
+            druid.process.send_signal(signal.SIGSTOP)
+            await_true(lambda: ephemerals() == [], "session over", 40)
+            druid.process.send_signal(signal.SIGCONT)
+            await_true(lambda: ephemerals() == sorted([overlord] + firehoses),
+                       "announced in the new session", 40)
+            druid.fault("kill-task")
+            await_true(lambda: ephemerals() == [overlord], "withdrawn")
+
+    def test_instance(self):
+        with ZooKeeper() as zk, Sandbox(
+                "--zookeeper", zk.connect, "--discovery-path", "/d",
+                "--overlord-service", "over/lord") as druid:
+            with ZkReader(zk.port) as reader:
+                (name,) = await_true(
+                    lambda: reader.children("/d/over:lord"), "Overlord")
+                data = json.loads(reader.get("/d/over:lord/" + name))
+            self.assertIsInstance(data.pop("registrationTimeUTC"), int)
+            self.assertEqual(data, {
+                "name": "over:lord", "id": name, "address": "127.0.0.1",
+                "port": druid.port, "sslPort": -1, "payload": None,
+                "serviceType": "DYNAMIC", "uriSpec": None})
+
+
+class ZkReader:
+    """As much of ZooKeeper's protocol as reading takes."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), 20)
+        self.xid = 0
+
+    def __enter__(self):
+        self._send(struct.pack(">iqiqi16s?", 0, 0, 10000, 0, 16, bytes(16), False))
+        self._receive()
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def _send(self, data):
+        self.socket.sendall(struct.pack(">i", len(data)) + data)
+
+    def _exactly(self, n):
+        data = b""
+        while len(data) < n:
+            piece = self.socket.recv(n - len(data))
+            if not piece:
+                raise ConnectionError("closed")
+            data += piece
+        return data
+
+    def _receive(self):
+        return self._exactly(struct.unpack(">i", self._exactly(4))[0])
+
+    def _call(self, opcode, path):
+        self.xid += 1
+        path = path.encode()
+        self._send(struct.pack(">iii", self.xid, opcode, len(path)) + path + b"\0")
+        answer = self._receive()
+        error = struct.unpack(">i", answer[12:16])[0]
+        return None if error else answer[16:]
+
+    def get(self, path):
+        answer = self._call(4, path)
+        return answer[4:4 + struct.unpack(">i", answer[:4])[0]]
+
+    def children(self, path):
+        answer = self._call(8, path) or bytes(4)
+        names, at = [], 4
+        for _ in range(struct.unpack(">i", answer[:4])[0]):
+            n = struct.unpack(">i", answer[at:at + 4])[0]
+            names.append(answer[at + 4:at + 4 + n].decode())
+            at += 4 + n
+        return names
 
 
 class CountTest(SandboxTest):
