@@ -14,7 +14,8 @@
 #include "java_string.h"
 
 #define NONE UINT32_MAX
-#define ORDER_FIRST 64 /* room for fields at the first event */
+#define STEPS_FIRST 64 /* room for fields at the first event */
+#define SHAPE_MAX (64 * KiB)
 
 struct partition_name {
 	char *text;
@@ -29,14 +30,23 @@ struct element {
 	uint32_t bytes, at;
 };
 
+/* A dimension of the event: its field, and the hash of that one's name. */
+struct step {
+	uint32_t field;
+	int32_t name_hash;
+};
+
+/* Events of one source tend to have the same names in the same order. So what
+ * follows from the names alone, the steps, is kept for the next event, and the
+ * names to know it by. */
 struct partition_scratch {
-	/* listed: for each name, the last field of this event that has it */
-	uint32_t *picked;
-	/* schemaless: the fields that are dimensions, in the body's order, and
-	 * their order by name. Events of one source tend to be alike, so the
-	 * order of the last one is tried first. */
-	uint32_t *candidates, *order;
-	unsigned order_count, order_size;
+	struct step *steps; /* in the order they are hashed */
+	uint32_t *name_bytes;
+	struct buf shape; /* the names, one behind the other */
+	unsigned step_count, field_count;
+	unsigned size; /* room in steps and name_bytes */
+	bool is_known; /* there is an event to compare with */
+	uint32_t *picked; /* for each listed name: its field, or NONE */
 	struct buf elements, text;
 };
 
@@ -49,7 +59,6 @@ struct event_view {
 	const char *body;
 	const struct json_field *fields;
 	unsigned count;
-	const uint32_t *candidates; /* for sorting by name */
 };
 
 static uint32_t
@@ -100,8 +109,7 @@ slot_of(const char *text, size_t bytes)
 		memcpy(&first, text, sizeof(first));
 		memcpy(&last, text + bytes - sizeof(last), sizeof(last));
 	} else {
-		for (size_t i = 0; i < bytes; i++)
-			first = first << 8 | (unsigned char)text[i];
+		memcpy(&first, text, bytes);
 	}
 	first = (first ^ bytes) * UINT64_C(0x9e3779b97f4a7c15);
 	last = (last ^ first >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -213,6 +221,7 @@ partition_hash_init(struct partition_hash_spec *spec, bool is_schemaless,
 	build_slots(spec);
 	s->picked = must_malloc((spec->name_count + 1) * sizeof(*s->picked));
 	memset(s->picked, 0xff, spec->name_count * sizeof(*s->picked));
+	buf_init(&s->shape, SHAPE_MAX);
 	buf_init(&s->elements, PARTITION_LIST_MAX * sizeof(struct element));
 	buf_init(&s->text, PARTITION_TEXT_MAX);
 }
@@ -226,8 +235,9 @@ partition_hash_fini(struct partition_hash_spec *spec)
 	free(spec->slots);
 	if (spec->scratch != NULL) {
 		free(spec->scratch->picked);
-		free(spec->scratch->candidates);
-		free(spec->scratch->order);
+		free(spec->scratch->steps);
+		free(spec->scratch->name_bytes);
+		buf_free(&spec->scratch->shape);
 		buf_free(&spec->scratch->elements);
 		buf_free(&spec->scratch->text);
 		free(spec->scratch);
@@ -445,106 +455,142 @@ add_field(struct murmur *m, struct partition_scratch *s, int32_t name,
 	murmur_add(m, (uint32_t)java_string_hash(value));
 }
 
+/* Room for as many fields. Their number is bounded by the scanner. */
 static void
-add_listed(struct murmur *m, struct partition_hash_spec *spec,
-    const struct event_view *v)
+reserve_steps(struct partition_scratch *s, unsigned count)
 {
-	uint32_t *picked = spec->scratch->picked;
+	unsigned size = s->size == 0 ? STEPS_FIRST : s->size;
+
+	must(count <= JSON_SCAN_FIELDS_MAX);
+	if (count <= s->size)
+		return;
+	while (size < count)
+		size *= 2;
+	s->steps = must_realloc(s->steps, size * sizeof(*s->steps));
+	s->name_bytes =
+	    must_realloc(s->name_bytes, size * sizeof(*s->name_bytes));
+	s->size = size;
+}
+
+static void
+plan_listed(struct partition_hash_spec *spec, const struct event_view *v)
+{
+	struct partition_scratch *s = spec->scratch;
 
 	for (uint32_t i = 0; i < v->count; i++) {
 		uint32_t name = find_field(spec, v->body, &v->fields[i]);
 
 		if (name != NONE)
-			picked[name] = i;
+			s->picked[name] = i;
 	}
 	for (unsigned i = 0; i < spec->name_count; i++) {
-		if (picked[i] == NONE)
+		if (s->picked[i] == NONE)
 			continue;
-		add_field(m, spec->scratch, spec->names[i].hash, v->body,
-		    &v->fields[picked[i]]);
-		picked[i] = NONE;
+		s->steps[s->step_count++] =
+		    (struct step){ s->picked[i], spec->names[i].hash };
+		s->picked[i] = NONE;
 	}
 }
 
 static int
-compare_candidates(const struct event_view *v, uint32_t a, uint32_t b)
+compare_fields(const struct event_view *v, uint32_t a, uint32_t b)
 {
-	return java_string_compare(
-	    field_name(v->body, &v->fields[v->candidates[a]]),
-	    field_name(v->body, &v->fields[v->candidates[b]]));
+	return java_string_compare(field_name(v->body, &v->fields[a]),
+	    field_name(v->body, &v->fields[b]));
 }
 
 /* By name; of equal names the later field is the greater. */
 static int
-compare_order(const void *a, const void *b, void *view)
+compare_steps(const void *a, const void *b, void *view)
 {
-	const uint32_t *x = a, *y = b;
-	int order = compare_candidates(view, *x, *y);
+	const struct step *x = a, *y = b;
+	int order = compare_fields(view, x->field, y->field);
 
-	return order != 0 ? order : (*x > *y) - (*x < *y);
-}
-
-/* Room for as many fields. Their number is bounded by JSON_SCAN_FIELDS_MAX. */
-static void
-reserve_order(struct partition_scratch *s, unsigned count)
-{
-	unsigned size = s->order_size == 0 ? ORDER_FIRST : s->order_size;
-
-	if (count <= s->order_size)
-		return;
-	while (size < count)
-		size *= 2;
-	s->candidates =
-	    must_realloc(s->candidates, size * sizeof(*s->candidates));
-	s->order = must_realloc(s->order, size * sizeof(*s->order));
-	s->order_size = size;
-}
-
-/* Whether the last event's order is this one's, with no name twice. */
-static bool
-order_holds(
-    const struct partition_scratch *s, const struct event_view *v, unsigned n)
-{
-	if (s->order_count != n)
-		return false;
-	for (unsigned i = 1; i < n; i++)
-		if (compare_candidates(v, s->order[i - 1], s->order[i]) >= 0)
-			return false;
-	return true;
+	return order != 0 ? order
+			  : (x->field > y->field) - (x->field < y->field);
 }
 
 static void
-add_schemaless(
-    struct murmur *m, struct partition_hash_spec *spec, struct event_view *v)
+plan_schemaless(struct partition_hash_spec *spec, struct event_view *v)
 {
 	struct partition_scratch *s = spec->scratch;
-	unsigned n = 0;
-	bool holds;
+	struct step *steps = s->steps;
+	unsigned count = 0;
 
-	reserve_order(s, v->count);
-	v->candidates = s->candidates;
 	for (uint32_t i = 0; i < v->count; i++)
 		if (find_field(spec, v->body, &v->fields[i]) == NONE)
-			s->candidates[n++] = i;
-	holds = order_holds(s, v, n);
-	if (!holds) {
-		for (unsigned i = 0; i < n; i++)
-			s->order[i] = i;
-		s->order_count = n;
-		if (n > 1)
-			qsort_r(
-			    s->order, n, sizeof(*s->order), compare_order, v);
-	}
-	for (unsigned i = 0; i < n; i++) {
-		const struct json_field *f =
-		    &v->fields[s->candidates[s->order[i]]];
+			steps[count++].field = i;
+	if (count > 1)
+		qsort_r(steps, count, sizeof(*steps), compare_steps, v);
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t field = steps[i].field;
 
-		if (!holds && i + 1 < n &&
-		    compare_candidates(v, s->order[i], s->order[i + 1]) == 0)
+		if (i + 1 < count &&
+		    compare_fields(v, field, steps[i + 1].field) == 0)
 			continue;
-		add_field(
-		    m, s, java_string_hash(field_name(v->body, f)), v->body, f);
+		steps[s->step_count++] = (struct step){ field,
+			java_string_hash(
+			    field_name(v->body, &v->fields[field])) };
 	}
+}
+
+/* Finds the steps from the names, and keeps both. */
+static void
+plan(struct partition_hash_spec *spec, struct event_view *v)
+{
+	struct partition_scratch *s = spec->scratch;
+
+	reserve_steps(s, v->count);
+	s->step_count = 0;
+	if (spec->is_schemaless)
+		plan_schemaless(spec, v);
+	else
+		plan_listed(spec, v);
+	buf_reset(&s->shape);
+	for (unsigned i = 0; i < v->count; i++) {
+		const struct json_field *f = &v->fields[i];
+
+		s->name_bytes[i] = f->name_bytes;
+		buf_add(&s->shape, v->body + f->name, f->name_bytes);
+	}
+	s->field_count = v->count;
+	s->is_known = !s->shape.failed;
+}
+
+static inline uint64_t
+load8(const char *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+static inline bool
+same_bytes(const char *a, const char *b, size_t bytes)
+{
+	if (bytes < 8 || bytes > 16)
+		return memcmp(a, b, bytes) == 0;
+	return load8(a) == load8(b) &&
+	    load8(a + bytes - 8) == load8(b + bytes - 8);
+}
+
+static bool
+plan_holds(const struct partition_scratch *s, const struct event_view *v)
+{
+	const char *name = s->shape.bytes;
+
+	if (!s->is_known || v->count != s->field_count)
+		return false;
+	for (unsigned i = 0; i < v->count; i++) {
+		const struct json_field *f = &v->fields[i];
+
+		if (f->name_bytes != s->name_bytes[i] ||
+		    !same_bytes(v->body + f->name, name, f->name_bytes))
+			return false;
+		name += f->name_bytes;
+	}
+	return true;
 }
 
 int32_t
@@ -558,30 +604,10 @@ partition_hash(struct partition_hash_spec *spec, int64_t truncated_ms,
 
 	murmur_add(&m, (uint32_t)truncated_ms);
 	murmur_add(&m, (uint32_t)((uint64_t)truncated_ms >> 32));
-	if (spec->is_schemaless)
-		add_schemaless(&m, spec, &v);
-	else
-		add_listed(&m, spec, &v);
+	if (!plan_holds(s, &v))
+		plan(spec, &v);
+	for (unsigned i = 0; i < s->step_count; i++)
+		add_field(&m, s, s->steps[i].name_hash, body,
+		    &fields[s->steps[i].field]);
 	return murmur_end(&m);
-}
-
-unsigned
-partition_pick(int32_t hash, unsigned partitions)
-{
-	uint64_t state = (uint64_t)(int64_t)hash;
-	unsigned candidate = 0;
-
-	must(partitions > 0 && partitions <= INT32_MAX);
-	for (;;) {
-		double draw, next;
-
-		state = state * UINT64_C(2862933555777941757) + 1;
-		/* Java's int sum: past the last int comes the first one, and
-		 * the draw is -1 */
-		draw = (double)(int32_t)((uint32_t)(state >> 33) + 1);
-		next = ((double)candidate + 1) / (draw / 0x1p31);
-		if (!(next > -1 && next < (double)partitions))
-			return candidate;
-		candidate = (unsigned)next;
-	}
 }

@@ -39,6 +39,3 @@ void partition_hash_fini(struct partition_hash_spec *);
  * timestamp truncated to queryGranularity. */
 int32_t partition_hash(struct partition_hash_spec *, int64_t truncated_ms,
     const char *body, const struct json_field *fields, unsigned count);
-/* 0 … partitions - 1; partitions > 0. A partition more moves 1/n of the
- * events, all to the new one. */
-unsigned partition_pick(int32_t hash, unsigned partitions);

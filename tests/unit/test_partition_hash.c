@@ -17,6 +17,7 @@
 
 #include "java_string.h"
 #include "json_scan.h"
+#include "partition.h"
 #include "partition_hash.h"
 
 #define VECTORS "tests/unit/partition_hash_vectors.txt"
