@@ -68,7 +68,7 @@ next_escaped(struct units *u)
 }
 
 /* A character of several bytes. What is not UTF-8 is not read past the end. */
-static unsigned
+static inline unsigned
 next_wide(struct units *u)
 {
 	unsigned lead = (unsigned char)*u->at++;
@@ -129,6 +129,37 @@ hash_eight(const char *p, uint32_t *hash)
 	return true;
 }
 
+/* Without escapes: most of a text goes eight bytes at a time. Where there are
+ * bytes that are not ASCII, the next ones likely are not either. */
+static uint32_t
+hash_plain(const char *p, const char *end)
+{
+	struct units wide = { .end = end };
+	uint32_t hash = 0;
+
+	while (p < end) {
+		const char *stop = p + 8;
+
+		if (end - p >= 8 && hash_eight(p, &hash)) {
+			p += 8;
+			continue;
+		}
+		while (p < end && p < stop) {
+			if ((unsigned char)*p < 0x80) {
+				hash = hash * HASH_STEP + (unsigned char)*p++;
+				continue;
+			}
+			wide.at = p;
+			hash = hash * HASH_STEP + next_wide(&wide);
+			if (wide.low != 0)
+				hash = hash * HASH_STEP + wide.low;
+			wide.low = 0;
+			p = wide.at;
+		}
+	}
+	return hash;
+}
+
 int32_t
 java_string_hash(struct java_string s)
 {
@@ -136,15 +167,11 @@ java_string_hash(struct java_string s)
 	uint32_t hash = 0;
 	int unit;
 
-	for (;;) {
-		while (!u.is_escaped && u.low == 0 && u.end - u.at >= 8 &&
-		    hash_eight(u.at, &hash))
-			u.at += 8;
-		unit = next_unit(&u);
-		if (unit < 0)
-			return (int32_t)hash;
+	if (!s.is_escaped)
+		return (int32_t)hash_plain(s.text, s.text + s.bytes);
+	while ((unit = next_unit(&u)) >= 0)
 		hash = hash * HASH_STEP + (uint32_t)unit;
-	}
+	return (int32_t)hash;
 }
 
 /* How many bytes two texts have in common at their start. */

@@ -6,11 +6,11 @@
 #include "memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "panic.h"
 
 #define SMALLEST (4u * KiB)
-#define LARGEST_SPARE (SMALLEST << (MEMORY_CLASSES - 1))
 #define SPARE_MAX (8u * MiB)
 #define LARGE_STEP (64u * KiB)
 
@@ -66,41 +66,85 @@ memory_credit(struct memory *m, size_t bytes)
 	m->has_freed = true;
 }
 
-char *
-memory_get(struct memory *m, size_t want, size_t *size)
+size_t
+memory_size(size_t want)
 {
 	unsigned c = class_of(want);
-	char *bytes;
 
-	*size = c < MEMORY_CLASSES
-	    ? (size_t)SMALLEST << c
-	    : (want + LARGE_STEP - 1) / LARGE_STEP * LARGE_STEP;
-	if (!memory_charge(m, *size))
-		return NULL;
-	if (c < MEMORY_CLASSES && m->spare[c] != NULL) {
-		struct memory_spare *s = m->spare[c];
-
-		m->spare[c] = s->next;
-		m->spare_bytes -= *size;
-		return (char *)s;
-	}
-	if ((bytes = malloc(*size)) == NULL)
-		m->used -= *size;
-	return bytes;
+	if (c < MEMORY_CLASSES)
+		return (size_t)SMALLEST << c;
+	return (want + LARGE_STEP - 1) / LARGE_STEP * LARGE_STEP;
 }
 
-void
-memory_put(struct memory *m, char *bytes, size_t size)
+/* Of a size that memory_size has given; not counted. */
+static char *
+take(struct memory *m, size_t size)
 {
 	unsigned c = class_of(size);
-	struct memory_spare *s = (void *)bytes;
+	struct memory_spare *s;
 
-	memory_credit(m, size);
-	if (size > LARGEST_SPARE || m->spare_bytes + size > SPARE_MAX) {
+	if (c == MEMORY_CLASSES || (s = m->spare[c]) == NULL)
+		return malloc(size);
+	m->spare[c] = s->next;
+	m->spare_bytes -= size;
+	return (char *)s;
+}
+
+static void
+recycle(struct memory *m, char *bytes, size_t size)
+{
+	struct memory_spare *s = (void *)bytes;
+	unsigned c = class_of(size);
+
+	if (c == MEMORY_CLASSES || m->spare_bytes + size > SPARE_MAX) {
 		free(bytes);
 		return;
 	}
 	s->next = m->spare[c];
 	m->spare[c] = s;
 	m->spare_bytes += size;
+}
+
+char *
+memory_get(struct memory *m, size_t want, size_t *size)
+{
+	char *bytes;
+
+	*size = memory_size(want);
+	if (!memory_charge(m, *size))
+		return NULL;
+	if ((bytes = take(m, *size)) == NULL)
+		m->used -= *size;
+	return bytes;
+}
+
+char *
+memory_grow(struct memory *m, char *bytes, size_t *size, size_t want)
+{
+	size_t larger = memory_size(want);
+	char *grown;
+
+	must(larger > *size);
+	if (!memory_charge(m, larger - *size))
+		return NULL;
+	/* both large: the kernel moves pages instead of bytes */
+	grown = class_of(*size) == MEMORY_CLASSES ? realloc(bytes, larger)
+						  : take(m, larger);
+	if (grown == NULL) {
+		m->used -= larger - *size;
+		return NULL;
+	}
+	if (class_of(*size) < MEMORY_CLASSES) {
+		memcpy(grown, bytes, *size);
+		recycle(m, bytes, *size);
+	}
+	*size = larger;
+	return grown;
+}
+
+void
+memory_put(struct memory *m, char *bytes, size_t size)
+{
+	memory_credit(m, size);
+	recycle(m, bytes, size);
 }

@@ -25,6 +25,10 @@ void memory_fini(struct memory *);
 /* At least `want` bytes; *size says how many. NULL: the limit is reached, or
  * there are none. */
 char *memory_get(struct memory *, size_t want, size_t *size);
+/* More of the same, *size bytes before and after. NULL: as it was. */
+char *memory_grow(struct memory *, char *bytes, size_t *size, size_t want);
+/* What memory_get really takes for `want`. */
+size_t memory_size(size_t want);
 void memory_put(struct memory *, char *bytes, size_t size);
 /* Counts memory that was not got here. */
 bool memory_charge(struct memory *, size_t bytes);

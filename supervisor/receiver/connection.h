@@ -1,0 +1,85 @@
+/*
+ * connection - one client: bytes in, requests one after the other, answers out
+ *
+ * Process: receiver.   After: listener.c.   Before: http_request.c, post.c.
+ *
+ * Bytes are read into one buffer that all connections share, and requests
+ * that are complete are handled there. Only what is left over - half a
+ * request, one that waits for room - is copied to memory of the connection,
+ * so an idle connection costs this struct and nothing more.
+ */
+#pragma once
+
+#include "base.h"
+#include "http_request.h"
+#include "life.h"
+#include "loop.h"
+#include "memory.h"
+#include "post.h"
+
+struct connection {
+	struct loop_io io;
+	struct connections *all;
+	struct connection *older, *newer; /* by when something moved last */
+	struct connection *next_again, *next_parked, *next_dead;
+	int64_t moved_ms;
+	struct loop_timer timer; /* parked, lingering */
+	struct post *post; /* the request that is waited for, or NULL */
+
+	/* bytes at … used of `own` are read and not consumed */
+	char *own;
+	size_t own_size, own_at, own_used;
+	/* bytes at … used of `out` could not be written yet */
+	char *out;
+	size_t out_at, out_used;
+
+	struct http_request request;
+	struct http_chunked chunked;
+	size_t body_bytes; /* of a chunked body, so far */
+	size_t request_bytes; /* of a complete request, as they came */
+	uint32_t trickle; /* bytes of a body since `moved_ms` */
+
+	bool is_readable; /* as far as epoll has told */
+	bool is_peer_done; /* it will send nothing more */
+	bool is_unserved; /* `own` may hold a whole request */
+	bool has_head, is_checked; /* of the request that is being read */
+	bool is_kept; /* `own` holds the request that `post` needs */
+	bool is_old, is_head, keeps_alive; /* of the request to be answered */
+	bool is_closing; /* the last answer is on its way */
+	bool is_broken; /* to be destroyed */
+	bool is_lingering, is_parked, is_again, is_dead;
+};
+
+/* All of a receiver's. */
+struct connections {
+	struct loop *loop;
+	struct posts *posts;
+	struct life *life;
+	struct counters counters;
+	bool has_counted; /* counters differ from what was published */
+	struct memory memory;
+	unsigned count;
+	bool is_draining;
+	/* private */
+	char *input, *output;
+	size_t output_used;
+	struct connection *oldest, *newest;
+	struct connection *again, **again_end;
+	struct connection *parked, **parked_end;
+	struct connection *dead;
+	struct loop_timer sweep;
+	int64_t date_second;
+	char date[REPLY_DATE_BYTES];
+};
+
+void connection_init_all(
+    struct connections *, struct loop *, struct posts *, struct life *);
+void connection_fini_all(struct connections *); /* closes them */
+/* Takes over an accepted, non-blocking socket. */
+void connection_accept(struct connections *, int fd);
+/* End of a turn; true: there is work for another one at once. */
+bool connection_turn(struct connections *);
+/* Closes the idle ones; the others are closed behind their answers. */
+void connection_drain(struct connections *);
+/* The time-out may have changed. */
+void connection_settings_changed(struct connections *);

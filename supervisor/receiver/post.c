@@ -1,0 +1,610 @@
+/*
+ * post - a POST from its body to its answer
+ *
+ * Process: receiver.
+ */
+#include "post.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "offer.h"
+#include "panic.h"
+#include "settle.h"
+
+#define INFLATED_KEPT (1u * MiB) /* between requests */
+#define RETRY_AFTER_S 1
+#define NAME_SHOWN 100
+
+static void
+forget_shares(struct outlets *outlets, struct share *s)
+{
+	struct posts *ps = CONTAINER_OF(outlets, struct posts, outlets);
+	struct share *next;
+
+	for (; s != NULL; s = next) {
+		next = s->next_waiting;
+		must(s->post == NULL);
+		post_free_share(ps, s);
+	}
+}
+
+void
+post_init(struct posts *ps, struct loop *loop, struct memory *memory,
+    uint32_t incarnation)
+{
+	memset(ps, 0, sizeof *ps);
+	ps->loop = loop;
+	ps->memory = memory;
+	ps->outlets.receiver_bell = -1;
+	ps->outlets.forget_shares = forget_shares;
+	ticket_init(&ps->tickets, incarnation);
+	body_init(&ps->reader);
+	inflate_init(&ps->inflater);
+	if (incarnation > 1) /* acks for a predecessor's requests */
+		settle_expect_strays(ps);
+}
+
+void
+post_fini(struct posts *ps)
+{
+	must(ps->open == 0);
+	loop_timer_stop(&ps->strays);
+	settings_release(&ps->settings);
+	while (ps->spare_posts != NULL) {
+		struct post *p = ps->spare_posts;
+
+		ps->spare_posts = p->next_spare;
+		free(p);
+	}
+	while (ps->spare_shares != NULL) {
+		struct share *s = ps->spare_shares;
+
+		ps->spare_shares = s->next;
+		free(s);
+	}
+	body_fini(&ps->reader);
+	inflate_fini(&ps->inflater);
+	ticket_fini(&ps->tickets);
+}
+
+int64_t
+post_wall_ms(struct posts *ps)
+{
+	if (ps->wall_ms == 0)
+		ps->wall_ms = clock_wall_ms();
+	return ps->wall_ms;
+}
+
+static void
+count(_Atomic uint64_t *counter)
+{
+	uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, now + 1, memory_order_relaxed);
+}
+
+static enum post_state
+refuse(struct reply *reply, unsigned status, const char *text)
+{
+	*reply = (struct reply){ .status = status, .text = text };
+	if (status == 503)
+		reply->retry_after_s = RETRY_AFTER_S;
+	return POST_ANSWERED;
+}
+
+static enum post_state
+refuse_full(struct posts *ps, const struct outlet *o, struct reply *reply)
+{
+	count(&o->channel.header->refused_full);
+	snprintf(ps->text, sizeof ps->text, "Buffer full for dataSource '%s'\n",
+	    o->channel.header->ds);
+	return refuse(reply, 503, ps->text);
+}
+
+static struct settings_ds *
+find_ds(struct posts *ps, const struct route *r, struct reply *reply)
+{
+	struct settings_ds *ds =
+	    settings_find(ps->settings, r->ds, r->ds_bytes);
+	char name[NAME_SHOWN + 1];
+	size_t bytes = MIN_OF(r->ds_bytes, sizeof name - 1);
+
+	if (ds == NULL) {
+		for (size_t i = 0; i < bytes; i++)
+			name[i] =
+			    (unsigned char)r->ds[i] < 0x20 ? '?' : r->ds[i];
+		name[bytes] = '\0';
+		snprintf(ps->text, sizeof ps->text,
+		    "No definition for dataSource '%s'\n", name);
+		refuse(reply, 400, ps->text);
+	} else if (ds->outlet == NULL) {
+		snprintf(ps->text, sizeof ps->text,
+		    "dataSource '%s' is not ready yet\n", ds->conf->name);
+		refuse(reply, 503, ps->text);
+		ds = NULL;
+	}
+	return ds;
+}
+
+bool
+post_may_begin(struct posts *ps, const struct route *r, struct reply *reply)
+{
+	if (r->kind == ROUTE_REFUSED) {
+		refuse(reply, r->status, r->text);
+		return false;
+	}
+	return r->kind != ROUTE_POST || r->ds == NULL ||
+	    find_ds(ps, r, reply) != NULL;
+}
+
+/* The body as it is after its content coding. */
+static bool
+decode(struct posts *ps, const struct post_input *in, struct body_input *to,
+    struct reply *reply)
+{
+	size_t max = (size_t)ps->settings->conf->http_max_body_bytes;
+
+	to->bytes = in->body;
+	to->count = in->bytes;
+	if (!in->route->is_gzip)
+		return true;
+	switch (inflate_gzip(
+	    &ps->inflater, in->body, in->bytes, max, JSON_SCAN_PADDING)) {
+	case INFLATE_DONE:
+		to->bytes = ps->inflater.bytes;
+		to->count = ps->inflater.used;
+		return true;
+	case INFLATE_MALFORMED:
+		snprintf(ps->text, sizeof ps->text, "Malformed gzip body: %s\n",
+		    ps->inflater.reason);
+		refuse(reply, 400, ps->text);
+		return false;
+	case INFLATE_TOO_LARGE:
+		snprintf(ps->text, sizeof ps->text,
+		    "The inflated body is larger than http.maxBodyBytes "
+		    "(%zu bytes)\n",
+		    max);
+		refuse(reply, 413, ps->text);
+		return false;
+	case INFLATE_NO_MEMORY: break;
+	}
+	refuse(reply, 503, "Out of memory\n");
+	return false;
+}
+
+static bool
+read_body(struct posts *ps, struct body_input *in, struct reply *reply)
+{
+	struct body_reader *r = &ps->reader;
+
+	in->settings = ps->settings;
+	in->now_ms = post_wall_ms(ps);
+	if (LIKELY(body_read(r, in)))
+		return true;
+	if (r->at_fault != NULL && r->at_fault->outlet != NULL)
+		count(&r->at_fault->outlet->channel.header->refused_malformed);
+	refuse(reply, r->status, r->error);
+	return false;
+}
+
+static struct post *
+new_post(struct posts *ps, const struct post_input *in)
+{
+	struct post *p = ps->spare_posts;
+
+	if (p != NULL)
+		ps->spare_posts = p->next_spare;
+	else
+		p = must_malloc(sizeof *p);
+	memset(p, 0, sizeof *p);
+	p->posts = ps;
+	p->owner = in->owner;
+	p->is_async = in->route->is_async;
+	p->body = in->body;
+	p->settings = settings_hold(ps->settings);
+	ps->open++;
+	return p;
+}
+
+static struct share *
+new_share(struct post *p, struct share **at)
+{
+	struct posts *ps = p->posts;
+	struct share *s = ps->spare_shares;
+
+	if (s != NULL)
+		ps->spare_shares = s->next;
+	else
+		s = must_malloc(sizeof *s);
+	memset(s, 0, sizeof *s);
+	s->post = p;
+	s->batches = s->few_batches;
+	s->batch_size = SHARE_BATCHES_FEW;
+	*at = s;
+	return s;
+}
+
+void
+post_free_share(struct posts *ps, struct share *s)
+{
+	if (s->batches != s->few_batches)
+		free(s->batches);
+	s->next = ps->spare_shares;
+	ps->spare_shares = s;
+}
+
+static void
+unblock(struct post *p)
+{
+	struct outlet *o = p->blocked_at;
+
+	if (o == NULL)
+		return;
+	if (p->previous_blocked != NULL)
+		p->previous_blocked->next_blocked = p->next_blocked;
+	else
+		o->first_blocked = p->next_blocked;
+	if (p->next_blocked != NULL)
+		p->next_blocked->previous_blocked = p->previous_blocked;
+	else
+		o->last_blocked = p->previous_blocked;
+	p->next_blocked = p->previous_blocked = NULL;
+	p->blocked_at = NULL;
+	outlet_waited(o);
+}
+
+static void
+block_at(struct post *p, struct outlet *o)
+{
+	if (p->blocked_at == o)
+		return;
+	unblock(p);
+	p->blocked_at = o;
+	p->previous_blocked = o->last_blocked;
+	if (o->last_blocked != NULL)
+		o->last_blocked->next_blocked = p;
+	else
+		o->first_blocked = p;
+	o->last_blocked = p;
+	outlet_wait(o);
+}
+
+/* What was kept while it waited for room. */
+static void
+drop_kept(struct post *p)
+{
+	body_free_plan(&p->plan);
+	free(p->inflated);
+	p->inflated = NULL;
+	if (p->charged > 0)
+		memory_credit(p->posts->memory, p->charged);
+	p->charged = 0;
+}
+
+static void
+end_share(struct posts *ps, struct share *s, const struct post *p)
+{
+	if (p->ticket != 0 && p->is_begun && !s->is_settled) {
+		outlet_waited(s->outlet);
+		settle_expect_strays(ps);
+	}
+	s->post = NULL;
+	if (!s->is_waiting)
+		post_free_share(ps, s);
+}
+
+static void
+end_post(struct post *p)
+{
+	struct posts *ps = p->posts;
+	struct share *s, *next;
+
+	for (s = p->shares; s != NULL; s = next) {
+		next = s->next;
+		end_share(ps, s, p);
+	}
+	loop_timer_stop(&p->timer);
+	if (p->ticket != 0)
+		ticket_end(&ps->tickets, p->ticket);
+	unblock(p);
+	drop_kept(p);
+	settings_release(&p->settings);
+	p->next_spare = ps->spare_posts;
+	ps->spare_posts = p;
+	ps->open--;
+}
+
+void
+post_abandon(struct post *p)
+{
+	end_post(p);
+}
+
+void
+post_answer(struct post *p, const struct reply *reply)
+{
+	p->posts->done(p->owner, reply);
+	end_post(p);
+}
+
+/* What must be free before the first byte is written: all of a small share, a
+ * block of one that goes piece by piece. */
+static uint64_t
+room_needed(const struct body_share *s)
+{
+	uint64_t half = s->ds->outlet->channel.events.size / 2;
+
+	if (s->bytes <= half || !s->ds->conf->block_on_full)
+		return s->bytes;
+	return MIN_OF(s->bytes, s->ds->block_bytes_max);
+}
+
+/* The first outlet that has no room, or where others wait for it. */
+static struct outlet *
+find_full(const struct post *p, const struct body_plan *plan)
+{
+	for (unsigned i = 0; i < plan->share_count; i++) {
+		const struct body_share *s = &plan->shares[i];
+		struct outlet *o = s->ds->outlet;
+		struct ring *ring = &o->channel.events;
+
+		if (o->first_blocked != NULL && o->first_blocked != p)
+			return o;
+		if (ring_free_bytes(ring) < room_needed(s))
+			return o;
+	}
+	return NULL;
+}
+
+static void
+begin_shares(struct post *p, const struct body_plan *plan)
+{
+	struct share **at = &p->shares;
+
+	p->is_begun = true;
+	p->received = plan->received;
+	p->not_durable = p->not_settled = plan->share_count;
+	for (unsigned i = 0; i < plan->share_count; i++) {
+		const struct body_share *from = &plan->shares[i];
+		struct share *s = new_share(p, at);
+
+		s->outlet = from->ds->outlet;
+		s->events = from->events;
+		p->dropped_window += from->dropped[DROP_WINDOW];
+		count(&s->outlet->channel.header->requests);
+		if (p->ticket != 0)
+			outlet_wait(s->outlet);
+		at = &s->next;
+	}
+}
+
+/* The share is in the ring: from here on it waits for the ring's head. */
+static void
+share_written(struct share *s)
+{
+	struct outlet *o = s->outlet;
+
+	s->end = ring_tail(&o->channel.events);
+	s->is_waiting = true;
+	if (o->first_share == NULL)
+		o->first_share = s;
+	else
+		o->last_share->next_waiting = s;
+	o->last_share = s;
+	outlet_wait(o);
+}
+
+/* Writes what there is room for. NULL: all is written. */
+static struct outlet *
+write_shares(struct post *p, struct body_plan *plan, bool large)
+{
+	struct share *s = p->shares;
+
+	for (unsigned i = 0; i < plan->share_count; i++, s = s->next) {
+		struct body_share *from = &plan->shares[i];
+
+		if (from->bytes == 0 ||
+		    (!large &&
+			from->bytes > s->outlet->channel.events.size / 2))
+			continue;
+		if (!offer_share(plan, from, p->body, p->ticket))
+			return s->outlet;
+		share_written(s);
+	}
+	return NULL;
+}
+
+/* NULL: all is written; else the outlet at which to wait. */
+static struct outlet *
+write_plan(struct post *p, struct body_plan *plan)
+{
+	if (!p->is_begun) {
+		struct outlet *full = find_full(p, plan);
+
+		if (full != NULL)
+			return full;
+		begin_shares(p, plan);
+		(void)write_shares(p, plan, false);
+	}
+	return write_shares(p, plan, true);
+}
+
+static int64_t
+answer_ms(const struct body_plan *plan)
+{
+	int64_t ms = 0;
+
+	for (unsigned i = 0; i < plan->share_count; i++)
+		ms = MAX_OF(ms, plan->shares[i].ds->conf->firehose_retry_ms);
+	return ms;
+}
+
+static void
+await_answer(struct post *p, const struct body_plan *plan)
+{
+	loop_timer_start(
+	    p->posts->loop, &p->timer, answer_ms(plan), settle_timer_due);
+	p->timer.context = p;
+}
+
+static void
+blocked_too_long(struct loop_timer *timer)
+{
+	struct post *p = timer->context;
+	struct reply reply;
+
+	refuse_full(p->posts, p->blocked_at, &reply);
+	post_answer(p, &reply);
+}
+
+bool
+post_try_write(struct post *p)
+{
+	struct outlet *full = write_plan(p, &p->plan);
+	struct posts *ps = p->posts;
+
+	if (full != NULL) {
+		block_at(p, full);
+		return false;
+	}
+	unblock(p);
+	await_answer(p, &p->plan);
+	drop_kept(p);
+	ps->written(p->owner);
+	return true;
+}
+
+/* Whether a share may wait for room: it may not when its dataSource says so,
+ * or when it could never be written whole. */
+static enum post_state
+may_wait(struct posts *ps, const struct body_plan *plan, struct outlet *full,
+    struct reply *reply)
+{
+	enum post_state state = POST_BLOCKED;
+
+	for (unsigned i = 0; i < plan->share_count; i++) {
+		const struct body_share *s = &plan->shares[i];
+		struct outlet *o = s->ds->outlet;
+
+		if (s->ds->conf->block_on_full)
+			continue;
+		if (s->bytes <= o->channel.events.size) {
+			if (o == full ||
+			    ring_free_bytes(&o->channel.events) < s->bytes)
+				state = refuse_full(ps, o, reply);
+			continue;
+		}
+		snprintf(ps->text, sizeof ps->text,
+		    "The request's events for dataSource '%s' are larger than "
+		    "tranqd.ringBytes (%llu bytes), and "
+		    "tranquility.blockOnFull is false\n",
+		    o->channel.header->ds,
+		    (unsigned long long)o->channel.events.size);
+		return refuse(reply, 413, ps->text);
+	}
+	return state;
+}
+
+/* No room: keeps the plan and waits, or gives up. */
+static enum post_state
+begin_blocked(struct post *p, struct outlet *full, struct reply *reply)
+{
+	struct posts *ps = p->posts;
+	enum post_state state = POST_BLOCKED;
+
+	if (!p->is_begun)
+		state = may_wait(ps, &ps->reader.plan, full, reply);
+	if (state == POST_ANSWERED) {
+		end_post(p);
+		return state;
+	}
+	body_take_plan(&ps->reader, &p->plan);
+	block_at(p, full);
+	loop_timer_start(ps->loop, &p->timer,
+	    p->settings->conf->http_block_timeout_ms, blocked_too_long);
+	p->timer.context = p;
+	return POST_BLOCKED;
+}
+
+bool
+post_keep(struct post *p, const char *body, struct reply *reply)
+{
+	struct posts *ps = p->posts;
+	size_t size = 0, plan = body_plan_bytes(&p->plan);
+
+	if (p->body == ps->inflater.bytes) {
+		p->inflated = inflate_take(&ps->inflater, &size);
+		body = p->inflated;
+	}
+	p->body = body;
+	if (memory_charge(ps->memory, size + plan)) {
+		p->charged = size + plan;
+		return true;
+	}
+	refuse(reply, 503,
+	    "Too many requests wait for room: http.bodyMemoryBytes is used "
+	    "up\n");
+	end_post(p);
+	return false;
+}
+
+static enum post_state
+write_first(struct posts *ps, struct post *p, struct reply *reply)
+{
+	struct outlet *full;
+
+	if (!p->is_async && (p->ticket = ticket_new(&ps->tickets, p)) == 0) {
+		end_post(p);
+		return refuse(reply, 503, "Too many requests wait\n");
+	}
+	full = write_plan(p, &ps->reader.plan);
+	if (full != NULL)
+		return begin_blocked(p, full, reply);
+	await_answer(p, &ps->reader.plan);
+	return POST_WAITS;
+}
+
+enum post_state
+post_begin(struct posts *ps, const struct post_input *in, struct post **post,
+    struct reply *reply)
+{
+	struct body_input body = { 0 };
+	enum post_state state;
+	struct post *p;
+
+	*post = NULL;
+	if (in->route->ds != NULL &&
+	    (body.to = find_ds(ps, in->route, reply)) == NULL)
+		return POST_ANSWERED;
+	inflate_trim(&ps->inflater, INFLATED_KEPT);
+	if (!decode(ps, in, &body, reply) || !read_body(ps, &body, reply))
+		return POST_ANSWERED;
+	if (ps->reader.plan.received == 0) {
+		*reply = (struct reply){ .status = 200 };
+		return POST_ANSWERED;
+	}
+	p = new_post(ps, in);
+	p->body = body.bytes;
+	state = write_first(ps, p, reply);
+	if (state != POST_ANSWERED)
+		*post = p;
+	return state;
+}
+
+bool
+post_needs_removed(const struct posts *ps)
+{
+	const struct outlet *o;
+	const struct post *p;
+
+	for (o = ps->outlets.first; o != NULL; o = o->next)
+		for (p = o->first_blocked; p != NULL; p = p->next_blocked)
+			for (unsigned i = 0; i < p->plan.share_count; i++)
+				if (p->plan.shares[i].bytes > 0 &&
+				    !p->plan.shares[i].ds->outlet->is_current)
+					return true;
+	return false;
+}

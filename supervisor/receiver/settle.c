@@ -1,0 +1,206 @@
+/*
+ * settle - posts that are in the rings become durable and acknowledged
+ *
+ * Process: receiver.
+ *
+ * Only outlets at which somebody waits are looked at, so a turn's cost does
+ * not grow with the number of dataSources.
+ */
+#include "settle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "panic.h"
+
+#define STRAYS_MS 1000
+
+static void
+finish(struct post *p)
+{
+	struct reply r = { .status = 200,
+		.received = p->received,
+		.dropped_window = p->dropped_window };
+
+	for (const struct share *s = p->shares; s != NULL; s = s->next) {
+		r.sent += s->sent;
+		r.dropped_late += s->dropped;
+		r.spooled += s->events - s->sent - s->dropped;
+	}
+	post_answer(p, &r);
+}
+
+static void
+finish_if_settled(struct post *p)
+{
+	if (p->ticket == 0 ? p->not_durable == 0 : p->not_settled == 0)
+		finish(p);
+}
+
+/* The answer's time is up. */
+void
+settle_timer_due(struct loop_timer *timer)
+{
+	struct post *p = timer->context;
+	bool is_durable = true;
+
+	for (const struct share *s = p->shares; s != NULL; s = s->next)
+		is_durable = is_durable && (s->is_durable || s->is_settled);
+	if (is_durable) {
+		finish(p);
+		return;
+	}
+	post_answer(p,
+	    &(struct reply){ .status = 503,
+		.retry_after_s = 1,
+		.text = "The events were not on disk within "
+			"druidBeam.firehoseRetryPeriod; they may be "
+			"delivered or not, send them again\n" });
+}
+
+static void
+share_settled(struct share *s)
+{
+	s->is_settled = true;
+	s->post->not_settled--;
+	if (s->post->ticket != 0)
+		outlet_waited(s->outlet);
+}
+
+static void
+share_durable(struct share *s)
+{
+	s->is_durable = true;
+	s->post->not_durable--;
+	if (s->events == 0) /* all dropped: nothing will be acknowledged */
+		share_settled(s);
+	finish_if_settled(s->post);
+}
+
+static void
+look_at_head(struct outlet *o)
+{
+	struct posts *ps = CONTAINER_OF(o->all, struct posts, outlets);
+	uint64_t head = outlet_head(o);
+	struct share *s;
+
+	while ((s = o->first_share) != NULL && (int64_t)(head - s->end) >= 0) {
+		o->first_share = s->next_waiting;
+		if (o->first_share == NULL)
+			o->last_share = NULL;
+		s->is_waiting = false;
+		outlet_waited(o);
+		if (s->post != NULL)
+			share_durable(s);
+		else
+			post_free_share(ps, s);
+	}
+}
+
+/* False: this batch's ack has been counted before. */
+static bool
+note_batch(struct share *s, uint64_t batch)
+{
+	for (uint32_t i = 0; i < s->batch_count; i++)
+		if (s->batches[i] == batch)
+			return false;
+	if (s->batch_count == s->batch_size) {
+		uint32_t size = s->batch_size * 2;
+		uint64_t *more = must_malloc(size * sizeof more[0]);
+
+		memcpy(more, s->batches, s->batch_count * sizeof more[0]);
+		if (s->batches != s->few_batches)
+			free(s->batches);
+		s->batches = more;
+		s->batch_size = size;
+	}
+	s->batches[s->batch_count++] = batch;
+	return true;
+}
+
+static void
+count_ack(struct share *s, const struct ack *ack)
+{
+	uint32_t left = s->events - s->sent - s->dead - s->dropped;
+	uint32_t events = MIN_OF(ack->events, left);
+
+	switch (ack->kind) {
+	case ACK_SENT: s->sent += events; break;
+	case ACK_DEAD: s->dead += events; break;
+	case ACK_DROPPED: s->dropped += events; break;
+	default: return; /* of a worker that speaks another language */
+	}
+	if (events < left)
+		return;
+	share_settled(s);
+	finish_if_settled(s->post);
+}
+
+static void
+take_ack(struct posts *ps, const struct outlet *o, const struct ack *ack)
+{
+	const struct post *p = ticket_find(&ps->tickets, ack->ticket);
+	struct share *s = p != NULL ? p->shares : NULL;
+
+	while (s != NULL && s->outlet != o)
+		s = s->next;
+	if (s == NULL || s->is_settled || s->batch_count >= s->events)
+		return;
+	if (note_batch(s, ack->batch))
+		count_ack(s, ack);
+}
+
+static void
+look_at_acks(struct posts *ps, struct outlet *o)
+{
+	struct ack ack;
+
+	while (channel_next_ack(&o->channel, &ack))
+		take_ack(ps, o, &ack);
+}
+
+static void
+look_at_blocked(struct outlet *o)
+{
+	struct post *p;
+
+	while ((p = o->first_blocked) != NULL)
+		if (!post_try_write(p) && o->first_blocked == p)
+			break;
+}
+
+static void
+look_at(struct outlet *o, void *context)
+{
+	struct posts *ps = context;
+
+	look_at_acks(ps, o);
+	look_at_head(o);
+	look_at_blocked(o);
+}
+
+void
+settle_posts(struct posts *ps)
+{
+	outlets_each_active(&ps->outlets, look_at, ps);
+}
+
+static void
+strays_due(struct loop_timer *timer)
+{
+	struct posts *ps = timer->context;
+
+	for (struct outlet *o = ps->outlets.first; o != NULL; o = o->next)
+		if (o->waiters == 0)
+			look_at_acks(ps, o);
+	loop_timer_start(ps->loop, timer, STRAYS_MS, strays_due);
+}
+
+void
+settle_expect_strays(struct posts *ps)
+{
+	if (loop_timer_active(&ps->strays))
+		return;
+	ps->strays.context = ps;
+	loop_timer_start(ps->loop, &ps->strays, STRAYS_MS, strays_due);
+}
