@@ -600,6 +600,7 @@ partition_hash(struct partition_hash_spec *spec, int64_t truncated_ms,
 	struct event_view v = {
 		.body = body, .fields = fields, .count = count
 	};
+	struct partition_scratch *s = spec->scratch;
 	struct murmur m = { 0 };
 
 	murmur_add(&m, (uint32_t)truncated_ms);
