@@ -271,7 +271,8 @@ main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) != 0)
 			continue;
-		/* argv[1] stands for the program's name there */
+		/* getopt's messages begin with the program's name */
+		argv[1] = argv[0];
 		if (!parse(argc - 1, argv + 1, &a))
 			return usage();
 		return commands[i].run(&a);

@@ -49,7 +49,6 @@ set_rate(struct json *o, const char *name, double per_second)
 	    json_new_number((double)(int64_t)(per_second * 10 + 0.5) / 10));
 }
 
-/* The other values of a dropped reason would follow counters.def. */
 static struct json *
 last_death_of(const struct child *c)
 {
@@ -224,6 +223,7 @@ describe_supervisor(const struct supervisor *s, int64_t now_ms)
 	json_set_int(o, "pid", getpid());
 	json_set_text(o, "version", TRANQD_VERSION);
 	json_set_text(o, "state", phase_names[s->phase]);
+	json_set_int(o, "now", clock_wall_ms());
 	json_set_int(o, "startedAt", s->started_wall_ms);
 	json_set_int(o, "uptimeMs", now_ms - s->started_ms);
 	json_set_text(o, "configuration", s->options.file);

@@ -1,0 +1,208 @@
+/*
+ * tranqctl - asks a running tranqd, reloads it, stops it
+ *
+ * Process: tranqctl.
+ * Fails:   exit 1 the daemon said no (or broke off), 2 wrong use, 3 nobody is
+ *          there.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf.h"
+#include "ctl.h"
+#include "json.h"
+#include "panic.h"
+#include "tranqctl_output.h"
+
+#define DEFAULT_SOCKET "/run/tranqd/control.sock"
+/* After the daemon's last word, for the process to go. */
+#define END_MS 5000
+
+enum { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_DAEMON };
+
+struct arguments {
+	const char *socket, *file;
+	bool json;
+	const char *command;
+};
+
+static void
+print_usage(FILE *to)
+{
+	fputs("usage: tranqctl [-s SOCKET | -c FILE] COMMAND\n\n", to);
+	for (int i = 0; i < CTL_COMMANDS; i++)
+		fprintf(to, "  %-8s  %s\n", ctl_name((enum ctl_command)i),
+		    ctl_text((enum ctl_command)i));
+	fputs("  help      this text\n"
+	      "  version   of this program\n\n"
+	      "  -s SOCKET  the daemon's control socket "
+	      "(" DEFAULT_SOCKET ")\n"
+	      "  -c FILE    the daemon's configuration, to find the socket\n"
+	      "  --json     status as JSON, for programs\n\n"
+	      "Exit codes: 0 done, 1 the daemon said no, 2 wrong use, "
+	      "3 no daemon there.\n",
+	    to);
+}
+
+static bool
+parse(int argc, char **argv, struct arguments *a)
+{
+	static const struct option longs[] = {
+		{ "socket", required_argument, NULL, 's' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while (
+	    (option = getopt_long(argc, argv, "s:c:jhV", longs, NULL)) != -1) {
+		switch (option) {
+		case 's': a->socket = optarg; break;
+		case 'c': a->file = optarg; break;
+		case 'j': a->json = true; break;
+		case 'h': a->command = "help"; return true;
+		case 'V': a->command = "version"; return true;
+		default: return false;
+		}
+	}
+	if (optind + 1 != argc || (a->socket != NULL && a->file != NULL))
+		return false;
+	a->command = argv[optind];
+	return true;
+}
+
+/* The socket's path, to be freed; NULL when the configuration cannot be read
+ * (said so). */
+static char *
+find_socket(const struct arguments *a)
+{
+	struct conf_problems problems = { 0 };
+	struct conf *conf;
+	char *path = NULL;
+
+	if (a->file == NULL)
+		return must_strdup(
+		    a->socket != NULL ? a->socket : DEFAULT_SOCKET);
+	conf = conf_load(a->file, &problems);
+	if (conf != NULL)
+		path = must_strdup(conf_control_socket(conf));
+	for (unsigned i = 0; i < problems.count; i++)
+		fprintf(stderr, "tranqctl: %s\n", problems.lines[i]);
+	if (conf == NULL)
+		fprintf(stderr,
+		    "tranqctl: %s does not say where the control socket is; "
+		    "give it with -s\n",
+		    a->file);
+	conf_problems_free(&problems);
+	conf_free(&conf);
+	return path;
+}
+
+static void
+print_status(struct ctl_answer *answer, bool as_json)
+{
+	struct json_error error;
+	struct json *document =
+	    json_parse(answer->body.bytes, answer->body.used, &error);
+	struct buf text;
+
+	buf_init(&text, CTL_BODY_MAX);
+	if (document == NULL)
+		buf_add(&text, answer->body.bytes, answer->body.used);
+	else if (as_json)
+		json_print_pretty(document, &text);
+	else
+		output_status(document, &text);
+	if (as_json)
+		buf_add_text(&text, "\n");
+	fwrite(text.bytes, 1, text.used, stdout);
+	buf_free(&text);
+	json_free(&document);
+}
+
+static int
+done(enum ctl_command command, const struct arguments *a,
+    struct ctl_answer *answer)
+{
+	if (command == CTL_STATUS) {
+		print_status(answer, a->json);
+		return EXIT_DONE;
+	}
+	if (answer->body.used > 0)
+		fwrite(answer->body.bytes, 1, answer->body.used, stderr);
+	puts(answer->text);
+	/* its files and its locks are free when the process has gone */
+	if (command == CTL_STOP && answer->pid > 0 &&
+	    !ctl_wait_for_end(answer->pid, END_MS)) {
+		fprintf(stderr, "tranqctl: pid %d is still there\n",
+		    (int)answer->pid);
+		return EXIT_REFUSED;
+	}
+	return EXIT_DONE;
+}
+
+static int
+ask(enum ctl_command command, const struct arguments *a, const char *path)
+{
+	struct ctl_answer answer;
+	int code = EXIT_REFUSED;
+
+	switch (ctl_ask(path, ctl_name(command), &answer)) {
+	case CTL_DONE: code = done(command, a, &answer); break;
+	case CTL_REFUSED:
+	case CTL_BROKEN:
+		if (answer.body.used > 0)
+			fwrite(answer.body.bytes, 1, answer.body.used, stderr);
+		fprintf(stderr, "tranqctl: %s: %s\n", ctl_name(command),
+		    answer.text);
+		break;
+	case CTL_NO_DAEMON:
+		fprintf(stderr,
+		    "tranqctl: no tranqd at %s: %s; start it, or say where "
+		    "its socket is with -s SOCKET or -c FILE\n",
+		    path, answer.text);
+		code = EXIT_NO_DAEMON;
+		break;
+	}
+	ctl_answer_free(&answer);
+	return code;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct arguments a = { 0 };
+	enum ctl_command command;
+	const char *rest;
+	char *path;
+	int code;
+
+	if (!parse(argc, argv, &a)) {
+		print_usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(a.command, "help") == 0) {
+		print_usage(stdout);
+		return EXIT_DONE;
+	}
+	if (strcmp(a.command, "version") == 0) {
+		puts("tranqctl " TRANQD_VERSION);
+		return EXIT_DONE;
+	}
+	if (!ctl_parse(a.command, &command, &rest) || rest[0] != '\0') {
+		fprintf(stderr, "tranqctl: no command '%s'\n", a.command);
+		print_usage(stderr);
+		return EXIT_USAGE;
+	}
+	path = find_socket(&a);
+	if (path == NULL)
+		return EXIT_USAGE;
+	code = ask(command, &a, path);
+	free(path);
+	return code;
+}

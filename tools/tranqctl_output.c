@@ -1,0 +1,508 @@
+/*
+ * tranqctl_output - the status document as tables for people
+ *
+ * Process: tranqctl.
+ */
+#include "tranqctl_output.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "panic.h"
+
+#define CELL_BYTES 128
+#define COLUMNS_MAX 12
+#define SHORT_BYTES 32
+
+/*
+ * Values.
+ */
+
+/* "1,234,567" */
+static const char *
+count_text(int64_t n, char to[SHORT_BYTES])
+{
+	char digits[SHORT_BYTES];
+	int bytes = snprintf(
+	    digits, sizeof digits, "%lld", (long long)(n < 0 ? -n : n));
+	char *out = to;
+
+	if (n < 0)
+		*out++ = '-';
+	for (int i = 0; i < bytes; i++) {
+		if (i > 0 && (bytes - i) % 3 == 0)
+			*out++ = ',';
+		*out++ = digits[i];
+	}
+	*out = '\0';
+	return to;
+}
+
+/* A member of counts; "-" when it is not there. */
+static const char *
+count_of(const struct json *o, const char *name, char to[SHORT_BYTES])
+{
+	const struct json *value = json_get(o, name);
+
+	if (!json_is_number(value))
+		return strcpy(to, "-");
+	return count_text((int64_t)json_number(value, 0), to);
+}
+
+/* "350.2 KiB" */
+static const char *
+bytes_text(int64_t n, char to[SHORT_BYTES])
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+	double value = (double)n / 1024;
+	size_t unit = 0;
+
+	if (n < 1024) {
+		snprintf(to, SHORT_BYTES, "%lld bytes", (long long)n);
+		return to;
+	}
+	for (; value >= 1024 && unit + 1 < ARRAY_LEN(units); unit++)
+		value /= 1024;
+	snprintf(to, SHORT_BYTES, "%.1f %s", value, units[unit]);
+	return to;
+}
+
+/* "250 ms", "12.5 s", "3 min 20 s", "5 h 2 min", "3 d 4 h" */
+static const char *
+duration_text(int64_t ms, char to[SHORT_BYTES])
+{
+	int64_t s = ms / 1000;
+
+	if (ms < 1000)
+		snprintf(to, SHORT_BYTES, "%lld ms", (long long)ms);
+	else if (s < 60)
+		snprintf(to, SHORT_BYTES, "%lld.%lld s", (long long)s,
+		    (long long)(ms % 1000 / 100));
+	else if (s < 3600)
+		snprintf(to, SHORT_BYTES, "%lld min %lld s",
+		    (long long)(s / 60), (long long)(s % 60));
+	else if (s < 86400)
+		snprintf(to, SHORT_BYTES, "%lld h %lld min",
+		    (long long)(s / 3600), (long long)(s % 3600 / 60));
+	else
+		snprintf(to, SHORT_BYTES, "%lld d %lld h",
+		    (long long)(s / 86400), (long long)(s % 86400 / 3600));
+	return to;
+}
+
+static int64_t
+now_of(const struct json *document)
+{
+	return json_get_int(json_get(document, "supervisor"), "now", 0);
+}
+
+/* Adds a text from outside: no control characters reach the terminal. */
+static void
+add_clean(struct buf *to, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		buf_add(to, c < ' ' || c == 0x7f ? "?" : text, 1);
+	}
+}
+
+/*
+ * Tables: the widest cell decides a column's width.
+ */
+
+struct table {
+	unsigned columns, rows;
+	const char *alignment; /* 'l' or 'r', one a column */
+	char (*cells)[CELL_BYTES];
+};
+
+static void
+begin_table(struct table *t, const char *alignment)
+{
+	*t = (struct table){ .alignment = alignment,
+		.columns = (unsigned)strlen(alignment) };
+	must(t->columns <= COLUMNS_MAX);
+}
+
+/* A row of cells, `text` with tabs between them. */
+static void
+add_row(struct table *t, const char *text)
+{
+	unsigned first = t->rows++ * t->columns;
+
+	t->cells =
+	    must_realloc(t->cells, (first + t->columns) * sizeof t->cells[0]);
+	for (unsigned i = 0; i < t->columns; i++) {
+		size_t bytes = strcspn(text, "\t");
+
+		snprintf(
+		    t->cells[first + i], CELL_BYTES, "%.*s", (int)bytes, text);
+		text += bytes + (text[bytes] == '\t');
+	}
+}
+
+static void
+measure(const struct table *t, size_t widths[COLUMNS_MAX])
+{
+	memset(widths, 0, COLUMNS_MAX * sizeof widths[0]);
+	for (unsigned i = 0; i < t->rows * t->columns; i++)
+		widths[i % t->columns] =
+		    MAX_OF(widths[i % t->columns], strlen(t->cells[i]));
+}
+
+static void
+add_cell(struct buf *to, const char *cell, size_t width, char alignment)
+{
+	size_t bytes = strlen(cell);
+
+	for (size_t i = bytes; alignment == 'r' && i < width; i++)
+		buf_add(to, " ", 1);
+	add_clean(to, cell);
+	for (size_t i = bytes; alignment == 'l' && i < width; i++)
+		buf_add(to, " ", 1);
+}
+
+static void
+print_table(struct table *t, struct buf *to)
+{
+	size_t widths[COLUMNS_MAX];
+
+	measure(t, widths);
+	for (unsigned row = 0; row < t->rows; row++) {
+		for (unsigned i = 0; i < t->columns; i++) {
+			if (i > 0)
+				buf_add_text(to, "  ");
+			add_cell(to, t->cells[row * t->columns + i], widths[i],
+			    t->alignment[i]);
+		}
+		while (to->used > 0 && to->bytes[to->used - 1] == ' ')
+			to->used--;
+		buf_add_text(to, "\n");
+	}
+	free(t->cells);
+}
+
+/*
+ * Parts of the page.
+ */
+
+static void
+print_supervisor(const struct json *document, struct buf *to)
+{
+	const struct json *s = json_get(document, "supervisor");
+	const struct json *last = json_get(s, "lastReload");
+	char up[SHORT_BYTES], ago[SHORT_BYTES];
+
+	buf_addf(to, "tranqd %s, pid %lld, %s for %s, HTTP port %lld\n",
+	    json_get_text(s, "version", "-"),
+	    (long long)json_get_int(s, "pid", 0),
+	    json_get_text(s, "state", "-"),
+	    duration_text(json_get_int(s, "uptimeMs", 0), up),
+	    (long long)json_get_int(s, "httpPort", 0));
+	buf_addf(
+	    to, "configuration %s", json_get_text(s, "configuration", "-"));
+	if (json_get_bool(s, "reloading", false))
+		buf_add_text(to, ", being reloaded");
+	buf_add_text(to, "\n");
+	if (!json_is_object(last))
+		return;
+	buf_addf(to, "last reload %s ago %s: ",
+	    duration_text(now_of(document) - json_get_int(last, "at", 0), ago),
+	    json_get_bool(last, "ok", false) ? "was good" : "FAILED");
+	add_clean(to, json_get_text(last, "text", ""));
+	buf_add_text(to, "\n");
+}
+
+static void
+add_receiver_row(struct table *t, const struct json *r)
+{
+	const struct json *c = json_get(r, "counters");
+	const struct json *rates = json_get(r, "rates");
+	char row[512], n[7][SHORT_BYTES], in[SHORT_BYTES];
+
+	snprintf(row, sizeof row,
+	    "%lld\t%lld\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s/s",
+	    (long long)json_get_int(r, "index", 0),
+	    (long long)json_get_int(r, "pid", 0),
+	    json_get_text(r, "state", "-"), count_of(r, "restarts", n[0]),
+	    count_of(r, "connections", n[1]), count_of(c, "requests", n[2]),
+	    count_of(c, "answers2xx", n[3]), count_of(c, "answers4xx", n[4]),
+	    count_of(c, "answers5xx", n[5]),
+	    count_of(rates, "requestsPerSecond", n[6]),
+	    bytes_text(
+		(int64_t)json_number(json_get(rates, "bytesInPerSecond"), 0),
+		in));
+	add_row(t, row);
+}
+
+static void
+print_receivers(const struct json *document, struct buf *to)
+{
+	const struct json *all = json_get(document, "receivers");
+	struct table t;
+
+	begin_table(&t, "rrlrrrrrrrr");
+	add_row(&t,
+	    "RECEIVER\tPID\tSTATE\tRESTARTS\tCONNS\tREQUESTS\t2XX\t4XX\t5XX\t"
+	    "REQ/S\tBYTES IN");
+	for (size_t i = 0; i < json_size(all); i++)
+		add_receiver_row(&t, json_at(all, i));
+	print_table(&t, to);
+}
+
+static const char *
+accounts_text(const struct json *accounts)
+{
+	if (!json_is_bool(json_get(accounts, "holds")))
+		return "-";
+	return json_get_bool(accounts, "holds", false) ? "hold" : "DO NOT HOLD";
+}
+
+static int64_t
+dropped_in_all(const struct json *accounts)
+{
+	const struct json *d = json_get(accounts, "dropped");
+	int64_t sum = 0;
+
+	for (struct json_member *m = json_first(d); m != NULL;
+	     m = json_next(d, m))
+		sum += json_int(json_member(m), 0);
+	return sum;
+}
+
+static void
+add_source_row(struct table *t, const struct json *src)
+{
+	const struct json *worker = json_get(src, "worker");
+	const struct json *rates = json_get(src, "rates");
+	const struct json *accounts = json_get(src, "accounts");
+	char row[512], n[7][SHORT_BYTES];
+
+	snprintf(row, sizeof row,
+	    "%s\t%s\t%lld\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s",
+	    json_get_text(src, "name", "-"),
+	    json_get_text(worker, "state", "-"),
+	    (long long)json_get_int(worker, "pid", 0),
+	    count_of(worker, "restarts", n[0]),
+	    count_of(rates, "receivedPerSecond", n[1]),
+	    count_of(rates, "sentPerSecond", n[2]),
+	    count_of(accounts, "received", n[3]),
+	    count_of(accounts, "sent", n[4]),
+	    count_text(dropped_in_all(accounts), n[5]),
+	    count_of(accounts, "spool", n[6]), accounts_text(accounts));
+	add_row(t, row);
+}
+
+static void
+print_sources(const struct json *document, struct buf *to)
+{
+	const struct json *all = json_get(document, "dataSources");
+	struct table t;
+
+	begin_table(&t, "llrrrrrrrrl");
+	add_row(&t,
+	    "DATASOURCE\tWORKER\tPID\tRESTARTS\tIN/S\tSENT/S\tRECEIVED\tSENT\t"
+	    "DROPPED\tIN SPOOL\tACCOUNTS");
+	for (size_t i = 0; i < json_size(all); i++)
+		add_source_row(&t, json_at(all, i));
+	print_table(&t, to);
+}
+
+/*
+ * One dataSource in detail; lines that would only say "none" are left out.
+ */
+
+static void
+print_last_death(const struct json *worker, int64_t now, struct buf *to)
+{
+	const struct json *d = json_get(worker, "lastDeath");
+	const char *words = json_get_text(d, "lastWords", "");
+	char ago[SHORT_BYTES], lived[SHORT_BYTES];
+
+	if (!json_is_object(d))
+		return;
+	buf_addf(to, "  last death  %s ago: pid %lld, ",
+	    duration_text(now - json_get_int(d, "at", 0), ago),
+	    (long long)json_get_int(d, "pid", 0));
+	add_clean(to, json_get_text(d, "how", "-"));
+	buf_addf(to, " after %s\n",
+	    duration_text(json_get_int(d, "livedMs", 0), lived));
+	if (words[0] == '\0')
+		return;
+	buf_add_text(to, "              ");
+	add_clean(to, words);
+	buf_add_text(to, "\n");
+}
+
+static void
+print_events(const struct json *accounts, struct buf *to)
+{
+	const struct json *d = json_get(accounts, "dropped");
+	char n[3][SHORT_BYTES];
+
+	buf_addf(to, "  events      %s received, %s sent, %s in rings",
+	    count_of(accounts, "received", n[0]),
+	    count_of(accounts, "sent", n[1]),
+	    count_of(accounts, "inRings", n[2]));
+	for (struct json_member *m = json_first(d); m != NULL;
+	     m = json_next(d, m)) {
+		if (json_int(json_member(m), 0) == 0)
+			continue;
+		buf_addf(to, ", %s dropped (",
+		    count_text(json_int(json_member(m), 0), n[0]));
+		add_clean(to, json_member_name(m));
+		buf_add_text(to, ")");
+	}
+	if (json_get_int(accounts, "deadLetters", 0) > 0)
+		buf_addf(to, ", %s dead letters",
+		    count_of(accounts, "deadLetters", n[0]));
+	if (json_get_int(accounts, "quarantined", 0) > 0)
+		buf_addf(to, ", %s quarantined",
+		    count_of(accounts, "quarantined", n[0]));
+	buf_add_text(to, "\n");
+	if (!json_get_bool(accounts, "holds", true))
+		buf_addf(to,
+		    "  accounts    DO NOT HOLD: %s events are unaccounted "
+		    "for\n",
+		    count_of(accounts, "difference", n[0]));
+}
+
+static const char *
+stopped_text(int64_t reason)
+{
+	static const char *const reasons[] = { NULL,
+		"takes no events: the spool is full",
+		"takes no events: the disk fails",
+		"takes no events: it drains" };
+
+	if (reason <= 0)
+		return NULL;
+	return reason < (int64_t)ARRAY_LEN(reasons) ? reasons[reason]
+						    : "takes no events";
+}
+
+static void
+print_spool(const struct json *src, struct buf *to)
+{
+	const struct json *c = json_get(src, "counters");
+	const char *stopped = stopped_text(json_get_int(c, "stopped", 0));
+	int64_t age = json_get_int(src, "oldestAgeMs", 0);
+	char n[4][SHORT_BYTES];
+
+	buf_addf(to, "  spool       %s batches, %s events, %s",
+	    count_of(c, "spoolBatches", n[0]), count_of(c, "spoolEvents", n[1]),
+	    bytes_text(json_get_int(c, "spoolBytes", 0), n[2]));
+	if (age > 0)
+		buf_addf(to, ", oldest %s", duration_text(age, n[3]));
+	buf_addf(
+	    to, "; %s batches on their way\n", count_of(c, "inFlight", n[0]));
+	if (stopped != NULL)
+		buf_addf(to, "  STOPPED     %s\n", stopped);
+}
+
+static void
+print_refused(const struct json *src, struct buf *to)
+{
+	const struct json *r = json_get(src, "requests");
+	char n[3][SHORT_BYTES];
+
+	if (json_get_int(r, "refusedFull", 0) == 0 &&
+	    json_get_int(r, "refusedMalformed", 0) == 0)
+		return;
+	buf_addf(to,
+	    "  requests    %s taken, %s refused (full), %s refused "
+	    "(malformed)\n",
+	    count_of(r, "requests", n[0]), count_of(r, "refusedFull", n[1]),
+	    count_of(r, "refusedMalformed", n[2]));
+}
+
+static void
+print_task(const struct json *task, struct buf *to)
+{
+	const char *location = json_get_text(task, "location", "");
+
+	buf_add_text(to, "              task ");
+	add_clean(to, json_get_text(task, "id", "-"));
+	buf_add_text(to, " ");
+	add_clean(to, json_get_text(task, "state", "-"));
+	if (location[0] != '\0') {
+		buf_add_text(to, " at ");
+		add_clean(to, location);
+	}
+	buf_add_text(to, "\n");
+}
+
+static void
+print_beam(const struct json *beam, struct buf *to)
+{
+	const struct json *tasks = json_get(beam, "tasks");
+	int64_t waiting = json_get_int(beam, "waitingBatches", 0);
+	char n[SHORT_BYTES];
+
+	buf_add_text(to, "  beam        ");
+	add_clean(to, json_get_text(beam, "interval", "-"));
+	buf_addf(to, " partition %s, ", count_of(beam, "partition", n));
+	add_clean(to, json_get_text(beam, "state", "-"));
+	if (waiting > 0)
+		buf_addf(to, ", %s batches wait", count_text(waiting, n));
+	buf_add_text(to, "\n");
+	for (size_t i = 0; i < json_size(tasks); i++)
+		print_task(json_at(tasks, i), to);
+}
+
+static void
+print_line(const char *label, const char *text, struct buf *to)
+{
+	if (text == NULL || text[0] == '\0')
+		return;
+	buf_addf(to, "  %-10s  ", label);
+	add_clean(to, text);
+	buf_add_text(to, "\n");
+}
+
+static void
+print_druid(const struct json *text, struct buf *to)
+{
+	const struct json *beams = json_get(text, "beams");
+	const struct json *notes = json_get(text, "notes");
+
+	print_line("overlord", json_get_text(text, "overlord", NULL), to);
+	print_line("zookeeper", json_get_text(text, "zookeeper", NULL), to);
+	for (size_t i = 0; i < json_size(beams); i++)
+		print_beam(json_at(beams, i), to);
+	for (size_t i = 0; i < json_size(notes); i++)
+		print_line("note", json_text(json_at(notes, i), NULL), to);
+	/* what the daemon could not read as JSON either */
+	print_line("says", json_text(text, NULL), to);
+}
+
+static void
+print_source(const struct json *src, int64_t now, struct buf *to)
+{
+	const struct json *worker = json_get(src, "worker");
+
+	buf_add_text(to, "\n");
+	add_clean(to, json_get_text(src, "name", "-"));
+	buf_add_text(to, "\n");
+	print_last_death(worker, now, to);
+	print_events(json_get(src, "accounts"), to);
+	print_spool(src, to);
+	print_refused(src, to);
+	print_druid(json_get(src, "beams"), to);
+}
+
+void
+output_status(const struct json *document, struct buf *to)
+{
+	const struct json *all = json_get(document, "dataSources");
+
+	print_supervisor(document, to);
+	buf_add_text(to, "\n");
+	print_receivers(document, to);
+	buf_add_text(to, "\n");
+	print_sources(document, to);
+	for (size_t i = 0; i < json_size(all); i++)
+		print_source(json_at(all, i), now_of(document), to);
+}
