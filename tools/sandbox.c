@@ -157,7 +157,7 @@ set_text_option(struct sandbox_options *o, int option, const char *value)
 		return;
 	case OPTION_VERSION_OF:
 		o->version_text = value;
-		if (!answer_version_parse(value, &o->version))
+		if (!sandbox_answer_version_parse(value, &o->version))
 			wrong("version-of", value, "like 30.0.1");
 		return;
 	case OPTION_NO_PRODUCERS: o->ignores_producers = true; return;
@@ -216,7 +216,7 @@ read_options(struct sandbox_options *o, int argc, char **argv)
 		.keep_bytes = KEEP_BYTES,
 		.seed = 1,
 		.version_text = VERSION };
-	must(answer_version_parse(VERSION, &o->version));
+	must(sandbox_answer_version_parse(VERSION, &o->version));
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		if (!set_number_option(o, option, optarg))
 			set_text_option(o, option, optarg);
@@ -242,9 +242,9 @@ start_http(struct sandbox *s)
 {
 	const struct sandbox_http_options o = { .loop = s->loop,
 		.inflates = s->options.version >= DRUID_GZIP_BODIES,
-		.begin = exchange_begin,
-		.finish = exchange_finish,
-		.gone = exchange_gone,
+		.begin = sandbox_exchange_begin,
+		.finish = sandbox_exchange_finish,
+		.gone = sandbox_exchange_gone,
 		.context = s };
 
 	s->http = sandbox_http_new(&o);
@@ -265,10 +265,11 @@ start_announce(struct sandbox *s)
 
 	if (s->options.zookeeper == NULL)
 		return;
-	s->announce = announce_new(s->loop, &o);
+	s->announce = sandbox_announce_new(s->loop, &o);
 	if (s->announce == NULL)
 		wrong("zookeeper", s->options.zookeeper, "HOST:PORT");
-	announce_overlord(s->announce, s->options.overlord_service, s->port);
+	sandbox_announce_overlord(
+	    s->announce, s->options.overlord_service, s->port);
 }
 
 static void
@@ -306,9 +307,9 @@ start(struct sandbox *s)
 	s->started_ms = loop_now_ms(s->loop);
 	if (!loop_signals_start(s->loop, &signals, signal_arrived, s))
 		fatal("signals");
-	fault_init(&s->faults, (uint64_t)s->options.seed);
-	check_init(&s->check, s->options.checks_fully, &s->violations);
-	store_init(&s->store, !s->options.counts_only,
+	sandbox_fault_init(&s->faults, (uint64_t)s->options.seed);
+	sandbox_check_init(&s->check, s->options.checks_fully, &s->violations);
+	sandbox_store_init(&s->store, !s->options.counts_only,
 	    (uint64_t)s->options.keep_bytes);
 	start_http(s);
 	start_announce(s);
@@ -317,12 +318,12 @@ start(struct sandbox *s)
 static void
 stop(struct sandbox *s)
 {
-	exchange_clear(s, NULL);
-	task_clear(s);
-	announce_free(&s->announce);
+	sandbox_exchange_clear(s, NULL);
+	sandbox_task_clear(s);
+	sandbox_announce_free(&s->announce);
 	sandbox_http_free(&s->http);
-	store_clear(&s->store);
-	check_fini(&s->check);
+	sandbox_store_clear(&s->store);
+	sandbox_check_fini(&s->check);
 	loop_free(&s->loop);
 }
 

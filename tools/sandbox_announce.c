@@ -217,7 +217,7 @@ add(struct announce *a, const char *service, unsigned port)
 }
 
 struct announce *
-announce_new(struct loop *loop, const struct announce_options *options)
+sandbox_announce_new(struct loop *loop, const struct announce_options *options)
 {
 	struct announce *a = must_calloc(1, sizeof *a);
 
@@ -237,7 +237,7 @@ announce_new(struct loop *loop, const struct announce_options *options)
 }
 
 void
-announce_free(struct announce **announce)
+sandbox_announce_free(struct announce **announce)
 {
 	struct announce *a = *announce;
 
@@ -252,21 +252,22 @@ announce_free(struct announce **announce)
 }
 
 void
-announce_overlord(struct announce *a, const char *service, unsigned port)
+sandbox_announce_overlord(
+    struct announce *a, const char *service, unsigned port)
 {
 	if (a != NULL)
 		add(a, service, port);
 }
 
 void
-announce_firehose(struct announce *a, const char *service)
+sandbox_announce_firehose(struct announce *a, const char *service)
 {
 	if (a != NULL)
 		add(a, service, a->options.task_port);
 }
 
 void
-announce_withdraw(struct announce *a, const char *service)
+sandbox_announce_withdraw(struct announce *a, const char *service)
 {
 	if (a == NULL)
 		return;
@@ -280,7 +281,7 @@ announce_withdraw(struct announce *a, const char *service)
 }
 
 bool
-announce_is_connected(const struct announce *a)
+sandbox_announce_is_connected(const struct announce *a)
 {
 	return a != NULL && zk_is_connected(a->zk);
 }

@@ -20,10 +20,12 @@ struct announce_options {
 };
 
 /* NULL: the connect string is none. */
-struct announce *announce_new(struct loop *, const struct announce_options *);
-void announce_free(struct announce **); /* ends the session */
+struct announce *
+sandbox_announce_new(struct loop *, const struct announce_options *);
+void sandbox_announce_free(struct announce **); /* ends the session */
 /* "druid/overlord", on the Overlord's port. */
-void announce_overlord(struct announce *, const char *service, unsigned port);
-void announce_firehose(struct announce *, const char *service);
-void announce_withdraw(struct announce *, const char *service);
-bool announce_is_connected(const struct announce *);
+void sandbox_announce_overlord(
+    struct announce *, const char *service, unsigned port);
+void sandbox_announce_firehose(struct announce *, const char *service);
+void sandbox_announce_withdraw(struct announce *, const char *service);
+bool sandbox_announce_is_connected(const struct announce *);

@@ -25,7 +25,7 @@
 	"</pre></body>\n</html>\n"
 
 /* The row of the newest release that is not newer than ours counts. */
-static const struct answer_row rows[] = {
+static const struct sandbox_answer_row rows[] = {
 	{ ANSWER_PUSHED, 0, 200, JSON, "{\"eventCount\":$1}" },
 	{ ANSWER_SKIPPED, 0, 200, JSON, "{\"eventCount\":0,\"skipped\":true}" },
 	{ ANSWER_SEQ_MISSING, 0, 400, JSON,
@@ -100,7 +100,7 @@ static const struct answer_row rows[] = {
 };
 
 bool
-answer_version_parse(const char *text, unsigned *version)
+sandbox_answer_version_parse(const char *text, unsigned *version)
 {
 	unsigned major, minor = 0, patch = 0;
 
@@ -110,10 +110,10 @@ answer_version_parse(const char *text, unsigned *version)
 	return true;
 }
 
-const struct answer_row *
-answer_row(enum answer answer, unsigned version)
+const struct sandbox_answer_row *
+sandbox_answer_row(enum answer answer, unsigned version)
 {
-	const struct answer_row *best = NULL;
+	const struct sandbox_answer_row *best = NULL;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].answer == answer && rows[i].since <= version &&
@@ -137,8 +137,8 @@ add_escaped(struct buf *to, const char *text)
 }
 
 void
-answer_compose(const struct answer_row *row, const char *one, const char *two,
-    struct buf *to)
+sandbox_answer_compose(const struct sandbox_answer_row *row, const char *one,
+    const char *two, struct buf *to)
 {
 	const char *at = row->body, *dollar;
 	bool json = row->type != NULL && strcmp(row->type, JSON) == 0;

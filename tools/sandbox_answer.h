@@ -66,7 +66,7 @@ enum answer {
 	ANSWERS
 };
 
-struct answer_row {
+struct sandbox_answer_row {
 	enum answer answer;
 	unsigned since; /* release */
 	unsigned status;
@@ -75,9 +75,10 @@ struct answer_row {
 };
 
 /* "30.0.1", "0.12.3", "24.0". False: none. */
-bool answer_version_parse(const char *text, unsigned *version);
+bool sandbox_answer_version_parse(const char *text, unsigned *version);
 /* The table's row for a release; every answer has one for each. */
-const struct answer_row *answer_row(enum answer, unsigned version);
+const struct sandbox_answer_row *
+sandbox_answer_row(enum answer, unsigned version);
 /* The row's body with its arguments (NULL: not used by it). */
-void answer_compose(
-    const struct answer_row *, const char *one, const char *two, struct buf *);
+void sandbox_answer_compose(const struct sandbox_answer_row *, const char *one,
+    const char *two, struct buf *);

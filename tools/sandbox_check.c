@@ -18,14 +18,14 @@
 #define SHOWN_BYTES 64
 
 void
-check_init(struct check *c, bool is_full, struct violations *violations)
+sandbox_check_init(struct check *c, bool is_full, struct violations *violations)
 {
 	*c = (struct check){ .is_full = is_full, .violations = violations };
 	json_scan_init(&c->scan, "", 0);
 }
 
 void
-check_fini(struct check *c)
+sandbox_check_fini(struct check *c)
 {
 	json_scan_fini(&c->scan);
 	free(c->events);
@@ -103,7 +103,7 @@ read_timestamp(struct check *c, const struct check_rule *rule, int64_t *ms)
 	if (LIKELY(f != NULL && f->type == SCAN_NUMBER &&
 		parse_digits(value, f->value_bytes, ms)))
 		return true;
-	violation_add(c->violations, VIOLATION_TIMESTAMP,
+	sandbox_violation_add(c->violations, VIOLATION_TIMESTAMP,
 	    "%s: event %u: %s is %.*s", rule->task, s->event_index,
 	    rule->column, shown, value);
 	if (f != NULL && parse_leniently(f, value, ms))
@@ -134,7 +134,7 @@ add_event(struct check *c, const struct check_rule *rule, int64_t ms)
 	    (ms >= rule->interval.start && ms < rule->interval.end))
 		return;
 	e->is_outside = true;
-	violation_add(c->violations, VIOLATION_INTERVAL,
+	sandbox_violation_add(c->violations, VIOLATION_INTERVAL,
 	    "%s: event %u: %lld is not in its interval", rule->task,
 	    c->scan.event_index, (long long)ms);
 }
@@ -202,7 +202,7 @@ is_beyond_jansson(const char *error)
 static void
 differ(struct check *c, const struct check_rule *rule, const char *what)
 {
-	violation_add(
+	sandbox_violation_add(
 	    c->violations, VIOLATION_JUDGES, "%s: %s", rule->task, what);
 }
 
@@ -250,8 +250,8 @@ judge(struct check *c, const struct check_rule *rule, const char *body,
 }
 
 enum check_result
-check_body(struct check *c, const struct check_rule *rule, const char *body,
-    size_t bytes)
+sandbox_check_body(struct check *c, const struct check_rule *rule,
+    const char *body, size_t bytes)
 {
 	enum check_result result = scan_body(c, rule, body, bytes);
 

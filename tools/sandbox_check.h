@@ -45,9 +45,9 @@ struct check {
 	struct violations *violations;
 };
 
-void check_init(struct check *, bool is_full, struct violations *);
-void check_fini(struct check *);
+void sandbox_check_init(struct check *, bool is_full, struct violations *);
+void sandbox_check_fini(struct check *);
 /* body: with JSON_SCAN_PADDING readable bytes behind. After CHECK_OK the
  * events are in `events` until the next call. */
-enum check_result check_body(
+enum check_result sandbox_check_body(
     struct check *, const struct check_rule *, const char *body, size_t bytes);

@@ -24,9 +24,9 @@ read_events(void *context, struct buf *to)
 	struct store_cursor *c = context;
 
 	if (to == NULL)
-		store_close(&c);
+		sandbox_store_close(&c);
 	else
-		store_read(c, to);
+		sandbox_store_read(c, to);
 }
 
 static unsigned
@@ -40,9 +40,9 @@ static void
 stream(struct exchange *x, const struct store_query *q)
 {
 	struct sandbox_request *r = x->request;
-	struct store_cursor *c = store_open(&x->sandbox->store, q);
+	struct store_cursor *c = sandbox_store_open(&x->sandbox->store, q);
 
-	exchange_hand_over(x);
+	sandbox_exchange_hand_over(x);
 	sandbox_http_stream(r, "application/x-ndjson", read_events, c);
 }
 
@@ -54,25 +54,26 @@ handle_events(struct exchange *x)
 	struct store_query q = { .ds = ds, .task = task, .lost = -1 };
 
 	if (x->sandbox->options.counts_only) {
-		exchange_text(x, 400, "events are only counted\n");
+		sandbox_exchange_text(x, 400, "events are only counted\n");
 		return;
 	}
 	if (x->sandbox->store.is_truncated) {
-		exchange_text(x, 500, "more events came than --keep-bytes\n");
+		sandbox_exchange_text(
+		    x, 500, "more events came than --keep-bytes\n");
 		return;
 	}
-	if (!exchange_query(x, "dataSource", ds, sizeof ds)) {
-		exchange_text(x, 400, "dataSource is missing\n");
+	if (!sandbox_exchange_query(x, "dataSource", ds, sizeof ds)) {
+		sandbox_exchange_text(x, 400, "dataSource is missing\n");
 		return;
 	}
-	exchange_query(x, "task", task, sizeof task);
-	exchange_query(x, "all", all, sizeof all);
+	sandbox_exchange_query(x, "task", task, sizeof task);
+	sandbox_exchange_query(x, "all", all, sizeof all);
 	q.is_wrapped = strcmp(all, "true") == 0;
 	if (q.is_wrapped)
 		snprintf(number, sizeof number, "any");
-	exchange_query(x, "replicant", number, sizeof number);
+	sandbox_exchange_query(x, "replicant", number, sizeof number);
 	q.replicant = replicant_of(number);
-	if (exchange_query(x, "lost", lost, sizeof lost))
+	if (sandbox_exchange_query(x, "lost", lost, sizeof lost))
 		q.lost = strcmp(lost, "true") == 0;
 	stream(x, &q);
 }
@@ -88,7 +89,8 @@ report_tasks(const struct sandbox *s)
 	for (const struct task *t = s->tasks; t != NULL; t = t->next)
 		count[t->state]++;
 	for (unsigned i = 0; i < TASK_STATES; i++)
-		json_set_int(j, task_state_name((enum task_state)i), count[i]);
+		json_set_int(
+		    j, sandbox_task_state_name((enum task_state)i), count[i]);
 	return j;
 }
 
@@ -157,11 +159,12 @@ handle_stats(struct exchange *x)
 	json_set_int(j, "bytes", (int64_t)bytes);
 	set_counts(j, s);
 	json_set(j, "tasks", report_tasks(s));
-	json_set(j, "dataSources", store_report(&s->store));
-	json_set(j, "violations", violation_report(&s->violations));
-	json_set(j, "faults", fault_report(&s->faults));
-	json_set_bool(j, "zookeeper", announce_is_connected(s->announce));
-	exchange_json(x, 200, &j);
+	json_set(j, "dataSources", sandbox_store_report(&s->store));
+	json_set(j, "violations", sandbox_violation_report(&s->violations));
+	json_set(j, "faults", sandbox_fault_report(&s->faults));
+	json_set_bool(
+	    j, "zookeeper", sandbox_announce_is_connected(s->announce));
+	sandbox_exchange_json(x, 200, &j);
 }
 
 /* ---- faults ---- */
@@ -177,7 +180,7 @@ kill_tasks(struct sandbox *s, const struct fault *f)
 		    (f->ds[0] != '\0' && strcmp(f->ds, t->spec.ds) != 0) ||
 		    strncmp(t->spec.id, f->task, strlen(f->task)) != 0)
 			continue;
-		task_kill(t, KILLED);
+		sandbox_task_kill(t, KILLED);
 		killed++;
 	}
 	return killed;
@@ -216,31 +219,31 @@ handle_fault(struct exchange *x)
 
 	if (!json_is_object(j))
 		snprintf(error, sizeof error, "%s", syntax.text);
-	good = json_is_object(j) && fault_read(j, &f, &on, error);
+	good = json_is_object(j) && sandbox_fault_read(j, &f, &on, error);
 	json_free(&j);
 	if (!good) {
-		exchange_text(x, 400, error);
+		sandbox_exchange_text(x, 400, error);
 		return;
 	}
 	if (f.kind == FAULT_KILL_TASK && on)
 		changed = kill_tasks(s, &f);
 	else if (f.kind == FAULTS || !on)
-		changed = fault_end(&s->faults, &f);
-	else if (!fault_begin(&s->faults, &f))
+		changed = sandbox_fault_end(&s->faults, &f);
+	else if (!sandbox_fault_begin(&s->faults, &f))
 		changed = 0;
 	set_port(s);
-	exchange_faults_changed(s);
+	sandbox_exchange_faults_changed(s);
 	j = json_new_object();
 	json_set_int(j, "changed", changed);
-	exchange_json(x, 200, &j);
+	sandbox_exchange_json(x, 200, &j);
 }
 
 static void
 handle_faults(struct exchange *x)
 {
-	struct json *j = fault_report(&x->sandbox->faults);
+	struct json *j = sandbox_fault_report(&x->sandbox->faults);
 
-	exchange_json(x, 200, &j);
+	sandbox_exchange_json(x, 200, &j);
 }
 
 /* ---- reset ---- */
@@ -251,15 +254,15 @@ handle_reset(struct exchange *x)
 	struct sandbox *s = x->sandbox;
 	struct json *j = json_new_object();
 
-	exchange_clear(s, x);
-	task_clear(s);
-	store_clear(&s->store);
+	sandbox_exchange_clear(s, x);
+	sandbox_task_clear(s);
+	sandbox_store_clear(&s->store);
 	s->counts = (struct sandbox_counts){ 0 };
 	s->violations = (struct violations){ 0 };
 	s->check.unjudged = 0;
-	fault_init(&s->faults, (uint64_t)s->options.seed);
+	sandbox_fault_init(&s->faults, (uint64_t)s->options.seed);
 	set_port(s);
-	exchange_json(x, 200, &j);
+	sandbox_exchange_json(x, 200, &j);
 }
 
 /* ---- routes ---- */
@@ -276,16 +279,17 @@ static const struct {
 };
 
 void
-control_handle(struct exchange *x)
+sandbox_control_handle(struct exchange *x)
 {
 	struct path path;
 
-	if (exchange_path(x, BASE, &path) && path.count == 1)
+	if (sandbox_exchange_path(x, BASE, &path) && path.count == 1)
 		for (size_t i = 0; i < ARRAY_LEN(routes); i++)
 			if (strcmp(routes[i].name, path.segments[0]) == 0 &&
-			    exchange_is_method(x, routes[i].method)) {
+			    sandbox_exchange_is_method(x, routes[i].method)) {
 				routes[i].handle(x);
 				return;
 			}
-	exchange_text(x, 404, "GET events, stats, fault; POST fault, reset\n");
+	sandbox_exchange_text(
+	    x, 404, "GET events, stats, fault; POST fault, reset\n");
 }

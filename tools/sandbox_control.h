@@ -15,4 +15,4 @@
 
 #include "sandbox_exchange.h"
 
-void control_handle(struct exchange *);
+void sandbox_control_handle(struct exchange *);

@@ -59,7 +59,7 @@ free_exchange(struct exchange *x)
 }
 
 void
-exchange_reset(struct exchange *x)
+sandbox_exchange_reset(struct exchange *x)
 {
 	struct sandbox_request *r = x->request;
 
@@ -81,13 +81,13 @@ close_unanswered(struct exchange *x)
 }
 
 void
-exchange_hand_over(struct exchange *x)
+sandbox_exchange_hand_over(struct exchange *x)
 {
 	free_exchange(x);
 }
 
 void
-exchange_keep(struct exchange *x)
+sandbox_exchange_keep(struct exchange *x)
 {
 	size_t head_bytes = x->head->head_bytes;
 
@@ -120,7 +120,7 @@ send_reply(struct exchange *x, const struct sandbox_reply *reply)
 		return;
 	}
 	/* it may free or reuse what belongs to the request: last */
-	exchange_hand_over(x);
+	sandbox_exchange_hand_over(x);
 	sandbox_http_answer(r, reply);
 }
 
@@ -160,7 +160,7 @@ free_late_reply(struct exchange *x)
 }
 
 void
-exchange_reply(struct exchange *x, const struct sandbox_reply *reply)
+sandbox_exchange_reply(struct exchange *x, const struct sandbox_reply *reply)
 {
 	if (x->route == ROUTE_CHAT)
 		x->sandbox->counts
@@ -177,23 +177,23 @@ reply_buf(struct exchange *x, struct sandbox_reply *reply, struct buf *body)
 	must(!body->failed);
 	reply->body = body->bytes;
 	reply->bytes = body->used;
-	exchange_reply(x, reply);
+	sandbox_exchange_reply(x, reply);
 	buf_free(body);
 }
 
 void
-exchange_answer(
+sandbox_exchange_answer(
     struct exchange *x, enum answer answer, const char *one, const char *two)
 {
-	const struct answer_row *row =
-	    answer_row(answer, x->sandbox->options.version);
+	const struct sandbox_answer_row *row =
+	    sandbox_answer_row(answer, x->sandbox->options.version);
 	struct sandbox_reply reply = { .status = row->status,
 		.type = row->type };
 	char header[HEADER_BYTES];
 	struct buf body;
 
 	buf_init(&body, REPLY_BYTES);
-	answer_compose(row, one, two, &body);
+	sandbox_answer_compose(row, one, two, &body);
 	if (answer == ANSWER_FAULT)
 		reply.status = x->error_status;
 	if (x->route == ROUTE_CHAT && x->task != NULL) {
@@ -210,7 +210,7 @@ exchange_answer(
 }
 
 void
-exchange_json(struct exchange *x, unsigned status, struct json **j)
+sandbox_exchange_json(struct exchange *x, unsigned status, struct json **j)
 {
 	struct sandbox_reply reply = { .status = status,
 		.type = "application/json" };
@@ -223,14 +223,14 @@ exchange_json(struct exchange *x, unsigned status, struct json **j)
 }
 
 void
-exchange_text(struct exchange *x, unsigned status, const char *text)
+sandbox_exchange_text(struct exchange *x, unsigned status, const char *text)
 {
 	const struct sandbox_reply reply = { .status = status,
 		.type = "text/plain",
 		.body = text,
 		.bytes = strlen(text) };
 
-	exchange_reply(x, &reply);
+	sandbox_exchange_reply(x, &reply);
 }
 
 /* ---- faults ---- */
@@ -257,22 +257,23 @@ strike(struct exchange *x)
 	struct fault_target at = target_of(x);
 	const struct fault *slow, *error;
 
-	if (fault_strike(f, FAULT_REFUSE, &at) != NULL ||
+	if (sandbox_fault_strike(f, FAULT_REFUSE, &at) != NULL ||
 	    (x->route == ROUTE_CHAT &&
-		fault_strike(f, FAULT_UNREACHABLE, &at) != NULL)) {
-		exchange_reset(x);
+		sandbox_fault_strike(f, FAULT_UNREACHABLE, &at) != NULL)) {
+		sandbox_exchange_reset(x);
 		return STRUCK_ENDED;
 	}
-	x->is_hung = fault_strike(f, FAULT_HANG, &at) != NULL;
+	x->is_hung = sandbox_fault_strike(f, FAULT_HANG, &at) != NULL;
 	if (x->is_hung)
 		return STRUCK_HELD;
-	if ((slow = fault_strike(f, FAULT_SLOW, &at)) != NULL)
+	if ((slow = sandbox_fault_strike(f, FAULT_SLOW, &at)) != NULL)
 		x->delay_ms = slow->ms;
-	x->drops_before = fault_strike(f, FAULT_DROP_BEFORE, &at) != NULL;
+	x->drops_before =
+	    sandbox_fault_strike(f, FAULT_DROP_BEFORE, &at) != NULL;
 	if (x->drops_before)
 		return STRUCK_HELD;
-	x->drops = fault_strike(f, FAULT_DROP, &at) != NULL;
-	if ((error = fault_strike(f, FAULT_ERROR, &at)) != NULL)
+	x->drops = sandbox_fault_strike(f, FAULT_DROP, &at) != NULL;
+	if ((error = sandbox_fault_strike(f, FAULT_ERROR, &at)) != NULL)
 		x->error_status = error->status;
 	return STRUCK_NOT;
 }
@@ -305,17 +306,17 @@ head_read(struct exchange *x)
 	if (x->route == ROUTE_CONTROL || x->route == ROUTE_ASTRAY)
 		return true;
 	if (x->route == ROUTE_CHAT)
-		push_locate(x);
+		sandbox_push_locate(x);
 	else
-		overlord_locate(x);
+		sandbox_overlord_locate(x);
 	struck = strike(x);
 	if (struck == STRUCK_NOT && x->route == ROUTE_CHAT)
-		push_begin(x);
+		sandbox_push_begin(x);
 	return struck != STRUCK_ENDED;
 }
 
 void
-exchange_begin(void *context, struct sandbox_request *r)
+sandbox_exchange_begin(void *context, struct sandbox_request *r)
 {
 	struct exchange *x = must_calloc(1, sizeof *x);
 
@@ -337,24 +338,24 @@ run(struct exchange *x)
 		return;
 	}
 	if (x->route != ROUTE_CHAT && x->error_status != 0) {
-		exchange_answer(x, ANSWER_FAULT, "told to fail", NULL);
+		sandbox_exchange_answer(x, ANSWER_FAULT, "told to fail", NULL);
 		return;
 	}
 	switch (x->route) {
-	case ROUTE_CONTROL: control_handle(x); return;
-	case ROUTE_OVERLORD: overlord_handle(x); return;
-	case ROUTE_CHAT: push_finish(x); return;
+	case ROUTE_CONTROL: sandbox_control_handle(x); return;
+	case ROUTE_OVERLORD: sandbox_overlord_handle(x); return;
+	case ROUTE_CHAT: sandbox_push_finish(x); return;
 	case ROUTE_ASTRAY:
-		violation_add(
+		sandbox_violation_add(
 		    &x->sandbox->violations, VIOLATION_HTTP, "the wrong port");
-		exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
+		sandbox_exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
 		return;
 	}
 	unreachable("route");
 }
 
 void
-exchange_finish(void *context UNUSED, struct sandbox_request *r)
+sandbox_exchange_finish(void *context UNUSED, struct sandbox_request *r)
 {
 	struct exchange *x = r->context;
 
@@ -367,13 +368,13 @@ exchange_finish(void *context UNUSED, struct sandbox_request *r)
 	x->is_inflated = r->is_inflated;
 	x->is_complete = true;
 	if (x->is_hung)
-		exchange_keep(x);
+		sandbox_exchange_keep(x);
 	else
 		run(x);
 }
 
 void
-exchange_gone(void *context UNUSED, struct sandbox_request *r)
+sandbox_exchange_gone(void *context UNUSED, struct sandbox_request *r)
 {
 	struct exchange *x = r->context;
 
@@ -386,7 +387,7 @@ exchange_gone(void *context UNUSED, struct sandbox_request *r)
 	    (x->is_hung && x->is_complete && x->route == ROUTE_CHAT))
 		return;
 	if (!x->is_complete)
-		push_cut(x);
+		sandbox_push_cut(x);
 	free_late_reply(x);
 	free_exchange(x);
 }
@@ -429,13 +430,13 @@ may_go_on(const struct exchange *x, const void *faults)
 	struct fault_target at = target_of(x);
 
 	return x->is_hung && x->is_complete &&
-	    !fault_is_on(faults, FAULT_HANG, &at);
+	    !sandbox_fault_is_on(faults, FAULT_HANG, &at);
 }
 
 static bool
 has_room(const struct exchange *x, const void *unused UNUSED)
 {
-	return x->is_waiting && task_room(x->task) > 0;
+	return x->is_waiting && sandbox_task_room(x->task) > 0;
 }
 
 static bool
@@ -445,37 +446,37 @@ is_other(const struct exchange *x, const void *but)
 }
 
 void
-exchange_task_closed(struct task *t)
+sandbox_exchange_task_closed(struct task *t)
 {
 	struct exchange *x;
 
 	while ((x = find(t->sandbox, waits_for_task, t)) != NULL)
-		push_refused(x);
+		sandbox_push_refused(x);
 }
 
 void
-exchange_task_died(struct task *t)
+sandbox_exchange_task_died(struct task *t)
 {
 	struct exchange *x;
 
 	while ((x = find(t->sandbox, is_of_task, t)) != NULL) {
 		free_late_reply(x);
-		exchange_reset(x);
+		sandbox_exchange_reset(x);
 	}
 }
 
 void
-exchange_task_has_room(struct task *t)
+sandbox_exchange_task_has_room(struct task *t)
 {
 	struct exchange *x;
 
-	while (task_room(t) > 0 &&
+	while (sandbox_task_room(t) > 0 &&
 	    (x = find(t->sandbox, waits_for_task, t)) != NULL)
-		push_continue(x);
+		sandbox_push_continue(x);
 }
 
 void
-exchange_faults_changed(struct sandbox *s)
+sandbox_exchange_faults_changed(struct sandbox *s)
 {
 	struct exchange *x;
 
@@ -485,26 +486,26 @@ exchange_faults_changed(struct sandbox *s)
 			run(x);
 	}
 	while ((x = find(s, has_room, NULL)) != NULL)
-		push_continue(x);
-	task_start_pending(s);
+		sandbox_push_continue(x);
+	sandbox_task_start_pending(s);
 }
 
 void
-exchange_clear(struct sandbox *s, struct exchange *but)
+sandbox_exchange_clear(struct sandbox *s, struct exchange *but)
 {
 	struct exchange *x;
 
 	while ((x = find(s, is_other, but)) != NULL) {
 		free_late_reply(x);
-		exchange_reset(x);
+		sandbox_exchange_reset(x);
 	}
 }
 
 /* ---- the request's parts ---- */
 
 bool
-exchange_field(const struct exchange *x, const char *name, const char **value,
-    size_t *bytes)
+sandbox_exchange_field(const struct exchange *x, const char *name,
+    const char **value, size_t *bytes)
 {
 	struct http_view v;
 
@@ -516,7 +517,7 @@ exchange_field(const struct exchange *x, const char *name, const char **value,
 }
 
 bool
-exchange_is_method(const struct exchange *x, const char *method)
+sandbox_exchange_is_method(const struct exchange *x, const char *method)
 {
 	struct http_view v = x->head->method_name;
 
@@ -525,7 +526,7 @@ exchange_is_method(const struct exchange *x, const char *method)
 }
 
 bool
-exchange_query(
+sandbox_exchange_query(
     const struct exchange *x, const char *name, char *out, size_t size)
 {
 	const char *at = x->bytes + x->head->query.at;
@@ -551,7 +552,8 @@ exchange_query(
 }
 
 bool
-exchange_path(const struct exchange *x, const char *base, struct path *path)
+sandbox_exchange_path(
+    const struct exchange *x, const char *base, struct path *path)
 {
 	const char *at = x->bytes + x->head->path.at;
 	const char *end = at + x->head->path.bytes, *slash;

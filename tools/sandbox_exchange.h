@@ -53,37 +53,38 @@ struct exchange {
 };
 
 /* sandbox_http's callbacks; the context is the sandbox. */
-void exchange_begin(void *sandbox, struct sandbox_request *);
-void exchange_finish(void *sandbox, struct sandbox_request *);
-void exchange_gone(void *sandbox, struct sandbox_request *);
+void sandbox_exchange_begin(void *sandbox, struct sandbox_request *);
+void sandbox_exchange_finish(void *sandbox, struct sandbox_request *);
+void sandbox_exchange_gone(void *sandbox, struct sandbox_request *);
 
 /* Each answers, and ends the exchange. */
-void exchange_answer(
+void sandbox_exchange_answer(
     struct exchange *, enum answer, const char *one, const char *two);
-void exchange_reply(struct exchange *, const struct sandbox_reply *);
-void exchange_json(struct exchange *, unsigned status, struct json **);
-void exchange_text(struct exchange *, unsigned status, const char *text);
-void exchange_reset(struct exchange *);
+void sandbox_exchange_reply(struct exchange *, const struct sandbox_reply *);
+void sandbox_exchange_json(struct exchange *, unsigned status, struct json **);
+void
+sandbox_exchange_text(struct exchange *, unsigned status, const char *text);
+void sandbox_exchange_reset(struct exchange *);
 /* Ends the exchange; its request is the caller's to answer. */
-void exchange_hand_over(struct exchange *);
+void sandbox_exchange_hand_over(struct exchange *);
 /* Own copies of head and body, for what happens after the callback. */
-void exchange_keep(struct exchange *);
+void sandbox_exchange_keep(struct exchange *);
 
 /* A task's exchanges, when its firehose closes, its process is killed, or
  * its buffer has room. */
-void exchange_task_closed(struct task *);
-void exchange_task_died(struct task *);
-void exchange_task_has_room(struct task *);
+void sandbox_exchange_task_closed(struct task *);
+void sandbox_exchange_task_died(struct task *);
+void sandbox_exchange_task_has_room(struct task *);
 /* Faults were ended: what they held up goes on. */
-void exchange_faults_changed(struct sandbox *);
+void sandbox_exchange_faults_changed(struct sandbox *);
 /* All but this one are reset. */
-void exchange_clear(struct sandbox *, struct exchange *but);
+void sandbox_exchange_clear(struct sandbox *, struct exchange *but);
 
-bool exchange_field(const struct exchange *, const char *name,
+bool sandbox_exchange_field(const struct exchange *, const char *name,
     const char **value, size_t *bytes);
-bool exchange_is_method(const struct exchange *, const char *method);
+bool sandbox_exchange_is_method(const struct exchange *, const char *method);
 /* A query parameter, decoded; false: it is not there, or longer than out. */
-bool exchange_query(
+bool sandbox_exchange_query(
     const struct exchange *, const char *name, char *out, size_t size);
 
 #define PATH_SEGMENTS_MAX 8
@@ -96,4 +97,5 @@ struct path {
 };
 
 /* The path behind `base`; false: not below it, or malformed. */
-bool exchange_path(const struct exchange *, const char *base, struct path *);
+bool
+sandbox_exchange_path(const struct exchange *, const char *base, struct path *);

@@ -32,13 +32,13 @@ static const char *const places[] = { [FAULT_AT_PUSH] = "push",
 	[FAULT_AT_ALL] = "all" };
 
 void
-fault_init(struct faults *f, uint64_t seed)
+sandbox_fault_init(struct faults *f, uint64_t seed)
 {
 	*f = (struct faults){ .random = seed != 0 ? seed : 1 };
 }
 
 const char *
-fault_name(enum fault_kind kind)
+sandbox_fault_name(enum fault_kind kind)
 {
 	return names[kind];
 }
@@ -100,7 +100,7 @@ read_kind(const struct json *j, struct fault *f, char *error)
 }
 
 bool
-fault_read(const struct json *j, struct fault *f, bool *on,
+sandbox_fault_read(const struct json *j, struct fault *f, bool *on,
     char error[static FAULT_TEXT_BYTES])
 {
 	*f = (struct fault){ 0 };
@@ -131,7 +131,7 @@ fault_read(const struct json *j, struct fault *f, bool *on,
 }
 
 bool
-fault_begin(struct faults *f, const struct fault *fault)
+sandbox_fault_begin(struct faults *f, const struct fault *fault)
 {
 	if (f->count == FAULTS_MAX)
 		return false;
@@ -152,7 +152,7 @@ is_meant(const struct fault *f, const struct fault *by)
 }
 
 unsigned
-fault_end(struct faults *f, const struct fault *by)
+sandbox_fault_end(struct faults *f, const struct fault *by)
 {
 	unsigned kept = 0, ended;
 
@@ -192,7 +192,7 @@ random_percent(struct faults *f)
 }
 
 struct fault *
-fault_strike(
+sandbox_fault_strike(
     struct faults *f, enum fault_kind kind, const struct fault_target *at)
 {
 	for (unsigned i = 0; i < f->count; i++) {
@@ -212,7 +212,7 @@ fault_strike(
 }
 
 bool
-fault_is_on(
+sandbox_fault_is_on(
     const struct faults *f, enum fault_kind kind, const struct fault_target *at)
 {
 	for (unsigned i = 0; i < f->count; i++)
@@ -222,7 +222,7 @@ fault_is_on(
 }
 
 struct json *
-fault_report(const struct faults *f)
+sandbox_fault_report(const struct faults *f)
 {
 	struct json *list = json_new_array();
 

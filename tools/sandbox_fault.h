@@ -59,20 +59,21 @@ struct fault_target {
 	const char *ds, *task;
 };
 
-void fault_init(struct faults *, uint64_t seed);
-const char *fault_name(enum fault_kind);
+void sandbox_fault_init(struct faults *, uint64_t seed);
+const char *sandbox_fault_name(enum fault_kind);
 /* Reads POST /sandbox/fault. False with a sentence in error. `on`: begin it,
  * else end those of its kind that name the same dataSource and task (none
  * named: all of its kind). KIND FAULTS: "none", end all. */
-bool fault_read(const struct json *, struct fault *, bool *on,
+bool sandbox_fault_read(const struct json *, struct fault *, bool *on,
     char error[static FAULT_TEXT_BYTES]);
 /* False: FAULTS_MAX are on. */
-bool fault_begin(struct faults *, const struct fault *);
-unsigned fault_end(struct faults *, const struct fault *); /* how many */
+bool sandbox_fault_begin(struct faults *, const struct fault *);
+unsigned
+sandbox_fault_end(struct faults *, const struct fault *); /* how many */
 /* The fault of this kind that strikes now, counted; or NULL. */
-struct fault *
-fault_strike(struct faults *, enum fault_kind, const struct fault_target *);
+struct fault *sandbox_fault_strike(
+    struct faults *, enum fault_kind, const struct fault_target *);
 /* Whether one of this kind would strike for certain; nothing is counted. */
-bool fault_is_on(
+bool sandbox_fault_is_on(
     const struct faults *, enum fault_kind, const struct fault_target *);
-struct json *fault_report(const struct faults *); /* new: an array */
+struct json *sandbox_fault_report(const struct faults *); /* new: an array */

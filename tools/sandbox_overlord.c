@@ -158,8 +158,8 @@ most_complete(const struct exchange *x)
 {
 	char n[24];
 
-	if (!exchange_query(x, "max", n, sizeof n) &&
-	    !exchange_query(x, "n", n, sizeof n))
+	if (!sandbox_exchange_query(x, "max", n, sizeof n) &&
+	    !sandbox_exchange_query(x, "n", n, sizeof n))
 		return ALL_TASKS;
 	return strtoll(n, NULL, 10);
 }
@@ -171,8 +171,8 @@ handle_list(struct exchange *x, enum list list)
 	int64_t complete_left = most_complete(x);
 	struct json *j = json_new_array();
 
-	exchange_query(x, "datasource", ds, sizeof ds);
-	exchange_query(x, "type", type, sizeof type);
+	sandbox_exchange_query(x, "datasource", ds, sizeof ds);
+	sandbox_exchange_query(x, "type", type, sizeof type);
 	for (const struct task *t = x->sandbox->tasks; t != NULL; t = t->next) {
 		if (!is_listed(t, list) ||
 		    (ds[0] != '\0' && strcmp(ds, t->spec.ds) != 0))
@@ -185,7 +185,7 @@ handle_list(struct exchange *x, enum list list)
 			continue;
 		json_append(j, status_plus(t));
 	}
-	exchange_json(x, 200, &j);
+	sandbox_exchange_json(x, 200, &j);
 }
 
 static void
@@ -197,7 +197,7 @@ handle_tasks(struct exchange *x)
 		[LIST_COMPLETE] = "complete" };
 	char state[QUERY_BYTES];
 
-	if (!exchange_query(x, "state", state, sizeof state)) {
+	if (!sandbox_exchange_query(x, "state", state, sizeof state)) {
 		handle_list(x, LIST_ALL);
 		return;
 	}
@@ -207,7 +207,7 @@ handle_tasks(struct exchange *x)
 			return;
 		}
 	}
-	exchange_answer(x, ANSWER_STATE_WRONG, state, NULL);
+	sandbox_exchange_answer(x, ANSWER_STATE_WRONG, state, NULL);
 }
 
 /* ---- one task ---- */
@@ -215,11 +215,11 @@ handle_tasks(struct exchange *x)
 static void
 handle_status(struct exchange *x, const char *id)
 {
-	const struct task *t = task_find(x->sandbox, id);
+	const struct task *t = sandbox_task_find(x->sandbox, id);
 	struct json *j;
 
 	if (t == NULL) {
-		exchange_answer(x, ANSWER_STATUS_UNKNOWN, id, NULL);
+		sandbox_exchange_answer(x, ANSWER_STATUS_UNKNOWN, id, NULL);
 		return;
 	}
 	j = json_new_object();
@@ -227,33 +227,33 @@ handle_status(struct exchange *x, const char *id)
 	json_set(j, "status",
 	    x->sandbox->options.version >= DRUID_STATUS_LONG ? status_plus(t)
 							     : status_short(t));
-	exchange_json(x, 200, &j);
+	sandbox_exchange_json(x, 200, &j);
 }
 
 static void
 handle_payload(struct exchange *x, const char *id)
 {
-	const struct task *t = task_find(x->sandbox, id);
+	const struct task *t = sandbox_task_find(x->sandbox, id);
 	struct json *j;
 
 	if (t == NULL) {
-		exchange_answer(x, ANSWER_TASK_UNKNOWN, id, NULL);
+		sandbox_exchange_answer(x, ANSWER_TASK_UNKNOWN, id, NULL);
 		return;
 	}
 	j = json_new_object();
 	json_set_text(j, "task", id);
 	json_set(j, "payload", json_clone(t->payload));
-	exchange_json(x, 200, &j);
+	sandbox_exchange_json(x, 200, &j);
 }
 
 static void
 handle_kill(struct exchange *x, const char *id)
 {
-	struct task *t = task_find(x->sandbox, id);
+	struct task *t = sandbox_task_find(x->sandbox, id);
 
 	if (t != NULL)
-		task_kill(t, KILLED);
-	exchange_answer(x, ANSWER_KILLED, id, NULL);
+		sandbox_task_kill(t, KILLED);
+	sandbox_exchange_answer(x, ANSWER_KILLED, id, NULL);
 }
 
 static void
@@ -261,8 +261,8 @@ handle_kill_all(struct exchange *x, const char *ds)
 {
 	for (struct task *t = x->sandbox->tasks; t != NULL; t = t->next)
 		if (strcmp(t->spec.ds, ds) == 0)
-			task_kill(t, KILLED);
-	exchange_answer(x, ANSWER_ALL_KILLED, ds, NULL);
+			sandbox_task_kill(t, KILLED);
+	sandbox_exchange_answer(x, ANSWER_ALL_KILLED, ds, NULL);
 }
 
 static void
@@ -273,19 +273,19 @@ handle_task_status(struct exchange *x)
 
 	if (!json_is_array(ids) || json_size(ids) == 0) {
 		json_free(&ids);
-		exchange_answer(x, ANSWER_IDS_MISSING, NULL, NULL);
+		sandbox_exchange_answer(x, ANSWER_IDS_MISSING, NULL, NULL);
 		return;
 	}
 	j = json_new_object();
 	for (size_t i = 0; i < json_size(ids); i++) {
 		const char *id = json_text(json_at(ids, i), "");
-		const struct task *t = task_find(x->sandbox, id);
+		const struct task *t = sandbox_task_find(x->sandbox, id);
 
 		if (t != NULL)
 			json_set(j, id, status_middle(t));
 	}
 	json_free(&ids);
-	exchange_json(x, 200, &j);
+	sandbox_exchange_json(x, 200, &j);
 }
 
 /* ---- submission ---- */
@@ -295,9 +295,10 @@ answer_existing(
     struct exchange *x, const struct task *t, const struct json *payload)
 {
 	if (!json_same(t->payload, payload))
-		violation_add(&x->sandbox->violations, VIOLATION_TASK_ID_REUSED,
-		    "%s: with another payload", t->spec.id);
-	exchange_answer(x, ANSWER_TASK_EXISTS, t->spec.id, NULL);
+		sandbox_violation_add(&x->sandbox->violations,
+		    VIOLATION_TASK_ID_REUSED, "%s: with another payload",
+		    t->spec.id);
+	sandbox_exchange_answer(x, ANSWER_TASK_EXISTS, t->spec.id, NULL);
 }
 
 static void
@@ -309,7 +310,7 @@ submit(struct exchange *x, struct json **payload)
 		.now_ms = clock_wall_ms(),
 		.violations = &s->violations };
 	const char *id = json_get_text(*payload, "id", "");
-	const struct task *old = task_find(s, id);
+	const struct task *old = sandbox_task_find(s, id);
 	struct task *t;
 	struct spec spec;
 
@@ -317,22 +318,23 @@ submit(struct exchange *x, struct json **payload)
 		answer_existing(x, old, *payload);
 		return;
 	}
-	switch (spec_read(*payload, &c, &spec)) {
+	switch (sandbox_spec_read(*payload, &c, &spec)) {
 	case SPEC_OK: break;
 	case SPEC_TYPE:
-		exchange_answer(x, ANSWER_TASK_TYPE, c.error, NULL);
+		sandbox_exchange_answer(x, ANSWER_TASK_TYPE, c.error, NULL);
 		return;
 	case SPEC_ID_ILLEGAL:
-		exchange_answer(x, ANSWER_TASK_ID_ILLEGAL, c.error, NULL);
+		sandbox_exchange_answer(
+		    x, ANSWER_TASK_ID_ILLEGAL, c.error, NULL);
 		return;
 	case SPEC_REFUSED:
-		violation_add(&s->violations, VIOLATION_TASK_SPEC,
+		sandbox_violation_add(&s->violations, VIOLATION_TASK_SPEC,
 		    "%.100s: refused: %s", id, c.error);
-		exchange_answer(x, ANSWER_TASK_REFUSED, c.error, NULL);
+		sandbox_exchange_answer(x, ANSWER_TASK_REFUSED, c.error, NULL);
 		return;
 	}
-	t = task_add(s, &spec, payload);
-	exchange_answer(x, ANSWER_SUBMITTED, t->spec.id, NULL);
+	t = sandbox_task_add(s, &spec, payload);
+	sandbox_exchange_answer(x, ANSWER_SUBMITTED, t->spec.id, NULL);
 }
 
 static void
@@ -345,14 +347,15 @@ handle_submit(struct exchange *x)
 
 	if (type.bytes < sizeof json - 1 ||
 	    strncasecmp(x->bytes + type.at, json, sizeof json - 1) != 0) {
-		exchange_answer(x, ANSWER_MEDIA_TYPE, NULL, NULL);
+		sandbox_exchange_answer(x, ANSWER_MEDIA_TYPE, NULL, NULL);
 		return;
 	}
 	payload = json_parse(x->body, x->body_bytes, &error);
 	if (payload == NULL) {
-		violation_add(&x->sandbox->violations, VIOLATION_TASK_SPEC,
-		    "not JSON: %s", error.text);
-		exchange_answer(x, ANSWER_JSON_BROKEN, error.text, NULL);
+		sandbox_violation_add(&x->sandbox->violations,
+		    VIOLATION_TASK_SPEC, "not JSON: %s", error.text);
+		sandbox_exchange_answer(
+		    x, ANSWER_JSON_BROKEN, error.text, NULL);
 		return;
 	}
 	submit(x, &payload);
@@ -378,7 +381,7 @@ handle_leader(struct exchange *x, const char *leader)
 		snprintf(url, sizeof url, "%s%s:%u", scheme, s->options.address,
 		    s->port);
 	reply.bytes = strlen(url);
-	exchange_reply(x, &reply);
+	sandbox_exchange_reply(x, &reply);
 }
 
 static void
@@ -389,7 +392,7 @@ redirect(struct exchange *x, const char *leader)
 	    x->bytes + path.at, x->head->has_query ? "?" : "", (int)query.bytes,
 	    x->bytes + query.at);
 
-	exchange_answer(x, ANSWER_REDIRECT, url, NULL);
+	sandbox_exchange_answer(x, ANSWER_REDIRECT, url, NULL);
 	free(url);
 }
 
@@ -401,23 +404,23 @@ led_elsewhere(struct exchange *x)
 	const struct fault *f;
 	struct path path;
 
-	f = fault_strike(&x->sandbox->faults, FAULT_OVERLORD_AWAY, &at);
+	f = sandbox_fault_strike(&x->sandbox->faults, FAULT_OVERLORD_AWAY, &at);
 	if (f != NULL) {
 		if (f->is_refused)
-			exchange_reset(x);
+			sandbox_exchange_reset(x);
 		else
-			exchange_answer(x, ANSWER_AWAY, NULL, NULL);
+			sandbox_exchange_answer(x, ANSWER_AWAY, NULL, NULL);
 		return true;
 	}
-	if (!exchange_path(x, BASE, &path))
+	if (!sandbox_exchange_path(x, BASE, &path))
 		return false; /* answered by each node for itself */
-	f = fault_strike(&x->sandbox->faults, FAULT_NOT_LEADER, &at);
+	f = sandbox_fault_strike(&x->sandbox->faults, FAULT_NOT_LEADER, &at);
 	if (f == NULL)
 		return false;
 	if (http_view_is(x->head->path, x->bytes, BASE "leader"))
 		handle_leader(x, f->url);
 	else if (http_view_is(x->head->path, x->bytes, BASE "isleader"))
-		exchange_answer(x, ANSWER_NO_LEADER, NULL, NULL);
+		sandbox_exchange_answer(x, ANSWER_NO_LEADER, NULL, NULL);
 	else
 		redirect(x, f->url);
 	return true;
@@ -428,19 +431,19 @@ led_elsewhere(struct exchange *x)
 static void
 handle_wrong_method(struct exchange *x)
 {
-	violation_add(&x->sandbox->violations, VIOLATION_HTTP, "method of %.*s",
-	    (int)MIN_OF(x->head->path.bytes, 100u),
+	sandbox_violation_add(&x->sandbox->violations, VIOLATION_HTTP,
+	    "method of %.*s", (int)MIN_OF(x->head->path.bytes, 100u),
 	    x->bytes + x->head->path.at);
-	exchange_answer(x, ANSWER_METHOD, NULL, NULL);
+	sandbox_exchange_answer(x, ANSWER_METHOD, NULL, NULL);
 }
 
 static void
 handle_unknown(struct exchange *x)
 {
-	violation_add(&x->sandbox->violations, VIOLATION_HTTP, "path %.*s",
-	    (int)MIN_OF(x->head->path.bytes, 100u),
+	sandbox_violation_add(&x->sandbox->violations, VIOLATION_HTTP,
+	    "path %.*s", (int)MIN_OF(x->head->path.bytes, 100u),
 	    x->bytes + x->head->path.at);
-	exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
+	sandbox_exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
 }
 
 static void
@@ -476,7 +479,7 @@ handle_leader_here(struct exchange *x)
 static void
 handle_is_leader(struct exchange *x)
 {
-	exchange_answer(x, ANSWER_LEADER, NULL, NULL);
+	sandbox_exchange_answer(x, ANSWER_LEADER, NULL, NULL);
 }
 
 /* Paths with one segment behind the base. */
@@ -504,7 +507,7 @@ route_short(struct exchange *x, const char *name)
 		if (strcmp(routes[i].name, name) != 0)
 			continue;
 		is_known = true;
-		if (exchange_is_method(x, routes[i].method)) {
+		if (sandbox_exchange_is_method(x, routes[i].method)) {
 			routes[i].handle(x);
 			return;
 		}
@@ -522,7 +525,7 @@ route_long(struct exchange *x, const struct path *path)
 	const char *name = path->segments[1];
 	const char *action = path->count == 3 ? path->segments[2] : "";
 	bool is_task = strcmp(path->segments[0], "task") == 0;
-	bool is_get = exchange_is_method(x, "GET");
+	bool is_get = sandbox_exchange_is_method(x, "GET");
 
 	if (is_task && path->count == 2 && is_get)
 		handle_payload(x, name);
@@ -548,7 +551,7 @@ handle_cluster(struct exchange *x)
 	json_set_text(j, "service", s->options.overlord_service);
 	json_set_int(j, "plaintextPort", s->port);
 	json_append(list, j);
-	exchange_json(x, 200, &list);
+	sandbox_exchange_json(x, 200, &list);
 }
 
 static void
@@ -557,9 +560,9 @@ route_other(struct exchange *x)
 	struct http_view path = x->head->path;
 
 	if (http_view_is(path, x->bytes, "/status/health"))
-		exchange_answer(x, ANSWER_HEALTH, NULL, NULL);
+		sandbox_exchange_answer(x, ANSWER_HEALTH, NULL, NULL);
 	else if (http_view_is(path, x->bytes, "/status"))
-		exchange_answer(x, ANSWER_DRUID_STATUS,
+		sandbox_exchange_answer(x, ANSWER_DRUID_STATUS,
 		    x->sandbox->options.version_text, NULL);
 	else if (http_view_is(
 		     path, x->bytes, "/druid/coordinator/v1/cluster/overlord"))
@@ -569,23 +572,23 @@ route_other(struct exchange *x)
 }
 
 void
-overlord_locate(struct exchange *x)
+sandbox_overlord_locate(struct exchange *x)
 {
 	struct path path;
 
-	if (exchange_path(x, BASE, &path) && path.count >= 2)
-		x->task = task_find(x->sandbox, path.segments[1]);
+	if (sandbox_exchange_path(x, BASE, &path) && path.count >= 2)
+		x->task = sandbox_task_find(x->sandbox, path.segments[1]);
 }
 
 void
-overlord_handle(struct exchange *x)
+sandbox_overlord_handle(struct exchange *x)
 {
 	struct path path;
 
 	x->sandbox->counts.overlord_requests++;
 	if (led_elsewhere(x))
 		return;
-	if (!exchange_path(x, BASE, &path))
+	if (!sandbox_exchange_path(x, BASE, &path))
 		route_other(x);
 	else if (path.count == 1)
 		route_short(x, path.segments[0]);

@@ -9,5 +9,5 @@
 #include "sandbox_exchange.h"
 
 /* The task that the path names, for faults that are aimed at one. */
-void overlord_locate(struct exchange *);
-void overlord_handle(struct exchange *);
+void sandbox_overlord_locate(struct exchange *);
+void sandbox_overlord_handle(struct exchange *);

@@ -14,13 +14,13 @@
 #define SEQUENCE_BYTES 32
 
 void
-producers_init(struct producers *p)
+sandbox_producers_init(struct producers *p)
 {
 	text_map_init(&p->by_id);
 }
 
 void
-producers_fini(struct producers *p)
+sandbox_producers_fini(struct producers *p)
 {
 	struct text_entry *e;
 
@@ -63,7 +63,7 @@ get(struct producers *p, const struct producer_call *c)
 }
 
 enum producer_verdict
-producers_record(
+sandbox_producers_record(
     struct producers *p, const struct producer_call *c, struct producer **out)
 {
 	struct producer *one = get(p, c);

@@ -38,13 +38,13 @@ enum producer_verdict {
 	PRODUCER_TOO_MANY
 };
 
-void producers_init(struct producers *);
-void producers_fini(struct producers *);
+void sandbox_producers_init(struct producers *);
+void sandbox_producers_fini(struct producers *);
 /* *out: the producer, or NULL with TOO_MANY; stays until fini. */
 struct producer_call {
 	const char *id, *sequence; /* header values */
 	size_t id_bytes, sequence_bytes;
 };
 
-enum producer_verdict producers_record(
+enum producer_verdict sandbox_producers_record(
     struct producers *, const struct producer_call *, struct producer **out);

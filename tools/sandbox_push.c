@@ -46,7 +46,7 @@ answer_with(struct exchange *x, enum answer answer)
 static bool
 read_path(const struct exchange *x, struct path *path)
 {
-	return exchange_path(x, CHAT_BASE, path) && path->count >= 1;
+	return sandbox_exchange_path(x, CHAT_BASE, path) && path->count >= 1;
 }
 
 static bool
@@ -56,7 +56,7 @@ is_action(const struct path *path, const char *name)
 }
 
 void
-push_locate(struct exchange *x)
+sandbox_push_locate(struct exchange *x)
 {
 	struct path path;
 	const char *id = "";
@@ -64,8 +64,8 @@ push_locate(struct exchange *x)
 
 	if (!read_path(x, &path))
 		return;
-	exchange_field(x, "x-druid-task-id", &id, &id_bytes);
-	x->task = task_by_handler(x->sandbox, path.segments[0],
+	sandbox_exchange_field(x, "x-druid-task-id", &id, &id_bytes);
+	x->task = sandbox_task_by_handler(x->sandbox, path.segments[0],
 	    strlen(path.segments[0]), id, id_bytes);
 }
 
@@ -82,8 +82,8 @@ check_task_id(struct exchange *x)
 	const char *value;
 	size_t bytes;
 
-	if (!exchange_field(x, "x-druid-task-id", &value, &bytes)) {
-		violation_add(
+	if (!sandbox_exchange_field(x, "x-druid-task-id", &value, &bytes)) {
+		sandbox_violation_add(
 		    violations(x), VIOLATION_TASK_ID_HEADER, "%s", name_of(x));
 		return true;
 	}
@@ -91,7 +91,7 @@ check_task_id(struct exchange *x)
 	    (x->sandbox->options.version >= DRUID_ID_ENCODED &&
 		is_id(value, bytes, x->task->encoded_id)))
 		return true;
-	violation_add(violations(x), VIOLATION_WRONG_TASK,
+	sandbox_violation_add(violations(x), VIOLATION_WRONG_TASK,
 	    "%s: the request is for %.*s", name_of(x), (int)MIN_OF(bytes, 100),
 	    value);
 	answer_with(x, ANSWER_OTHER_TASK);
@@ -108,8 +108,8 @@ check_type(struct exchange *x)
 
 	if (v.bytes == bytes && memcmp(type, json, bytes) == 0)
 		return true;
-	violation_add(violations(x), VIOLATION_CONTENT_TYPE, "%s: '%.*s'",
-	    name_of(x), (int)MIN_OF(v.bytes, 100u), type);
+	sandbox_violation_add(violations(x), VIOLATION_CONTENT_TYPE,
+	    "%s: '%.*s'", name_of(x), (int)MIN_OF(v.bytes, 100u), type);
 	if (v.bytes >= bytes && strncasecmp(type, json, bytes) == 0 &&
 	    (v.bytes == bytes || strchr("; \t", type[bytes]) != NULL))
 		return true;
@@ -124,7 +124,7 @@ check_concurrency(struct exchange *x)
 
 	if (other != NULL && other != x && other->request != NULL &&
 	    sandbox_http_connected(other->request))
-		violation_add(violations(x), VIOLATION_PRODUCER_TWICE,
+		sandbox_violation_add(violations(x), VIOLATION_PRODUCER_TWICE,
 		    "%s: a request of that producer is not answered yet",
 		    name_of(x));
 	x->producer->current = x;
@@ -137,17 +137,17 @@ check_verdict(struct exchange *x)
 	case PRODUCER_NEWER:
 	case PRODUCER_EQUAL: return;
 	case PRODUCER_OLDER:
-		violation_add(violations(x), VIOLATION_SEQUENCE_BACK,
+		sandbox_violation_add(violations(x), VIOLATION_SEQUENCE_BACK,
 		    "%s: lower than %lld", name_of(x),
 		    (long long)x->producer->sequence);
 		return;
 	case PRODUCER_NO_NUMBER:
-		violation_add(violations(x), VIOLATION_HEADER,
+		sandbox_violation_add(violations(x), VIOLATION_HEADER,
 		    "%s: X-Firehose-Producer-Seq is no number", name_of(x));
 		answer_with(x, ANSWER_SEQ_NO_NUMBER);
 		return;
 	case PRODUCER_TOO_MANY:
-		violation_add(
+		sandbox_violation_add(
 		    violations(x), VIOLATION_PRODUCERS, "%s", name_of(x));
 		answer_with(x, ANSWER_PRODUCERS_FULL);
 		return;
@@ -163,16 +163,18 @@ check_producer(struct exchange *x)
 	if (x->sandbox->options.ignores_producers ||
 	    x->sandbox->options.version < DRUID_PRODUCERS)
 		return;
-	if (!exchange_field(x, "x-firehose-producer-id", &c.id, &c.id_bytes))
+	if (!sandbox_exchange_field(
+		x, "x-firehose-producer-id", &c.id, &c.id_bytes))
 		return;
-	if (!exchange_field(
+	if (!sandbox_exchange_field(
 		x, "x-firehose-producer-seq", &c.sequence, &c.sequence_bytes)) {
-		violation_add(violations(x), VIOLATION_HEADER,
+		sandbox_violation_add(violations(x), VIOLATION_HEADER,
 		    "%s: X-Firehose-Producer-Seq is missing", name_of(x));
 		answer_with(x, ANSWER_SEQ_MISSING);
 		return;
 	}
-	x->verdict = producers_record(&x->task->producers, &c, &x->producer);
+	x->verdict =
+	    sandbox_producers_record(&x->task->producers, &c, &x->producer);
 	if (x->producer != NULL)
 		check_concurrency(x);
 	check_verdict(x);
@@ -183,12 +185,12 @@ begin_push(struct exchange *x)
 {
 	if (!check_type(x))
 		return;
-	task_heard(x->task);
+	sandbox_task_heard(x->task);
 	check_producer(x);
 }
 
 void
-push_begin(struct exchange *x)
+sandbox_push_begin(struct exchange *x)
 {
 	struct fault_target at = { FAULT_AT_PUSH, "", "" };
 	struct path path;
@@ -197,7 +199,8 @@ push_begin(struct exchange *x)
 		at.ds = x->task->spec.ds;
 		at.task = x->task->spec.id;
 	}
-	if (fault_strike(&x->sandbox->faults, FAULT_UNAVAILABLE, &at) != NULL)
+	if (sandbox_fault_strike(&x->sandbox->faults, FAULT_UNAVAILABLE, &at) !=
+	    NULL)
 		x->task = NULL;
 	if (x->task == NULL) {
 		answer_with(x, ANSWER_NO_HANDLER);
@@ -205,7 +208,8 @@ push_begin(struct exchange *x)
 	}
 	if (!read_path(x, &path) || !check_task_id(x))
 		return;
-	if (is_action(&path, "push-events") && exchange_is_method(x, "POST"))
+	if (is_action(&path, "push-events") &&
+	    sandbox_exchange_is_method(x, "POST"))
 		begin_push(x);
 }
 
@@ -222,15 +226,15 @@ answer_from_head(struct exchange *x)
 	if (x->answer == ANSWER_NO_HANDLER) {
 		bool is_good = read_path(x, &path);
 
-		exchange_answer(x, ANSWER_NO_HANDLER,
+		sandbox_exchange_answer(x, ANSWER_NO_HANDLER,
 		    is_good ? path.segments[0] : "", NULL);
 		return;
 	}
 	if (x->answer == ANSWER_OTHER_TASK &&
-	    exchange_field(x, "x-druid-task-id", &value, &bytes))
+	    sandbox_exchange_field(x, "x-druid-task-id", &value, &bytes))
 		snprintf(asked, sizeof asked, "%.*s",
 		    (int)MIN_OF(bytes, sizeof asked - 1), value);
-	exchange_answer(x, x->answer, asked, name_of(x));
+	sandbox_exchange_answer(x, x->answer, asked, name_of(x));
 }
 
 /* Enough to tell two bodies of one producer apart, and cheap. */
@@ -253,15 +257,15 @@ judge_retry(struct exchange *x)
 	if (x->verdict != PRODUCER_EQUAL)
 		return;
 	if (p->rows == ROWS_REFUSED)
-		violation_add(violations(x), VIOLATION_LOST_AFTER_ERROR,
+		sandbox_violation_add(violations(x), VIOLATION_LOST_AFTER_ERROR,
 		    "%s: sequence %lld had an error answer", name_of(x),
 		    (long long)p->sequence);
 	else if (p->rows == ROWS_UNREAD)
-		violation_add(violations(x), VIOLATION_LOST_UNREAD,
+		sandbox_violation_add(violations(x), VIOLATION_LOST_UNREAD,
 		    "%s: body of sequence %lld was never complete", name_of(x),
 		    (long long)p->sequence);
 	else if (p->body_hash != body_hash(x))
-		violation_add(violations(x), VIOLATION_RETRY_DIFFERS,
+		sandbox_violation_add(violations(x), VIOLATION_RETRY_DIFFERS,
 		    "%s: sequence %lld", name_of(x), (long long)p->sequence);
 }
 
@@ -276,7 +280,7 @@ static void
 refuse_push(struct exchange *x, enum answer answer, const char *why)
 {
 	set_rows(x, ROWS_REFUSED);
-	exchange_answer(x, answer, why, NULL);
+	sandbox_exchange_answer(x, answer, why, NULL);
 }
 
 static void
@@ -286,11 +290,11 @@ pushed(struct exchange *x)
 
 	set_rows(x, ROWS_TAKEN);
 	snprintf(count, sizeof count, "%zu", x->event_count);
-	exchange_answer(x, ANSWER_PUSHED, count, NULL);
+	sandbox_exchange_answer(x, ANSWER_PUSHED, count, NULL);
 }
 
 void
-push_refused(struct exchange *x)
+sandbox_push_refused(struct exchange *x)
 {
 	refuse_push(x, ANSWER_FIREHOSE_CLOSED, NULL);
 }
@@ -301,17 +305,18 @@ take_rows(struct exchange *x, const struct check_event *events)
 {
 	int64_t room;
 
-	while (x->taken < x->event_count && (room = task_room(x->task)) > 0) {
+	while (x->taken < x->event_count &&
+	    (room = sandbox_task_room(x->task)) > 0) {
 		size_t count = MIN_OF(x->event_count - x->taken, (size_t)room);
 
-		task_take(x->task, x->body, events + x->taken, count);
+		sandbox_task_take(x->task, x->body, events + x->taken, count);
 		x->taken += count;
 	}
 	return x->taken == x->event_count;
 }
 
 void
-push_continue(struct exchange *x)
+sandbox_push_continue(struct exchange *x)
 {
 	must(x->is_waiting);
 	if (!take_rows(x, x->events))
@@ -325,7 +330,7 @@ wait_for_room(struct exchange *x, const struct check_event *events)
 {
 	size_t bytes = x->event_count * sizeof events[0];
 
-	exchange_keep(x);
+	sandbox_exchange_keep(x);
 	x->events = must_malloc(bytes);
 	memcpy(x->events, events, bytes);
 	x->is_waiting = true;
@@ -342,12 +347,12 @@ take_body(struct exchange *x)
 		.interval = spec->interval,
 		.task = spec->id };
 	enum check_result result =
-	    check_body(&s->check, &rule, x->body, x->body_bytes);
+	    sandbox_check_body(&s->check, &rule, x->body, x->body_bytes);
 
 	if (result != CHECK_OK) {
 		if (result == CHECK_BODY)
-			violation_add(violations(x), VIOLATION_BODY, "%s: %s",
-			    name_of(x), s->check.error);
+			sandbox_violation_add(violations(x), VIOLATION_BODY,
+			    "%s: %s", name_of(x), s->check.error);
 		refuse_push(x,
 		    result == CHECK_BODY ? ANSWER_BODY_MALFORMED
 					 : ANSWER_ROW_MALFORMED,
@@ -357,8 +362,8 @@ take_body(struct exchange *x)
 	x->event_count = s->check.count;
 	if (s->options.chunk_events > 0 &&
 	    (int64_t)x->event_count > s->options.chunk_events)
-		violation_add(violations(x), VIOLATION_CHUNK, "%s: %zu events",
-		    name_of(x), x->event_count);
+		sandbox_violation_add(violations(x), VIOLATION_CHUNK,
+		    "%s: %zu events", name_of(x), x->event_count);
 	if (take_rows(x, s->check.events))
 		pushed(x);
 	else
@@ -375,13 +380,13 @@ finish_push(struct exchange *x)
 	s->counts.gzip += x->is_gzip;
 	x->task->pushes++;
 	if (x->is_gzip && !x->is_inflated)
-		violation_add(violations(x), VIOLATION_GZIP,
+		sandbox_violation_add(violations(x), VIOLATION_GZIP,
 		    "%s: this Druid does not inflate", name_of(x));
 	if (x->producer != NULL && x->verdict != PRODUCER_NEWER) {
 		judge_retry(x);
 		s->counts.skipped++;
 		x->task->skipped++;
-		exchange_answer(x, ANSWER_SKIPPED, NULL, NULL);
+		sandbox_exchange_answer(x, ANSWER_SKIPPED, NULL, NULL);
 		return;
 	}
 	if (x->producer != NULL)
@@ -401,19 +406,19 @@ finish_shutdown(struct exchange *x)
 	char text[64] = "";
 	int64_t ms = clock_wall_ms();
 
-	if (exchange_query(x, "shutoffTime", text, sizeof text) &&
+	if (sandbox_exchange_query(x, "shutoffTime", text, sizeof text) &&
 	    !iso_parse(text, strlen(text), ISO_T, &ms)) {
-		exchange_answer(x, ANSWER_SHUTOFF_TIME,
+		sandbox_exchange_answer(x, ANSWER_SHUTOFF_TIME,
 		    "Invalid format of shutoffTime", NULL);
 		return;
 	}
 	/* the answer is Druid's last word before the handler goes */
-	exchange_answer(x, ANSWER_SHUT_DOWN, NULL, NULL);
-	task_close_at(t, ms);
+	sandbox_exchange_answer(x, ANSWER_SHUT_DOWN, NULL, NULL);
+	sandbox_task_close_at(t, ms);
 }
 
 void
-push_finish(struct exchange *x)
+sandbox_push_finish(struct exchange *x)
 {
 	struct path path;
 
@@ -422,21 +427,23 @@ push_finish(struct exchange *x)
 		return;
 	}
 	must(read_path(x, &path));
-	if (!exchange_is_method(x, "POST")) {
-		violation_add(violations(x), VIOLATION_HTTP, "chat method");
-		exchange_answer(x, ANSWER_METHOD, NULL, NULL);
+	if (!sandbox_exchange_is_method(x, "POST")) {
+		sandbox_violation_add(
+		    violations(x), VIOLATION_HTTP, "chat method");
+		sandbox_exchange_answer(x, ANSWER_METHOD, NULL, NULL);
 	} else if (is_action(&path, "push-events")) {
 		finish_push(x);
 	} else if (is_action(&path, "shutdown")) {
 		finish_shutdown(x);
 	} else {
-		violation_add(violations(x), VIOLATION_HTTP, "chat path");
-		exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
+		sandbox_violation_add(
+		    violations(x), VIOLATION_HTTP, "chat path");
+		sandbox_exchange_answer(x, ANSWER_NOT_FOUND, NULL, NULL);
 	}
 }
 
 void
-push_cut(struct exchange *x)
+sandbox_push_cut(struct exchange *x)
 {
 	if (x->producer != NULL)
 		set_rows(x, ROWS_UNREAD);

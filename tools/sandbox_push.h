@@ -9,15 +9,15 @@
 #include "sandbox_exchange.h"
 
 /* Which task the request is for. */
-void push_locate(struct exchange *);
+void sandbox_push_locate(struct exchange *);
 /* What Druid does before it reads the body: finds the handler, checks the
  * headers, records the producer's sequence. */
-void push_begin(struct exchange *);
+void sandbox_push_begin(struct exchange *);
 /* The body is complete: answers, or waits for room. */
-void push_finish(struct exchange *);
+void sandbox_push_finish(struct exchange *);
 /* The firehose has room again. */
-void push_continue(struct exchange *);
+void sandbox_push_continue(struct exchange *);
 /* The firehose was closed while the push waited. */
-void push_refused(struct exchange *);
+void sandbox_push_refused(struct exchange *);
 /* The client left before the body was complete. */
-void push_cut(struct exchange *);
+void sandbox_push_cut(struct exchange *);

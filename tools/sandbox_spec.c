@@ -19,7 +19,7 @@
 #define NAME_BYTES 512
 
 void
-spec_free(struct spec *s)
+sandbox_spec_free(struct spec *s)
 {
 	free(s->id);
 	free(s->ds);
@@ -42,7 +42,7 @@ expect(struct spec_context *c, const struct spec *s, bool fulfilled,
     const char *what)
 {
 	if (!fulfilled)
-		violation_add(c->violations, VIOLATION_TASK_SPEC,
+		sandbox_violation_add(c->violations, VIOLATION_TASK_SPEC,
 		    "%s: expected %s", s->id, what);
 }
 
@@ -94,7 +94,7 @@ check_id(struct spec_context *c, struct spec *s)
 {
 	if (s->is_appenderator || !s->has_interval || read_id(s))
 		return;
-	violation_add(c->violations, VIOLATION_TASK_ID,
+	sandbox_violation_add(c->violations, VIOLATION_TASK_ID,
 	    "%s: does not fit dataSource %s, partition %u and its interval",
 	    s->id, s->ds, s->partition);
 }
@@ -117,7 +117,7 @@ check_service(struct spec_context *c, const struct spec *s, enum granularity g)
 	    granularity_cycle(g, s->interval.start), s->partition,
 	    s->replicant);
 	if (strncmp(s->service, name, strlen(name)) != 0)
-		violation_add(c->violations, VIOLATION_TASK_SPEC,
+		sandbox_violation_add(c->violations, VIOLATION_TASK_SPEC,
 		    "%s: expected serviceName %s, it is %s", s->id, name,
 		    s->service);
 }
@@ -130,7 +130,7 @@ check_group(struct spec_context *c, const struct spec *s)
 	iso_format(s->interval.start, start);
 	snprintf(name, sizeof name, "%s-%s-%04u", s->ds, start, s->partition);
 	if (strncmp(s->group, name, strlen(name)) != 0)
-		violation_add(c->violations, VIOLATION_TASK_SPEC,
+		sandbox_violation_add(c->violations, VIOLATION_TASK_SPEC,
 		    "%s: expected availabilityGroup %s, it is %s", s->id, name,
 		    s->group);
 }
@@ -315,7 +315,8 @@ name_task(struct spec_context *c, const struct json *task, struct spec *s)
 	}
 	s->id = must_format(
 	    "index_realtime_%s_%u_%" PRId64, s->ds, s->partition, c->now_ms);
-	violation_add(c->violations, VIOLATION_TASK_ID, "a task without an id");
+	sandbox_violation_add(
+	    c->violations, VIOLATION_TASK_ID, "a task without an id");
 }
 
 static enum spec_result
@@ -359,7 +360,8 @@ read_parts(struct spec_context *c, const struct json *task, struct spec *s)
 }
 
 enum spec_result
-spec_read(const struct json *task, struct spec_context *c, struct spec *s)
+sandbox_spec_read(
+    const struct json *task, struct spec_context *c, struct spec *s)
 {
 	enum spec_result result;
 
@@ -375,6 +377,6 @@ spec_read(const struct json *task, struct spec_context *c, struct spec *s)
 		result = SPEC_ID_ILLEGAL;
 	}
 	if (result != SPEC_OK)
-		spec_free(s);
+		sandbox_spec_free(s);
 	return result;
 }

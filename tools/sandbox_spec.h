@@ -35,8 +35,8 @@ struct spec_context {
 
 enum spec_result { SPEC_OK, SPEC_TYPE, SPEC_ID_ILLEGAL, SPEC_REFUSED };
 
-/* SPEC_OK: to be freed with spec_free. Else context->error says why, of
+/* SPEC_OK: to be freed with sandbox_spec_free. Else context->error says why, of
  * SPEC_TYPE it is the type. */
-enum spec_result
-spec_read(const struct json *task, struct spec_context *, struct spec *);
-void spec_free(struct spec *);
+enum spec_result sandbox_spec_read(
+    const struct json *task, struct spec_context *, struct spec *);
+void sandbox_spec_free(struct spec *);

@@ -46,7 +46,7 @@ struct store_cursor {
 };
 
 void
-store_init(struct store *s, bool keeps, uint64_t kept_bytes_max)
+sandbox_store_init(struct store *s, bool keeps, uint64_t kept_bytes_max)
 {
 	*s = (struct store){ .keeps = keeps, .kept_bytes_max = kept_bytes_max };
 	text_map_init(&s->by_name);
@@ -69,7 +69,7 @@ free_ds(struct store_ds *ds)
 }
 
 void
-store_clear(struct store *s)
+sandbox_store_clear(struct store *s)
 {
 	for (struct store_ds *ds = s->first, *next; ds != NULL; ds = next) {
 		next = ds->next;
@@ -98,7 +98,7 @@ get_ds(struct store *s, const char *name)
 }
 
 struct store_source *
-store_add_source(
+sandbox_store_add_source(
     struct store *s, const char *ds, const char *task, unsigned replicant)
 {
 	struct store_source *source = must_calloc(1, sizeof *source);
@@ -181,8 +181,8 @@ keep_events(struct store *s, struct store_source *source, const char *body,
 }
 
 void
-store_add_events(struct store *s, struct store_source *source, const char *body,
-    const struct check_event *events, size_t count)
+sandbox_store_add_events(struct store *s, struct store_source *source,
+    const char *body, const struct check_event *events, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (!events[i].is_outside)
@@ -205,7 +205,8 @@ sum_sources(const struct store_ds *ds, unsigned replicant)
 }
 
 struct digest
-store_digest(const struct store *s, const char *name, unsigned replicant)
+sandbox_store_digest(
+    const struct store *s, const char *name, unsigned replicant)
 {
 	const struct store_ds *ds =
 	    text_map_get(&s->by_name, name, strlen(name));
@@ -216,7 +217,7 @@ store_digest(const struct store *s, const char *name, unsigned replicant)
 /* ---- reading ---- */
 
 struct store_cursor *
-store_open(struct store *s, const struct store_query *query)
+sandbox_store_open(struct store *s, const struct store_query *query)
 {
 	struct store_cursor *c = must_calloc(1, sizeof *c);
 	const struct store_ds *ds =
@@ -237,7 +238,7 @@ store_open(struct store *s, const struct store_query *query)
 }
 
 void
-store_close(struct store_cursor **cursor)
+sandbox_store_close(struct store_cursor **cursor)
 {
 	struct store_cursor *c = *cursor;
 
@@ -315,7 +316,7 @@ read_run(struct store_cursor *c, const struct run *run, struct buf *to)
 }
 
 void
-store_read(struct store_cursor *c, struct buf *to)
+sandbox_store_read(struct store_cursor *c, struct buf *to)
 {
 	const struct run *run;
 
@@ -369,7 +370,7 @@ report_ds(const struct store_ds *ds)
 }
 
 struct json *
-store_report(const struct store *s)
+sandbox_store_report(const struct store *s)
 {
 	struct json *j = json_new_object();
 

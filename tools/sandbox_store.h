@@ -34,17 +34,17 @@ struct store {
 	struct store_ds *first;
 };
 
-void store_init(struct store *, bool keeps, uint64_t kept_bytes_max);
-void store_clear(struct store *); /* sources are gone, too */
+void sandbox_store_init(struct store *, bool keeps, uint64_t kept_bytes_max);
+void sandbox_store_clear(struct store *); /* sources are gone, too */
 /* A task that will bring events; belongs to the store. */
-struct store_source *store_add_source(
+struct store_source *sandbox_store_add_source(
     struct store *, const char *ds, const char *task, unsigned replicant);
-/* Events of a body that check_body judged; those outside are not stored. */
-void store_add_events(struct store *, struct store_source *, const char *body,
-    const struct check_event *, size_t count);
+/* Events of a body that sandbox_check_body judged; those outside are not stored. */
+void sandbox_store_add_events(struct store *, struct store_source *,
+    const char *body, const struct check_event *, size_t count);
 /* What arrived by the tasks of one replicant number. */
 struct digest
-store_digest(const struct store *, const char *ds, unsigned replicant);
+sandbox_store_digest(const struct store *, const char *ds, unsigned replicant);
 
 #define STORE_ANY_REPLICANT UINT32_MAX
 
@@ -58,10 +58,11 @@ struct store_query {
 
 /* Walks a dataSource as it is now, one event a line. */
 struct store_cursor;
-struct store_cursor *store_open(struct store *, const struct store_query *);
-void store_close(struct store_cursor **);
+struct store_cursor *
+sandbox_store_open(struct store *, const struct store_query *);
+void sandbox_store_close(struct store_cursor **);
 /* Appends some lines; none: the end. */
-void store_read(struct store_cursor *, struct buf *);
+void sandbox_store_read(struct store_cursor *, struct buf *);
 
 /* New: {"name":{"events":…,"digest":…,"tasks":{…}}} */
-struct json *store_report(const struct store *);
+struct json *sandbox_store_report(const struct store *);

@@ -28,7 +28,7 @@ static const char *const state_names[] = { [TASK_PENDING] = "pending",
 static void start_due(struct loop_timer *);
 
 const char *
-task_state_name(enum task_state state)
+sandbox_task_state_name(enum task_state state)
 {
 	return state_names[state];
 }
@@ -66,14 +66,15 @@ open_handler(struct task *t)
 	    text_map_get(&t->sandbox->handlers, service, strlen(service));
 
 	if (other != NULL)
-		violation_add(&t->sandbox->violations,
+		sandbox_violation_add(&t->sandbox->violations,
 		    VIOLATION_SERVICE_NAME_REUSED, "%s: %s serves it already",
 		    t->spec.id, other->spec.id);
 	t->has_handler = true;
 	set_handler(t, t->spec.service);
 	set_handler(t, short_name(t->spec.service));
-	announce_firehose(t->sandbox->announce, t->spec.service);
-	announce_firehose(t->sandbox->announce, short_name(t->spec.service));
+	sandbox_announce_firehose(t->sandbox->announce, t->spec.service);
+	sandbox_announce_firehose(
+	    t->sandbox->announce, short_name(t->spec.service));
 }
 
 static void
@@ -84,8 +85,9 @@ close_handler(struct task *t)
 	t->has_handler = false;
 	remove_handler(t, t->spec.service);
 	remove_handler(t, short_name(t->spec.service));
-	announce_withdraw(t->sandbox->announce, t->spec.service);
-	announce_withdraw(t->sandbox->announce, short_name(t->spec.service));
+	sandbox_announce_withdraw(t->sandbox->announce, t->spec.service);
+	sandbox_announce_withdraw(
+	    t->sandbox->announce, short_name(t->spec.service));
 }
 
 static bool
@@ -101,7 +103,7 @@ serves(const struct task *t, const char *name, size_t bytes)
 }
 
 struct task *
-task_by_handler(const struct sandbox *s, const char *name, size_t bytes,
+sandbox_task_by_handler(const struct sandbox *s, const char *name, size_t bytes,
     const char *id, size_t id_bytes)
 {
 	struct task *t = text_map_get(&s->tasks_by_id, id, id_bytes);
@@ -112,7 +114,7 @@ task_by_handler(const struct sandbox *s, const char *name, size_t bytes,
 }
 
 struct task *
-task_find(const struct sandbox *s, const char *id)
+sandbox_task_find(const struct sandbox *s, const char *id)
 {
 	return text_map_get(&s->tasks_by_id, id, strlen(id));
 }
@@ -140,20 +142,20 @@ handoff_due(struct loop_timer *timer)
 }
 
 void
-task_close(struct task *t)
+sandbox_task_close(struct task *t)
 {
 	if (t->state != TASK_RUNNING)
 		return;
 	t->state = TASK_CLOSING;
 	close_handler(t);
 	stop_timers(t);
-	exchange_task_closed(t);
+	sandbox_exchange_task_closed(t);
 	loop_timer_start(t->sandbox->loop, &t->step_timer,
 	    t->sandbox->options.handoff_delay_ms, handoff_due);
 }
 
 void
-task_kill(struct task *t, const char *error)
+sandbox_task_kill(struct task *t, const char *error)
 {
 	if (t->state >= TASK_SUCCESS)
 		return;
@@ -164,7 +166,7 @@ task_kill(struct task *t, const char *error)
 	t->source->is_lost = true;
 	close_handler(t);
 	stop_timers(t);
-	exchange_task_died(t);
+	sandbox_exchange_task_died(t);
 }
 
 static void
@@ -173,11 +175,11 @@ shutoff_due(struct loop_timer *timer)
 	struct task *t = timer->context;
 
 	/* wall time may have been set back, or the wait was cut */
-	task_close_at(t, t->shutoff_ms);
+	sandbox_task_close_at(t, t->shutoff_ms);
 }
 
 void
-task_close_at(struct task *t, int64_t wall_ms)
+sandbox_task_close_at(struct task *t, int64_t wall_ms)
 {
 	int64_t left = wall_ms - clock_wall_ms();
 
@@ -186,7 +188,7 @@ task_close_at(struct task *t, int64_t wall_ms)
 	if (t->state != TASK_RUNNING)
 		return;
 	if (left <= 0)
-		task_close(t);
+		sandbox_task_close(t);
 	else
 		loop_timer_start(
 		    t->sandbox->loop, &t->shutoff_timer, left, shutoff_due);
@@ -199,14 +201,14 @@ idle_due(struct loop_timer *timer)
 	int64_t idle = loop_now_ms(timer->loop) - t->last_push_ms;
 
 	if (idle >= t->spec.idle_ms)
-		task_close(t);
+		sandbox_task_close(t);
 	else
 		loop_timer_start(
 		    timer->loop, timer, t->spec.idle_ms - idle, idle_due);
 }
 
 void
-task_heard(struct task *t)
+sandbox_task_heard(struct task *t)
 {
 	t->last_push_ms = loop_now_ms(t->sandbox->loop);
 }
@@ -219,12 +221,12 @@ handler_due(struct loop_timer *timer)
 	struct task *t = timer->context;
 
 	open_handler(t);
-	task_heard(t);
+	sandbox_task_heard(t);
 	if (t->spec.idle_ms > 0)
 		loop_timer_start(
 		    timer->loop, &t->idle_timer, t->spec.idle_ms, idle_due);
 	if (t->has_shutoff)
-		task_close_at(t, t->shutoff_ms);
+		sandbox_task_close_at(t, t->shutoff_ms);
 }
 
 static void
@@ -234,8 +236,8 @@ start_due(struct loop_timer *timer)
 	struct sandbox *s = t->sandbox;
 	struct fault_target at = { FAULT_AT_PUSH, t->spec.ds, t->spec.id };
 
-	if (fault_is_on(&s->faults, FAULT_NO_SLOTS, &at))
-		return; /* task_start_pending */
+	if (sandbox_fault_is_on(&s->faults, FAULT_NO_SLOTS, &at))
+		return; /* sandbox_task_start_pending */
 	t->state = TASK_RUNNING;
 	t->started_ms = clock_wall_ms();
 	if (s->options.handler_delay_ms > 0)
@@ -246,7 +248,7 @@ start_due(struct loop_timer *timer)
 }
 
 void
-task_start_pending(struct sandbox *s)
+sandbox_task_start_pending(struct sandbox *s)
 {
 	for (struct task *t = s->tasks; t != NULL; t = t->next)
 		if (t->state == TASK_PENDING &&
@@ -282,7 +284,7 @@ link_task(struct sandbox *s, struct task *t)
 }
 
 struct task *
-task_add(struct sandbox *s, struct spec *spec, struct json **payload)
+sandbox_task_add(struct sandbox *s, struct spec *spec, struct json **payload)
 {
 	struct task *t = must_calloc(1, sizeof *t);
 
@@ -298,8 +300,8 @@ task_add(struct sandbox *s, struct spec *spec, struct json **payload)
 	t->drained_ms = LONG_AGO;
 	t->step_timer.context = t->shutoff_timer.context = t;
 	t->drain_timer.context = t->idle_timer.context = t;
-	producers_init(&t->producers);
-	t->source = store_add_source(
+	sandbox_producers_init(&t->producers);
+	t->source = sandbox_store_add_source(
 	    &s->store, t->spec.ds, t->spec.id, t->spec.replicant);
 	link_task(s, t);
 	loop_timer_start(
@@ -308,15 +310,15 @@ task_add(struct sandbox *s, struct spec *spec, struct json **payload)
 }
 
 void
-task_clear(struct sandbox *s)
+sandbox_task_clear(struct sandbox *s)
 {
 	for (struct task *t = s->tasks, *next; t != NULL; t = next) {
 		next = t->next;
 		close_handler(t);
 		stop_timers(t);
-		producers_fini(&t->producers);
+		sandbox_producers_fini(&t->producers);
 		json_free(&t->payload);
-		spec_free(&t->spec);
+		sandbox_spec_free(&t->spec);
 		free(t->encoded_id);
 		free(t);
 	}
@@ -359,30 +361,30 @@ drain_due(struct loop_timer *timer)
 	drain(t);
 	if (t->queued > 0)
 		loop_timer_start(timer->loop, timer, DRAIN_MS, drain_due);
-	exchange_task_has_room(t);
+	sandbox_exchange_task_has_room(t);
 }
 
 int64_t
-task_room(struct task *t)
+sandbox_task_room(struct task *t)
 {
 	struct sandbox *s = t->sandbox;
 	struct fault_target at = { FAULT_AT_PUSH, t->spec.ds, t->spec.id };
 	int64_t size =
 	    s->options.buffer > 0 ? s->options.buffer : t->spec.buffer;
 
-	if (fault_is_on(&s->faults, FAULT_FULL, &at))
+	if (sandbox_fault_is_on(&s->faults, FAULT_FULL, &at))
 		return 0;
 	drain(t);
 	return MAX_OF(size - t->queued, 0);
 }
 
 void
-task_take(struct task *t, const char *body, const struct check_event *events,
-    size_t count)
+sandbox_task_take(struct task *t, const char *body,
+    const struct check_event *events, size_t count)
 {
 	struct sandbox *s = t->sandbox;
 
-	store_add_events(&s->store, t->source, body, events, count);
+	sandbox_store_add_events(&s->store, t->source, body, events, count);
 	for (size_t i = 0; i < count; i++) {
 		t->clipped += events[i].is_outside;
 		s->counts.clipped += events[i].is_outside;

@@ -45,26 +45,27 @@ struct task {
 	struct loop_timer shutoff_timer, drain_timer, idle_timer;
 };
 
-const char *task_state_name(enum task_state);
+const char *sandbox_task_state_name(enum task_state);
 /* The spec and the payload are taken over. */
-struct task *task_add(struct sandbox *, struct spec *, struct json **payload);
-struct task *task_find(const struct sandbox *, const char *id);
+struct task *
+sandbox_task_add(struct sandbox *, struct spec *, struct json **payload);
+struct task *sandbox_task_find(const struct sandbox *, const char *id);
 /* The task whose handler has this name (long or short); when several do, the
  * one of that id. NULL: none. */
-struct task *task_by_handler(const struct sandbox *, const char *name,
+struct task *sandbox_task_by_handler(const struct sandbox *, const char *name,
     size_t bytes, const char *id, size_t id_bytes);
 
 /* Closes the firehose at a time; past: now. */
-void task_close_at(struct task *, int64_t wall_ms);
-void task_close(struct task *);
+void sandbox_task_close_at(struct task *, int64_t wall_ms);
+void sandbox_task_close(struct task *);
 /* Its process is gone, what it did not hand off is lost. */
-void task_kill(struct task *, const char *error);
+void sandbox_task_kill(struct task *, const char *error);
 /* Rows that have room in the firehose's buffer now. */
-int64_t task_room(struct task *);
+int64_t sandbox_task_room(struct task *);
 /* Rows of a judged body into the buffer; there must be room. */
-void task_take(
+void sandbox_task_take(
     struct task *, const char *body, const struct check_event *, size_t count);
-void task_heard(struct task *); /* a push came: not idle */
+void sandbox_task_heard(struct task *); /* a push came: not idle */
 /* The fault that kept tasks pending is over. */
-void task_start_pending(struct sandbox *);
-void task_clear(struct sandbox *);
+void sandbox_task_start_pending(struct sandbox *);
+void sandbox_task_clear(struct sandbox *);

@@ -15,7 +15,7 @@ static const char *const names[] = {
 };
 
 void
-violation_add(
+sandbox_violation_add(
     struct violations *v, enum violation kind, const char *format, ...)
 {
 	uint64_t before = v->count[kind]++;
@@ -30,13 +30,13 @@ violation_add(
 }
 
 const char *
-violation_name(enum violation kind)
+sandbox_violation_name(enum violation kind)
 {
 	return names[kind];
 }
 
 uint64_t
-violation_total(const struct violations *v)
+sandbox_violation_total(const struct violations *v)
 {
 	uint64_t total = 0;
 
@@ -56,7 +56,7 @@ examples_of(const struct violations *v, size_t kind)
 }
 
 struct json *
-violation_report(const struct violations *v)
+sandbox_violation_report(const struct violations *v)
 {
 	struct json *report = json_new_object(), *kinds = json_new_object();
 	struct json *examples = json_new_object();
@@ -67,7 +67,7 @@ violation_report(const struct violations *v)
 		json_set_int(kinds, names[i], (int64_t)v->count[i]);
 		json_set(examples, names[i], examples_of(v, i));
 	}
-	json_set_int(report, "total", (int64_t)violation_total(v));
+	json_set_int(report, "total", (int64_t)sandbox_violation_total(v));
 	json_set(report, "byKind", kinds);
 	json_set(report, "examples", examples);
 	return report;

@@ -24,10 +24,10 @@ struct violations {
 };
 
 /* Counts one; its text is kept when it is among the first. */
-void violation_add(struct violations *, enum violation, const char *format, ...)
-    PRINTF_LIKE(3, 4);
-const char *violation_name(enum violation);
-uint64_t violation_total(const struct violations *);
+void sandbox_violation_add(struct violations *, enum violation,
+    const char *format, ...) PRINTF_LIKE(3, 4);
+const char *sandbox_violation_name(enum violation);
+uint64_t sandbox_violation_total(const struct violations *);
 /* New: {"total":N,"byKind":{…},"examples":{…}}; kinds without one are left
  * out. */
-struct json *violation_report(const struct violations *);
+struct json *sandbox_violation_report(const struct violations *);
