@@ -204,16 +204,6 @@ sum_sources(const struct store_ds *ds, unsigned replicant)
 	return d;
 }
 
-struct digest
-sandbox_store_digest(
-    const struct store *s, const char *name, unsigned replicant)
-{
-	const struct store_ds *ds =
-	    text_map_get(&s->by_name, name, strlen(name));
-
-	return ds != NULL ? sum_sources(ds, replicant) : (struct digest){ 0 };
-}
-
 /* ---- reading ---- */
 
 struct store_cursor *

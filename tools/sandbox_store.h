@@ -42,10 +42,6 @@ struct store_source *sandbox_store_add_source(
 /* Events of a body that sandbox_check_body judged; those outside are not stored. */
 void sandbox_store_add_events(struct store *, struct store_source *,
     const char *body, const struct check_event *, size_t count);
-/* What arrived by the tasks of one replicant number. */
-struct digest
-sandbox_store_digest(const struct store *, const char *ds, unsigned replicant);
-
 #define STORE_ANY_REPLICANT UINT32_MAX
 
 struct store_query {
