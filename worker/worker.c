@@ -37,7 +37,6 @@
 #define DISK_RETRY_MS 1000
 #define DESCRIBE_MS 500 /* at most one new description in that time */
 #define LOCK_WAIT_MS 30000
-#define HELD_FD_WAIT_MS 50
 #define ERROR_BYTES 600
 
 enum stopped { STOPPED_NOT, STOPPED_FULL, STOPPED_DISK, STOPPED_DRAINING };
@@ -175,12 +174,24 @@ publish(struct worker *w)
 	free(text);
 }
 
+static void look_for_changes(struct worker *);
+
 static void
 describe_timer_due(struct loop_timer *t)
 {
-	struct worker *w = t->context;
+	look_for_changes(t->context);
+}
 
+/* The first change is told at once, what follows it in one go later. */
+static void
+look_for_changes(struct worker *w)
+{
+	if (loop_timer_active(&w->describe_timer) ||
+	    !dispatch_changed(w->dispatch))
+		return;
 	w->describe_due = true;
+	loop_timer_start(
+	    w->loop, &w->describe_timer, DESCRIBE_MS, describe_timer_due);
 }
 
 /* ---- commit ---- */
@@ -335,10 +346,7 @@ turn_end(void *context)
 	if (!w->hands_over && !w->is_orphan)
 		dispatch_run(w->dispatch);
 	ack_flush(w->acks);
-	if (dispatch_changed(w->dispatch) &&
-	    !loop_timer_active(&w->describe_timer))
-		loop_timer_start(w->loop, &w->describe_timer, DESCRIBE_MS,
-		    describe_timer_due);
+	look_for_changes(w);
 	publish(w);
 	quiet = rings_quiet(w);
 	if (w->is_leaving && is_done(w, quiet))
