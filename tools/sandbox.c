@@ -50,6 +50,8 @@ enum option_id {
 	OPTION_CHUNK,
 	OPTION_VERSION_OF,
 	OPTION_NO_PRODUCERS,
+	OPTION_QUEUE,
+	OPTION_BASIC_AUTH,
 	OPTION_SEED,
 	OPTION_HELP
 };
@@ -74,6 +76,8 @@ static const struct option long_options[] = {
 	{ "chunk-events", required_argument, NULL, OPTION_CHUNK },
 	{ "version-of", required_argument, NULL, OPTION_VERSION_OF },
 	{ "no-producer-headers", no_argument, NULL, OPTION_NO_PRODUCERS },
+	{ "queue", required_argument, NULL, OPTION_QUEUE },
+	{ "basic-auth", required_argument, NULL, OPTION_BASIC_AUTH },
 	{ "seed", required_argument, NULL, OPTION_SEED },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -103,6 +107,8 @@ static const char help[] =
     "  --chunk-events N       more in one push are a violation (0: any)\n"
     "  --version-of V         answer as that Druid (" VERSION ")\n"
     "  --no-producer-headers  ignore X-Firehose-Producer-*\n"
+    "  --queue TASKS          more that are not done are refused (0: any)\n"
+    "  --basic-auth USER:PW   401 for requests without them\n"
     "  --seed N               for faults that strike by chance\n"
     "\n"
     "GET /sandbox/stats, GET /sandbox/events?dataSource=X, POST\n"
@@ -140,6 +146,31 @@ choice(const char *option, const char *text, const char *yes, const char *no)
 	return is_yes;
 }
 
+/* "Basic " and the text in base64 (RFC 4648). */
+static char *
+basic_authorization(const char *text)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	size_t bytes = strlen(text);
+	char *out = must_malloc(sizeof "Basic " + (bytes + 2) / 3 * 4);
+	char *to = stpcpy(out, "Basic ");
+
+	for (size_t i = 0; i < bytes; i += 3) {
+		uint32_t group = 0;
+
+		for (size_t j = 0; j < 3; j++)
+			group = group << 8 |
+			    (i + j < bytes ? (unsigned char)text[i + j] : 0);
+		for (unsigned j = 0; j < 4; j++)
+			*to++ = i + j > bytes
+			    ? '='
+			    : digits[group >> (18 - 6 * j) & 63];
+	}
+	*to = '\0';
+	return out;
+}
+
 static void
 set_text_option(struct sandbox_options *o, int option, const char *value)
 {
@@ -159,6 +190,10 @@ set_text_option(struct sandbox_options *o, int option, const char *value)
 		o->version_text = value;
 		if (!sandbox_answer_version_parse(value, &o->version))
 			wrong("version-of", value, "like 30.0.1");
+		return;
+	case OPTION_BASIC_AUTH:
+		free(o->authorization);
+		o->authorization = basic_authorization(value);
 		return;
 	case OPTION_NO_PRODUCERS: o->ignores_producers = true; return;
 	case OPTION_HELP: fputs(help, stdout); exit(0);
@@ -198,6 +233,7 @@ set_number_option(struct sandbox_options *o, int option, const char *value)
 	case OPTION_CHUNK:
 		o->chunk_events = number("chunk-events", value, any);
 		break;
+	case OPTION_QUEUE: o->queue_tasks = number("queue", value, any); break;
 	case OPTION_SEED: o->seed = number("seed", value, any); break;
 	default: return false;
 	}
@@ -325,6 +361,7 @@ stop(struct sandbox *s)
 	sandbox_store_clear(&s->store);
 	sandbox_check_fini(&s->check);
 	loop_free(&s->loop);
+	free(s->options.authorization);
 }
 
 int

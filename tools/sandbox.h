@@ -30,7 +30,9 @@ struct sandbox_options {
 	int64_t start_delay_ms, handler_delay_ms, handoff_delay_ms;
 	int64_t chunk_events; /* more in one push are a violation; 0: none */
 	int64_t keep_bytes;
+	int64_t queue_tasks; /* more that are not done are refused; 0: none */
 	int64_t seed;
+	char *authorization; /* header value that is wanted, or NULL */
 	bool counts_only, checks_fully, ignores_producers;
 	unsigned version;
 	const char *version_text;

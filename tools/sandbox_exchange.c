@@ -297,6 +297,17 @@ route_of(const struct exchange *x)
 						    : ROUTE_ASTRAY;
 }
 
+static bool
+is_authorized(const struct exchange *x)
+{
+	const char *want = x->sandbox->options.authorization, *value;
+	size_t bytes;
+
+	return want == NULL ||
+	    (sandbox_exchange_field(x, "authorization", &value, &bytes) &&
+		strlen(want) == bytes && memcmp(want, value, bytes) == 0);
+}
+
 /* What happens before the body is read. False: the exchange is over. */
 static bool
 head_read(struct exchange *x)
@@ -310,9 +321,15 @@ head_read(struct exchange *x)
 	else
 		sandbox_overlord_locate(x);
 	struck = strike(x);
-	if (struck == STRUCK_NOT && x->route == ROUTE_CHAT)
+	if (struck != STRUCK_NOT)
+		return struck != STRUCK_ENDED;
+	if (!is_authorized(x)) {
+		x->has_answer = true;
+		x->answer = ANSWER_UNAUTHORIZED;
+	} else if (x->route == ROUTE_CHAT) {
 		sandbox_push_begin(x);
-	return struck != STRUCK_ENDED;
+	}
+	return true;
 }
 
 void
@@ -339,6 +356,10 @@ run(struct exchange *x)
 	}
 	if (x->route != ROUTE_CHAT && x->error_status != 0) {
 		sandbox_exchange_answer(x, ANSWER_FAULT, "told to fail", NULL);
+		return;
+	}
+	if (x->has_answer && x->route == ROUTE_OVERLORD) {
+		sandbox_exchange_answer(x, x->answer, NULL, NULL);
 		return;
 	}
 	switch (x->route) {

@@ -301,6 +301,16 @@ answer_existing(
 	sandbox_exchange_answer(x, ANSWER_TASK_EXISTS, t->spec.id, NULL);
 }
 
+static bool
+is_queue_full(const struct sandbox *s)
+{
+	int64_t count = 0;
+
+	for (const struct task *t = s->tasks; t != NULL; t = t->next)
+		count += t->state < TASK_SUCCESS;
+	return s->options.queue_tasks > 0 && count >= s->options.queue_tasks;
+}
+
 static void
 submit(struct exchange *x, struct json **payload)
 {
@@ -313,6 +323,7 @@ submit(struct exchange *x, struct json **payload)
 	const struct task *old = sandbox_task_find(s, id);
 	struct task *t;
 	struct spec spec;
+	char most[24];
 
 	if (old != NULL) {
 		answer_existing(x, old, *payload);
@@ -331,6 +342,13 @@ submit(struct exchange *x, struct json **payload)
 		sandbox_violation_add(&s->violations, VIOLATION_TASK_SPEC,
 		    "%.100s: refused: %s", id, c.error);
 		sandbox_exchange_answer(x, ANSWER_TASK_REFUSED, c.error, NULL);
+		return;
+	}
+	if (is_queue_full(s)) {
+		snprintf(most, sizeof most, "%lld",
+		    (long long)s->options.queue_tasks);
+		sandbox_spec_free(&spec);
+		sandbox_exchange_answer(x, ANSWER_QUEUE_FULL, most, NULL);
 		return;
 	}
 	t = sandbox_task_add(s, &spec, payload);

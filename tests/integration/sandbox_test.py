@@ -4,7 +4,7 @@
 Raw sockets, since the answers to broken, early and doubled requests matter.
 """
 
-import datetime
+import base64
 import gzip
 import json
 import os
@@ -26,11 +26,6 @@ START_MS = 4102444800000
 END = "2100-01-01T01:00:00.000Z"
 CHAT = "/druid/worker/v1/chat/"
 TASK = "/druid/indexer/v1/task"
-
-
-def iso(ms):
-    t = datetime.datetime.fromtimestamp(ms / 1000, datetime.timezone.utc)
-    return t.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
 def service(ds="foo", partition=0, replicant=0, suffix=""):
@@ -734,6 +729,34 @@ class DelayTest(SandboxTest):
         await_true(lambda: self.status()["runnerStatusCode"] == "RUNNING")
         self.assertEqual(self.push([event(1)])[0], 503)
         await_true(lambda: self.push([event(1)])[0] == 200)
+
+
+class QueueTest(SandboxTest):
+    OPTIONS = ("--queue", "1")
+
+    def test_full_then_not(self):
+        self.submit()
+        status, _, body = self.druid.request(
+            "POST", TASK, task_spec("bar"), {"Content-Type": "application/json"})
+        self.assertEqual((status, json.loads(body)["category"]),
+                         (429, "CAPACITY_EXCEEDED"))
+        self.druid.request("POST", f"{TASK}/{task_id()}/shutdown")
+        self.submit(task_spec("bar"))
+
+
+class BasicAuthTest(SandboxTest):
+    OPTIONS = ("--basic-auth", "user:p\u00e4ss!")
+
+    def test_all_but_the_sandbox_itself(self):
+        good = "Basic " + base64.b64encode("user:p\u00e4ss!".encode()).decode()
+        for fields, status in (({}, 401), ({"Authorization": "Basic x"}, 401),
+                               ({"Authorization": good}, 200)):
+            fields["Content-Type"] = "application/json"
+            self.assertEqual(self.druid.request(
+                "POST", TASK, task_spec(), fields)[0], status)
+        self.assertEqual(self.push([event(1)], producer="a", seq=1)[0], 401)
+        self.assertEqual(self.push([event(1)], producer="a", seq=1,
+                                   Authorization=good)[2], b'{"eventCount":1}')
 
 
 class BufferTest(SandboxTest):
