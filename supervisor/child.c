@@ -415,6 +415,8 @@ static void
 tell_stop(struct child *c)
 {
 	struct order_message stop = { .order = ORDER_STOP,
+		/* one that is wanted again has a successor at once */
+		.index = c->wanted ? ORDER_STOP_HAND_OVER : 0,
 		.value = (uint64_t)c->stop_ms };
 
 	child_order(c, &stop, -1, -1);
