@@ -293,6 +293,8 @@ loop_once(struct loop *l)
 	l->poll = false;
 	l->now_ms = clock_mono_ms();
 	l->ready_count = MAX_OF(n, 0);
+	if (l->woke != NULL)
+		l->woke(l->woke_context);
 	run_ready(l);
 	run_timers(l);
 	if (l->turn_end != NULL && !l->stopping)
