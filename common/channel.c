@@ -145,6 +145,18 @@ attach_rings(struct channel *c, uint64_t event_bytes)
 		CHANNEL_ACK_BYTES);
 }
 
+/* Our predecessor may have died between a commit or an advance and its bell:
+ * the other side sleeps beside what it waits for, and if the announcement was
+ * withdrawn already, no later bell would come either. */
+static void
+ring_both(struct channel *c)
+{
+	if (c->worker_bell >= 0)
+		bell_ring(c->worker_bell);
+	if (c->receiver_bell >= 0)
+		bell_ring(c->receiver_bell);
+}
+
 bool
 channel_attach(struct channel *c, int fd, int worker_bell, int receiver_bell)
 {
@@ -178,10 +190,12 @@ channel_attach(struct channel *c, int fd, int worker_bell, int receiver_bell)
 		return false;
 	}
 	if (!attach_rings(c, events)) {
-		log_error("channel %s: the rings are damaged", c->header->ds);
+		log_error("channel %.*s: the rings are damaged",
+		    CHANNEL_DS_BYTES, c->header->ds);
 		channel_detach(c);
 		return false;
 	}
+	ring_both(c);
 	return true;
 }
 

@@ -74,8 +74,9 @@ struct channel {
  * event_bytes: rounded up to a power of two of whole pages. */
 int channel_create(const char *ds, unsigned receiver, uint64_t generation,
     uint64_t event_bytes);
-/* Maps it. false, with a reason logged, when it cannot be mapped or is not a
- * channel of this version. Keeps memory_fd (not owned). */
+/* Maps it, and rings both bells (-1: there is none) for a predecessor that
+ * died before it could. false, with a reason logged, when it cannot be mapped
+ * or is not a channel of this version. Keeps memory_fd (not owned). */
 bool channel_attach(struct channel *, int memory_fd, int worker_bell,
     int receiver_bell) MUST_CHECK;
 void channel_detach(struct channel *);
