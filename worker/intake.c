@@ -23,8 +23,8 @@
 struct source {
 	struct channel *channel;
 	struct spool_cursor cursor; /* up to what has been read */
-	uint64_t durable;           /* position of the last commit */
-	bool moved;                 /* beyond it */
+	uint64_t durable; /* position of the last commit */
+	bool moved; /* beyond it */
 };
 
 struct sealed {
@@ -115,6 +115,8 @@ resume_source(struct intake *in, struct source *s, unsigned receiver)
 	    s->cursor.taken_events, memory_order_relaxed);
 	atomic_store_explicit(&s->channel->header->taken_dropped,
 	    s->cursor.taken_dropped, memory_order_relaxed);
+	/* a worker killed between commit and advance has not told */
+	channel_ring_receiver(s->channel);
 }
 
 void
@@ -245,7 +247,8 @@ drain_source(struct intake *in, struct source *s, size_t *budget)
 		struct event_block head;
 
 		memcpy(&head, b, MIN_OF(sizeof head, available));
-		if (available < sizeof head || !event_block_valid(&head, available)) {
+		if (available < sizeof head ||
+		    !event_block_valid(&head, available)) {
 			skip_garbage(s, available);
 		} else if (!spool_has_room(
 			       in->p.spool, in->open_bytes + head.bytes)) {
