@@ -15,7 +15,7 @@ COMMON = base panic result log clock iso period buf json loop ring channel \
 	event life heritage conf conf_reader conf_value conf_property \
 	conf_spec conf_dimensions conf_digest conf_print ctl
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \
-	front control status | notify title rate
+	front control status | notify title rate footprint
 RECEIVER = receiver listener connection exchange http_request inflate route post body \
 	json_scan timestamp partition_hash settings offer outlet ticket settle \
 	reply receiver_check | memory json_string java_string

@@ -257,6 +257,7 @@ started(struct supervisor *s)
 
 	loop_timer_stop(&s->start_timer);
 	s->phase = SUPERVISOR_RUNNING;
+	footprint_trim();
 	log_info("ready: %u receivers, %u dataSources, HTTP port %u",
 	    s->front_count, s->source_count, s->port);
 	notify_send("READY=1\nSTATUS=running");
