@@ -25,6 +25,7 @@
 #include "log.h"
 #include "panic.h"
 
+#include "footprint.h"
 #include "notify.h"
 #include "port.h"
 #include "status.h"
