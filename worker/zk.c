@@ -18,6 +18,7 @@
 #include "zk_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -376,14 +377,19 @@ random_below(uint64_t limit)
 	return limit > 0 ? r % limit : 0;
 }
 
+static int64_t
+rest_most_ms(const struct zk *z)
+{
+	return MIN_OF(REST_MS_MAX, MAX_OF(z->timeout_ms / 4, 1));
+}
+
 /* The next attempt to connect is some time off: half of the rest is fixed,
  * half is drawn, so that many workers do not come back as one. */
 static void
 rest(struct zk *z)
 {
-	int64_t most = MIN_OF(REST_MS_MAX, MAX_OF(z->timeout_ms / 4, 1));
-
-	z->rest_ms = MIN_OF(MAX_OF(z->rest_ms * 2, REST_MS_MIN), most);
+	z->rest_ms =
+	    MIN_OF(MAX_OF(z->rest_ms * 2, REST_MS_MIN), rest_most_ms(z));
 	z->retry_ms = loop_now_ms(z->loop) + z->rest_ms / 2 +
 	    (int64_t)random_below((uint64_t)z->rest_ms / 2 + 1);
 }
@@ -496,7 +502,11 @@ open_handle(struct zk *z)
 				 "names",
 			    z->connect);
 		rest(z);
+		return;
 	}
+	/* else it would ask for the names' addresses, blocking, every time
+	 * that it is asked what it waits for */
+	zoo_set_servers_resolution_delay(z->handle, -1);
 }
 
 static void
@@ -548,6 +558,9 @@ attempt_failed(struct zk *z, int code)
 	log_debug("ZooKeeper %s: %s", z->connect, zerror(code));
 	z->steady = false;
 	rest(z);
+	/* names may have other addresses by now */
+	if (!z->has_session && z->rest_ms >= rest_most_ms(z))
+		close_handle(z);
 }
 
 static void poll_due(struct loop_timer *);
@@ -561,7 +574,7 @@ poll_in(struct zk *z, int64_t delay_ms)
 }
 
 /* The library may have closed its socket and made another of the same number,
- * of which epoll knows nothing: only while it is steadily connected can the
+ * of which epoll knows nothing. Only while it is steadily connected can the
  * watch be trusted. */
 static void
 watch_socket(struct zk *z, int fd, int interest)
@@ -574,6 +587,7 @@ watch_socket(struct zk *z, int fd, int interest)
 		return;
 	}
 	loop_io_stop(&z->io);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (!loop_io_start(z->loop, &z->io, fd, events, socket_ready))
 		log_warn("ZooKeeper %s: cannot watch its socket", z->connect);
 	z->steady = z->connected;
@@ -606,14 +620,34 @@ ask_interest(struct zk *z)
 		poll_in(z, z->retry_ms - loop_now_ms(z->loop));
 }
 
+/* A call that cannot be sent makes the library drop the connection, which it
+ * says only when it is next given something to read. */
+static void
+notice_state(struct zk *z)
+{
+	int state = z->handle != NULL ? zoo_state(z->handle) : 0;
+
+	if (z->handle != NULL &&
+	    (state == ZOO_EXPIRED_SESSION_STATE ||
+		state == ZOO_AUTH_FAILED_STATE))
+		z->expired = true;
+	if (!z->connected || state == ZOO_CONNECTED_STATE)
+		return;
+	session_suspended(z);
+	attempt_failed(z, ZCONNECTIONLOSS);
+}
+
 /* After anything that may have changed what the library is up to. */
 static void
 settle(struct zk *z)
 {
+	notice_state(z);
 	if (z->expired)
 		end_session(z);
-	if (z->connected)
+	if (z->connected) {
 		send_waiting(z);
+		notice_state(z);
+	}
 	if (!z->connected && loop_now_ms(z->loop) < z->retry_ms) {
 		loop_io_stop(&z->io);
 		poll_in(z, z->retry_ms - loop_now_ms(z->loop));

@@ -665,6 +665,34 @@ test_no_ghosts(void **state)
 	client_end(&c);
 }
 
+/* Calls into a connection that is broken already: the library drops it in the
+ * middle of the call, and takes another socket of the same number. */
+static void
+test_broken_pipe(void **state)
+{
+	struct client c;
+	struct told t[3];
+
+	(void)state;
+	client_start(&c, LONG_MS);
+	for (int round = 1; round <= 10; round++) {
+		memset(t, 0, sizeof t);
+		proxy_cut(c.proxy);
+		for (size_t i = 0; i < ARRAY_LEN(t); i++)
+			t[i].call =
+			    zk_get(c.zk, "/none", NULL, told_done, &t[i]);
+		AWAIT(&c.fixture,
+		    t[0].times + t[1].times + t[2].times == 3 &&
+			c.connected == 1 + round);
+		assert_int_equal(t[0].result, RESULT_RETRY);
+		assert_int_equal(
+		    ask(&c, zk_get, &t[0], "/none", NULL), RESULT_GONE);
+	}
+	assert_int_equal(c.suspended, 10);
+	assert_int_equal(zk_session(c.zk), 1);
+	client_end(&c);
+}
+
 /* A server that takes connections and drops them at once. */
 static void
 test_flapping(void **state)
@@ -745,6 +773,7 @@ main(void)
 		cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_expired_unreachable),
 		cmocka_unit_test(test_no_ghosts),
+		cmocka_unit_test(test_broken_pipe),
 		cmocka_unit_test(test_flapping),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_server_restart),
