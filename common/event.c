@@ -5,36 +5,42 @@
  */
 #include "event.h"
 
-#include "panic.h"
+#include <stdatomic.h>
+#include <string.h>
 
 _Static_assert(sizeof(struct event_block) % 8 == 0, "events are aligned");
 _Static_assert(sizeof(struct event) % 8 == 0, "events are aligned");
 
 bool
-event_block_valid(const void *at, uint64_t available)
+event_open(struct event_reader *r, const void *at, uint64_t available,
+    struct event_block *head)
 {
-	const struct event_block *b = at;
-
-	return available >= sizeof *b && b->magic == EVENT_BLOCK_MAGIC &&
-	    b->bytes >= sizeof *b && b->bytes <= available && b->bytes % 8 == 0;
+	if (available < sizeof *head)
+		return false;
+	memcpy(head, at, sizeof *head);
+	/* a real copy: its members are not to be read from `at` again */
+	atomic_signal_fence(memory_order_seq_cst);
+	r->next = (const char *)at + sizeof *head;
+	r->end = (const char *)at + head->bytes;
+	return head->magic == EVENT_BLOCK_MAGIC &&
+	    head->bytes >= sizeof *head && head->bytes <= available &&
+	    head->bytes % 8 == 0;
 }
 
-const struct event *
-event_next(const struct event_block *b, const struct event *at, bool *damaged)
+const char *
+event_next(struct event_reader *r, struct event *head, bool *damaged)
 {
-	const char *end = (const char *)b + b->bytes;
-	const char *next = at == NULL
-	    ? (const char *)(b + 1)
-	    : (const char *)at + event_record_bytes(at->bytes);
-	const struct event *e = (const void *)next;
+	size_t left = (size_t)(r->end - r->next);
+	const char *text = r->next + sizeof *head;
 
-	*damaged = false;
-	if (next == end)
+	*damaged = left > 0 && left < sizeof *head;
+	if (left < sizeof *head)
 		return NULL;
-	if ((size_t)(end - next) < sizeof *e ||
-	    (size_t)(end - next) < event_record_bytes(e->bytes)) {
-		*damaged = true;
+	memcpy(head, r->next, sizeof *head);
+	atomic_signal_fence(memory_order_seq_cst);
+	*damaged = event_record_bytes(head->bytes) > left;
+	if (*damaged)
 		return NULL;
-	}
-	return e;
+	r->next += event_record_bytes(head->bytes);
+	return text;
 }

@@ -44,15 +44,18 @@ event_record_bytes(size_t json_bytes)
 	return sizeof(struct event) + event_padded(json_bytes);
 }
 
-/* Checks a block's header against the `available` bytes of the ring. */
-bool event_block_valid(const void *at, uint64_t available) MUST_CHECK;
-/* Walks a valid block. `at` starts as NULL; returns the event's head (its
- * JSON text behind it), or NULL after the last or when the block is damaged
- * (then *damaged is set). */
-const struct event *
-event_next(const struct event_block *, const struct event *at, bool *damaged);
-static inline const char *
-event_text(const struct event *e)
-{
-	return (const char *)(e + 1);
-}
+/* Reads a block. Its writer is another process, which may go wrong: a block's
+ * header and each event's head are copied out before they are believed, so
+ * that what has been checked is what is used. */
+struct event_reader {
+	const char *next, *end;
+};
+
+/* Copies the block's header to `head`; false when what lies in the `available`
+ * bytes at `at` is no block. */
+bool event_open(struct event_reader *, const void *at, uint64_t available,
+    struct event_block *head) MUST_CHECK;
+/* Copies the next event's head and returns its text; NULL after the last one,
+ * or when the block is damaged (then *damaged is set). */
+const char *
+event_next(struct event_reader *, struct event *head, bool *damaged);

@@ -105,8 +105,8 @@ end_chunk(struct batch *b)
 }
 
 void
-batch_add(
-    struct batch *b, const struct event *e, uint64_t ticket, unsigned receiver)
+batch_add(struct batch *b, const struct event *e, const char *text,
+    uint64_t ticket, unsigned receiver)
 {
 	size_t in_chunk = b->used - b->chunk_start;
 
@@ -118,7 +118,7 @@ batch_add(
 	}
 	need(b, (size_t)e->bytes + 1);
 	b->value[b->used++] = in_chunk == 0 ? '[' : ',';
-	memcpy(b->value + b->used, event_text(e), e->bytes);
+	memcpy(b->value + b->used, text, e->bytes);
 	b->used += e->bytes;
 	b->events++;
 	if (ticket != 0)

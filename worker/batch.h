@@ -76,9 +76,9 @@ struct batch {
 struct batch *
 batch_new(struct interval, unsigned partition, unsigned chunk_events_max);
 void batch_free(struct batch **);
-/* Copies the event in. ticket 0: nobody waits for it. */
-void batch_add(
-    struct batch *, const struct event *, uint64_t ticket, unsigned receiver);
+/* Copies the event's text in. ticket 0: nobody waits for it. */
+void batch_add(struct batch *, const struct event *, const char *text,
+    uint64_t ticket, unsigned receiver);
 size_t batch_bytes(const struct batch *);
 /* What sealing it decides. */
 struct batch_seal {

@@ -189,12 +189,8 @@ batch_for(struct intake *in, const struct event *e)
 }
 
 static void
-add_event(struct intake *in, const struct event *e, uint64_t ticket,
-    unsigned receiver)
+count_event(struct intake *in, struct batch *b, const struct event *e)
 {
-	struct batch *b = batch_for(in, e);
-
-	batch_add(b, e, ticket, receiver);
 	in->last = b;
 	in->open_bytes += e->bytes;
 	in->newest_ms = MAX_OF(in->newest_ms, e->timestamp_ms);
@@ -202,14 +198,20 @@ add_event(struct intake *in, const struct event *e, uint64_t ticket,
 }
 
 static void
-take_block(struct intake *in, struct source *s, const struct event_block *b)
+take_block(struct intake *in, struct source *s, const struct event_block *b,
+    struct event_reader *reader)
 {
 	unsigned receiver = (unsigned)(s - in->sources), taken = 0;
-	const struct event *e = NULL;
+	struct event e;
+	const char *text;
 	bool damaged;
 
-	while (taken < b->events && (e = event_next(b, e, &damaged)) != NULL) {
-		add_event(in, e, b->ticket, receiver);
+	while (taken < b->events &&
+	    (text = event_next(reader, &e, &damaged)) != NULL) {
+		struct batch *batch = batch_for(in, &e);
+
+		batch_add(batch, &e, text, b->ticket, receiver);
+		count_event(in, batch, &e);
 		taken++;
 	}
 	if (taken < b->events) {
@@ -240,21 +242,19 @@ static bool
 drain_source(struct intake *in, struct source *s, size_t *budget)
 {
 	struct ring *ring = &s->channel->events;
-	const struct event_block *b;
+	struct event_reader reader;
+	struct event_block head;
+	const void *at;
 	uint64_t available;
 
-	while (*budget > 0 && (b = ring_peek(ring, &available)) != NULL) {
-		struct event_block head;
-
-		memcpy(&head, b, MIN_OF(sizeof head, available));
-		if (available < sizeof head ||
-		    !event_block_valid(&head, available)) {
+	while (*budget > 0 && (at = ring_peek(ring, &available)) != NULL) {
+		if (!event_open(&reader, at, available, &head)) {
 			skip_garbage(s, available);
 		} else if (!spool_has_room(
 			       in->p.spool, in->open_bytes + head.bytes)) {
 			return false;
 		} else {
-			take_block(in, s, b);
+			take_block(in, s, &head, &reader);
 			ring_take(ring, head.bytes);
 			*budget -= MIN_OF(*budget, head.bytes);
 		}

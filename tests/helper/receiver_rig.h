@@ -302,17 +302,19 @@ rig_stop(struct rig *rig)
 /* ---- the worker's part ---- */
 
 static inline void
-rig_take_block(struct rig_ds *d, const struct event_block *b)
+rig_take_block(
+    struct rig_ds *d, const struct event_block *b, struct event_reader *reader)
 {
-	const struct event *e = NULL;
+	struct event e;
+	const char *text;
 	unsigned events = 0;
 	bool damaged;
 
-	while ((e = event_next(b, e, &damaged)) != NULL) {
-		buf_add(&d->text, event_text(e), e->bytes);
+	while ((text = event_next(reader, &e, &damaged)) != NULL) {
+		buf_add(&d->text, text, e.bytes);
 		buf_add(&d->text, "\n", 1);
-		d->last_ms = e->timestamp_ms;
-		d->last_hash = e->hash;
+		d->last_ms = e.timestamp_ms;
+		d->last_hash = e.hash;
 		events++;
 	}
 	assert_false(damaged);
@@ -328,13 +330,15 @@ static inline bool
 rig_take_now(struct rig_ds *d)
 {
 	uint64_t bytes;
-	const struct event_block *b;
+	struct event_reader reader;
+	struct event_block b;
+	const void *at;
 	bool found = false;
 
-	while ((b = ring_peek(&d->channel.events, &bytes)) != NULL) {
-		assert_true(event_block_valid(b, bytes));
-		rig_take_block(d, b);
-		ring_take(&d->channel.events, b->bytes);
+	while ((at = ring_peek(&d->channel.events, &bytes)) != NULL) {
+		assert_true(event_open(&reader, at, bytes, &b));
+		rig_take_block(d, &b, &reader);
+		ring_take(&d->channel.events, b.bytes);
 		found = true;
 	}
 	return found;
