@@ -29,6 +29,8 @@
 #define FORMAT 1u
 #define MAP_EXTRA (256u * MiB) /* free list, fragments, dead letters' index */
 #define DOCUMENT_NAME_MAX 64
+#define LOCK_WAIT_MS 5000
+#define LOCK_POLL_MS 10
 /* Ids of a fresh spool begin where no earlier spool of this dataSource can
  * have come to: more than four million events in every second since 1970. */
 #define FIRST_ID_SHIFT 22
@@ -149,6 +151,7 @@ static bool
 lock_dir(struct spool *s, char *error, size_t bytes)
 {
 	char *path = must_format("%s/owner.lock", s->dir);
+	int waited_ms = 0;
 
 	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	free(path);
@@ -156,7 +159,14 @@ lock_dir(struct spool *s, char *error, size_t bytes)
 		explain(s, errno, "cannot open owner.lock", error, bytes);
 		return false;
 	}
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
+	/* the worker of a supervisor that was killed needs a moment to save
+	 * its rings before it lets go */
+	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0 &&
+	    waited_ms < LOCK_WAIT_MS) {
+		usleep(LOCK_POLL_MS * 1000);
+		waited_ms += LOCK_POLL_MS;
+	}
+	if (waited_ms < LOCK_WAIT_MS)
 		return true;
 	snprintf(error, bytes,
 	    "spool %s: another process owns it; stop that tranqd, or give "
