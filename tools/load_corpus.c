@@ -165,6 +165,13 @@ take_line(void *context, char *line, size_t bytes)
 		    r->line);
 		return;
 	}
+	if (strstr(line, "\"id\"") != NULL) {
+		snprintf(r->error, 256,
+		    "line %u has an `id` of its own, which would hide ours; "
+		    "rename it",
+		    r->line);
+		return;
+	}
 	if (r->corpus->bytes + bytes > CORPUS_BYTES_MAX) {
 		snprintf(r->error, 256, "more than %u MiB, give a part of it",
 		    CORPUS_BYTES_MAX / MiB);

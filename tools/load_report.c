@@ -73,7 +73,7 @@ stats_json(const struct load_report *r)
 	struct json *j = json_new_object(), *latency = json_new_object();
 	struct json *answers = json_new_object();
 	double seconds = wall_seconds(s);
-	char status[8];
+	char status[16];
 
 	json_set(j, "wallSeconds", json_new_number(seconds));
 	json_set(j, "eventsPerSecond",
