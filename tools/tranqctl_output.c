@@ -195,7 +195,7 @@ print_supervisor(const struct json *document, struct buf *to)
 	const struct json *last = json_get(s, "lastReload");
 	char up[SHORT_BYTES], ago[SHORT_BYTES];
 
-	buf_addf(to, "tranqd %s, pid %lld, %s for %s, HTTP port %lld\n",
+	buf_addf(to, "tranqd %s, pid %lld, %s, up %s, HTTP port %lld\n",
 	    json_get_text(s, "version", "-"),
 	    (long long)json_get_int(s, "pid", 0),
 	    json_get_text(s, "state", "-"),
@@ -238,6 +238,39 @@ add_receiver_row(struct table *t, const struct json *r)
 }
 
 static void
+print_last_death(const struct json *worker, int64_t now, struct buf *to)
+{
+	const struct json *d = json_get(worker, "lastDeath");
+	const char *words = json_get_text(d, "lastWords", "");
+	char ago[SHORT_BYTES], lived[SHORT_BYTES];
+
+	if (!json_is_object(d))
+		return;
+	buf_addf(to, "  last death  %s ago: pid %lld, ",
+	    duration_text(now - json_get_int(d, "at", 0), ago),
+	    (long long)json_get_int(d, "pid", 0));
+	add_clean(to, json_get_text(d, "how", "-"));
+	buf_addf(to, " after %s\n",
+	    duration_text(json_get_int(d, "livedMs", 0), lived));
+	if (words[0] == '\0')
+		return;
+	buf_add_text(to, "              ");
+	add_clean(to, words);
+	buf_add_text(to, "\n");
+}
+
+/* Why a receiver is not there. */
+static void
+print_absence(const struct json *r, int64_t now, struct buf *to)
+{
+	if (strcmp(json_get_text(r, "state", "ready"), "ready") == 0 ||
+	    !json_is_object(json_get(r, "lastDeath")))
+		return;
+	buf_addf(to, "receiver %lld\n", (long long)json_get_int(r, "index", 0));
+	print_last_death(r, now, to);
+}
+
+static void
 print_receivers(const struct json *document, struct buf *to)
 {
 	const struct json *all = json_get(document, "receivers");
@@ -250,6 +283,8 @@ print_receivers(const struct json *document, struct buf *to)
 	for (size_t i = 0; i < json_size(all); i++)
 		add_receiver_row(&t, json_at(all, i));
 	print_table(&t, to);
+	for (size_t i = 0; i < json_size(all); i++)
+		print_absence(json_at(all, i), now_of(document), to);
 }
 
 static const char *
@@ -313,28 +348,6 @@ print_sources(const struct json *document, struct buf *to)
 /*
  * One dataSource in detail; lines that would only say "none" are left out.
  */
-
-static void
-print_last_death(const struct json *worker, int64_t now, struct buf *to)
-{
-	const struct json *d = json_get(worker, "lastDeath");
-	const char *words = json_get_text(d, "lastWords", "");
-	char ago[SHORT_BYTES], lived[SHORT_BYTES];
-
-	if (!json_is_object(d))
-		return;
-	buf_addf(to, "  last death  %s ago: pid %lld, ",
-	    duration_text(now - json_get_int(d, "at", 0), ago),
-	    (long long)json_get_int(d, "pid", 0));
-	add_clean(to, json_get_text(d, "how", "-"));
-	buf_addf(to, " after %s\n",
-	    duration_text(json_get_int(d, "livedMs", 0), lived));
-	if (words[0] == '\0')
-		return;
-	buf_add_text(to, "              ");
-	add_clean(to, words);
-	buf_add_text(to, "\n");
-}
 
 static void
 print_events(const struct json *accounts, struct buf *to)

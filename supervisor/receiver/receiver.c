@@ -242,7 +242,9 @@ stop_due(struct loop_timer *timer)
 {
 	struct receiver *r = timer->context;
 
-	log_info("stops with %u connections open", r->connections.count);
+	if (r->connections.count > 0)
+		log_info("stops with %u connections open",
+		    r->connections.count);
 	loop_stop(r->loop);
 }
 

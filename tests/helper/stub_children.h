@@ -1,6 +1,7 @@
 /*
  * stub_children - a receiver and a worker that do nothing but obey, and write
- * down what they were told
+ * down what they were told; a test that includes this is linked with them in
+ * place of the real ones
  *
  * Process: children of a supervisor under test. One line a happening goes to
  * {dataDir}/story; what they shall do wrong is asked of files in {dataDir}:
@@ -10,6 +11,8 @@
  *   hang.NAME    claims to be busy for a minute
  * NAME is the dataSource, or receiverN.
  */
+#pragma once
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
