@@ -77,6 +77,7 @@ LIB_RECEIVER = $(O)/receiver.a
 LIB_WORKER = $(O)/worker.a
 LIB_SUPERVISOR = $(O)/supervisor.a
 LIB_TOOLS = $(O)/tools.a
+LIB_HELPER = $(O)/helper.a
 PROGRAMS = $(addprefix $(BUILD)/bin/,tranqd tranqctl tranq-sandbox tranq-load)
 TESTS = $(addprefix $(BUILD)/tests/,$(UNIT))
 
@@ -109,7 +110,7 @@ endef
 
 # A test's link takes out of the archives only what the test really uses.
 $(BUILD)/tests/%: $(O)/tests/unit/%.o $(LIB_SUPERVISOR) $(LIB_RECEIVER) \
-		$(LIB_WORKER) $(LIB_TOOLS) $(LIB_COMMON)
+		$(LIB_WORKER) $(LIB_TOOLS) $(LIB_HELPER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) -lcmocka -lm)
 
 $(LIB_COMMON): $(OBJ_COMMON)
@@ -118,6 +119,7 @@ $(LIB_WORKER): $(OBJ_WORKER)
 $(LIB_SUPERVISOR): $(filter-out %/main.o,$(OBJ_SUPERVISOR))
 $(LIB_TOOLS): $(call objects,tools,$(filter-out sandbox load tranqctl, \
 	$(sort $(TRANQCTL) $(SANDBOX) $(LOAD))))
+$(LIB_HELPER): $(patsubst %.c,$(O)/%.o,$(wildcard tests/helper/*.c))
 $(O)/%.a:
 	@rm -f $@
 	$(Q)ar rcs $@ $^
