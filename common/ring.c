@@ -138,7 +138,9 @@ ring_at(const struct ring *r, uint64_t position)
 void
 ring_advance(struct ring *r, uint64_t position)
 {
-	must(r->taken - position <= r->size);
+	/* forward only, and not beyond what was read */
+	must(position - r->head <= r->taken - r->head);
+	r->head = position;
 	/* release: our reads of those bytes are over before they are free */
 	atomic_store_explicit(
 	    &r->control->head, position, memory_order_release);
@@ -154,6 +156,7 @@ ring_resume(struct ring *r, uint64_t position)
 	if (tail - position > tail - head || position % RING_ALIGN != 0)
 		return false;
 	r->taken = position;
+	r->head = head;
 	ring_advance(r, position);
 	return true;
 }

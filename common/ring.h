@@ -39,7 +39,7 @@ struct ring {
 	char *data; /* 2 × size mapped bytes */
 	uint64_t size;
 	uint64_t tail; /* producer: its own position */
-	uint64_t head; /* producer: the consumer's, as last seen */
+	uint64_t head; /* consumer: given back; producer: as last seen */
 	uint64_t taken; /* consumer: read up to here, not yet given back */
 	uint64_t seen; /* consumer: the producer's tail, as last seen */
 };
