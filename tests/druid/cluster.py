@@ -1,0 +1,191 @@
+"""The real Druid of tests/druid/druid, for a test: up, asked, cleaned, down.
+
+    with Cluster() as druid:
+        druid.sql("SELECT 1")             rows, each a list
+        druid.tasks("wiki")               what the Overlord knows of them
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DRUID = os.path.join(HERE, "druid")
+UP_SECONDS = 600  # the first time fetches all jars
+ASK_SECONDS = 30
+POLL_SECONDS = 0.1
+
+
+class Failure(Exception):
+    """What was expected did not come; the text says where to look."""
+
+
+def await_true(condition, what, seconds, where=None):
+    """Waits until condition() returns something true, and returns that.
+    `where`: a function that says how things are and which logs to read."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure(f"not within {seconds} s: {what}" +
+                          (f"; {where()}" if where else ""))
+        time.sleep(POLL_SECONDS)
+
+
+class Refused(Exception):
+    def __init__(self, status, text):
+        super().__init__(f"{status} {text[:300]}")
+        self.status = status
+        self.text = text
+
+
+def ask(url, body=None, method=None):
+    """The JSON answer of one request; Refused when it is not 200."""
+    headers = {}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+        body = json.dumps(body).encode()
+    request = urllib.request.Request(url, body, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=ASK_SECONDS) as answer:
+            text = answer.read()
+    except urllib.error.HTTPError as e:
+        with e:
+            raise Refused(e.code, e.read().decode(errors="replace")) from None
+    return json.loads(text) if text else None
+
+
+class Cluster:
+    def __init__(self, keep=False):
+        self.keep = keep
+        self.was_up = False
+        self.env = {}
+        self.seen = set()  # dataSources to clean up
+
+    def __enter__(self):
+        self.was_up = self._druid("status", subprocess.DEVNULL) == 0
+        if self._druid("up", sys.stderr) != 0:
+            raise Failure("Druid does not come up; see build/druid/log")
+        text = subprocess.run([DRUID, "env"], check=True, text=True,
+                              stdout=subprocess.PIPE).stdout
+        self.env = dict(line.split("=", 1) for line in text.splitlines())
+        return self
+
+    def __exit__(self, *_):
+        if self.keep:
+            return
+        if not self.was_up:
+            self._druid("down", sys.stderr)
+            return
+        for name in self.seen:
+            self._forget(name)
+
+    def _druid(self, command, output):
+        return subprocess.run([DRUID, command], stdin=subprocess.DEVNULL,
+                              stdout=output, stderr=output,
+                              timeout=UP_SECONDS, check=False).returncode
+
+    def _forget(self, name):
+        """Ends what runs of it, and has its segments unloaded."""
+        for url in (f"{self.indexer}/datasources/{name}/shutdownAllTasks",
+                    f"{self.env['DRUID_COORDINATOR']}"
+                    f"/druid/coordinator/v1/datasources/{name}"):
+            try:
+                ask(url, method="POST" if url.endswith("s") else "DELETE")
+            except (Refused, OSError) as e:
+                print(f"druid: {name} not cleaned up: {e}", file=sys.stderr)
+
+    @property
+    def zk(self):
+        return self.env["DRUID_ZK"]
+
+    @property
+    def overlord(self):
+        return self.env["DRUID_OVERLORD"]
+
+    @property
+    def indexer(self):
+        return self.overlord + "/druid/indexer/v1"
+
+    @property
+    def logs(self):
+        return self.env["DRUID_DIR"] + "/log"
+
+    def sql(self, query, *parameters):
+        """Rows as lists; None while the broker does not know the table."""
+        body = {"query": query, "resultFormat": "array",
+                "context": {"useCache": False, "populateCache": False,
+                            "useApproximateCountDistinct": False},
+                "parameters": [{"type": "VARCHAR", "value": p}
+                               for p in parameters]}
+        try:
+            return ask(self.env["DRUID_BROKER"] + "/druid/v2/sql", body)
+        except Refused as e:
+            if e.status == 400 and "not found" in e.text:
+                return None
+            raise
+
+    # ---- tasks ----
+
+    def tasks(self, name):
+        """Status objects of all tasks of the dataSource, ended ones too."""
+        return ask(f"{self.indexer}/tasks?datasource={name}")
+
+    def free_slots(self):
+        """Of each MiddleManager."""
+        return [w["worker"]["capacity"] - w["currCapacityUsed"]
+                for w in ask(self.indexer + "/workers")]
+
+    def task_sums(self, task, name):
+        """[count, added, deleted, delta] as this one task has them."""
+        place = task["location"]
+        sums = ("count", "added", "deleted", "delta")
+        query = {"queryType": "timeseries", "dataSource": name,
+                 "intervals": ["2000-01-01/2100-01-01"],
+                 "granularity": "all", "context": {"useCache": False},
+                 "aggregations": [{"type": "longSum", "name": n,
+                                   "fieldName": n} for n in sums]}
+        rows = ask(f"http://{place['host']}:{place['port']}/druid/v2/", query)
+        result = rows[0]["result"] if rows else {}
+        return [result.get(n) or 0 for n in sums]
+
+    # ---- hand-off ----
+
+    def segments(self, name):
+        """[(segment, types of the servers that have it)]"""
+        rows = self.sql(
+            "SELECT x.segment_id, s.server_type FROM sys.server_segments x"
+            " JOIN sys.servers s ON s.server = x.server") or []
+        found = {}
+        for segment, kind in rows:
+            if segment.startswith(name + "_"):
+                found.setdefault(segment, set()).add(kind)
+        return sorted(found.items())
+
+    def handed_off(self, name):
+        """All tasks have ended well, and historicals alone have the rest."""
+        tasks = self.tasks(name)
+        bad = [t["id"] for t in tasks if t["statusCode"] == "FAILED"]
+        if bad:
+            raise Failure(f"task {bad[0]} FAILED; its log is in "
+                          f"{self.env['DRUID_DIR']}/var/task-logs")
+        if any(t["statusCode"] != "SUCCESS" for t in tasks):
+            return False
+        segments = self.segments(name)
+        return bool(segments) and all(
+            kinds == {"historical"} for _, kinds in segments)
+
+    def hand_off_state(self, name):
+        tasks = [f"{t['id']}: {t['statusCode']}" for t in self.tasks(name)]
+        segments = [f"{s}: {'+'.join(sorted(k))}"
+                    for s, k in self.segments(name)]
+        return (f"tasks {tasks}, segments {segments}; task logs in "
+                f"{self.env['DRUID_DIR']}/var/task-logs, Druid's in "
+                f"{self.logs}")
