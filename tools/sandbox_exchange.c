@@ -578,6 +578,7 @@ sandbox_exchange_path(
 {
 	const char *at = x->bytes + x->head->path.at;
 	const char *end = at + x->head->path.bytes, *slash;
+	/* cppcheck-suppress ctuuninitvar ; it is what is written to */
 	char *to = path->text;
 	size_t bytes = strlen(base), decoded;
 
