@@ -620,8 +620,27 @@ ask_interest(struct zk *z)
 		poll_in(z, z->retry_ms - loop_now_ms(z->loop));
 }
 
-/* A call that cannot be sent makes the library drop the connection, which it
- * says only when it is next given something to read. */
+/* Makes the library forget what it had to send and wait for, which it does
+ * when a connection fails: so one is made to fail. */
+static void
+scrub(struct zk *z)
+{
+	struct timeval tv;
+	int fd = -1, interest;
+
+	/* the first may be told to wait */
+	for (int tries = 0; tries < 2 && fd < 0; tries++)
+		if (zookeeper_interest(z->handle, &fd, &interest, &tv) != ZOK)
+			return;
+	if (fd < 0)
+		return;
+	shutdown(fd, SHUT_RDWR);
+	zookeeper_process(z->handle, ZOOKEEPER_READ);
+}
+
+/* When a call cannot be sent the library closes its socket without a word,
+ * and would go on with the rest of the call on the next connection; the
+ * server takes that for garbage. */
 static void
 notice_state(struct zk *z)
 {
@@ -633,7 +652,10 @@ notice_state(struct zk *z)
 		z->expired = true;
 	if (!z->connected || state == ZOO_CONNECTED_STATE)
 		return;
+	loop_io_stop(&z->io);
 	session_suspended(z);
+	if (!z->expired)
+		scrub(z);
 	attempt_failed(z, ZCONNECTIONLOSS);
 }
 

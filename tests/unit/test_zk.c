@@ -675,7 +675,7 @@ test_broken_pipe(void **state)
 
 	(void)state;
 	client_start(&c, LONG_MS);
-	for (int round = 1; round <= 10; round++) {
+	for (int round = 1; round <= 4; round++) {
 		memset(t, 0, sizeof t);
 		proxy_cut(c.proxy);
 		for (size_t i = 0; i < ARRAY_LEN(t); i++)
@@ -688,7 +688,7 @@ test_broken_pipe(void **state)
 		assert_int_equal(
 		    ask(&c, zk_get, &t[0], "/none", NULL), RESULT_GONE);
 	}
-	assert_int_equal(c.suspended, 10);
+	assert_int_equal(c.suspended, 4);
 	assert_int_equal(zk_session(c.zk), 1);
 	client_end(&c);
 }
