@@ -169,8 +169,9 @@ go_behind(const struct conf *conf)
 static int
 do_start(const struct arguments *a)
 {
-	struct supervisor_options options = { .pid_file = a->pid_file,
-		.ready_fd = -1 };
+	struct supervisor_options options = {
+		.pid_file = a->pid_file, .ready_fd = -1, .complain_fd = -1
+	};
 	struct conf *conf;
 	char *file;
 	int code;
@@ -185,6 +186,8 @@ do_start(const struct arguments *a)
 	if (file == NULL)
 		fatal("%s", a->file);
 	options.file = file;
+	if (conf->log_file[0] != '\0')
+		options.complain_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	if (a->daemonize)
 		options.ready_fd = go_behind(conf);
 	code = supervisor_run(&options, &conf);

@@ -407,6 +407,34 @@ address_space_suffices(
 	    (unsigned long long)(now.rlim_cur / MiB));
 }
 
+/* All rings full is what the machine must bear. */
+static void
+warn_of_memory(const struct conf *conf, unsigned receivers)
+{
+	uint64_t rings =
+	    (uint64_t)conf->ds_count * receivers * (uint64_t)conf->ring_bytes;
+	uint64_t machine =
+	    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (rings > machine / 2)
+		log_warnx("full rings take %llu MiB (%u dataSources, %u "
+			  "receivers, tranqd.ringBytes %lld), the machine has "
+			  "%llu MiB; lower tranqd.ringBytes",
+		    (unsigned long long)(rings / MiB), conf->ds_count,
+		    receivers, (long long)conf->ring_bytes,
+		    (unsigned long long)(machine / MiB));
+}
+
+void
+prepare_limits_of(pid_t pid)
+{
+	struct rlimit ours;
+
+	if (getrlimit(RLIMIT_NOFILE, &ours) == 0 &&
+	    prlimit(pid, RLIMIT_NOFILE, &ours, NULL) < 0)
+		log_warn("descriptor limit of pid %d", (int)pid);
+}
+
 bool
 prepare_limits(const struct conf *conf, unsigned receivers, struct trouble *t)
 {
@@ -429,5 +457,6 @@ prepare_limits(const struct conf *conf, unsigned receivers, struct trouble *t)
 			  "in the unit, ulimit -n)",
 		    (long long)conf->http_max_connections,
 		    (unsigned long long)full, (unsigned long long)have);
+	warn_of_memory(conf, receivers);
 	return address_space_suffices(conf, receivers, t);
 }

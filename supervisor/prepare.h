@@ -41,9 +41,12 @@ bool prepare_data_dir(
 /* {dataDir}/spool/{ds}, writable for the worker. */
 bool prepare_spool(const struct conf *, const char *ds, const struct identity *,
     struct trouble *) MUST_CHECK;
-/* Raises RLIMIT_NOFILE to what children and we need; a limit that is too low
- * for http.maxConnections alone is a warning. */
+/* Raises RLIMIT_NOFILE to what children and we need (children that live
+ * already do not see it: prepare_limits_of); a limit that is too low for
+ * http.maxConnections alone is a warning. */
 bool prepare_limits(
     const struct conf *, unsigned receivers, struct trouble *) MUST_CHECK;
+/* Gives our RLIMIT_NOFILE to a child that was born before it was raised. */
+void prepare_limits_of(pid_t);
 /* Writes a small file in one step, for others to read. */
 bool prepare_publish(const char *path, const char *text) MUST_CHECK;

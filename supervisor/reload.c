@@ -308,7 +308,8 @@ begin(struct supervisor *s)
 	}
 	for (unsigned i = 0; i < s->source_count; i++)
 		mark(s->sources[i], r->other);
-	if (!make_added(s, r->other, &trouble)) {
+	if (!prepare_limits(r->other, s->front_count, &trouble) ||
+	    !make_added(s, r->other, &trouble)) {
 		report(s, LOG_LEVEL_ERROR, "%s", trouble.text);
 		free_resting(s, SOURCE_ADDED);
 		end_reload(s, false, "not possible; nothing was changed");
@@ -343,6 +344,7 @@ tell_front(struct supervisor *s, struct front *f, int text_fd)
 
 	if (f->child.pid == 0)
 		return; /* it will be born with it */
+	prepare_limits_of(f->child.pid);
 	for (unsigned i = 0; i < s->source_count; i++)
 		if (s->sources[i]->change == SOURCE_ADDED)
 			m.index++;

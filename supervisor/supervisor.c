@@ -262,6 +262,9 @@ started(struct supervisor *s)
 	log_info("ready: %u receivers, %u dataSources, HTTP port %u",
 	    s->front_count, s->source_count, s->port);
 	notify_send("READY=1\nSTATUS=running");
+	if (s->options.complain_fd >= 0)
+		close(s->options.complain_fd);
+	s->options.complain_fd = -1;
 	if (s->options.ready_fd < 0)
 		return;
 	if (write(s->options.ready_fd, &byte, 1) != 1)
@@ -592,6 +595,15 @@ clean_up(struct supervisor *s)
 		close(s->pid_fd);
 }
 
+/* Whoever starts us by hand looks at the terminal, not into the log. */
+static void
+complain(const struct supervisor *s, const char *text)
+{
+	log_error("%s", text);
+	if (s->options.complain_fd >= 0)
+		dprintf(s->options.complain_fd, "tranqd: %s\n", text);
+}
+
 int
 supervisor_run(const struct supervisor_options *options, struct conf **conf)
 {
@@ -607,11 +619,13 @@ supervisor_run(const struct supervisor_options *options, struct conf **conf)
 	*conf = NULL;
 	log_process("supervisor", NULL);
 	if (!init_log(s.conf)) {
-		log_error("log.file %s: cannot be opened: %s; make its "
-			  "directory writable or choose another one",
-		    s.conf->log_file, strerror(errno));
+		trouble_set(&trouble, EX_CANTCREAT, errno,
+		    "log.file %s: cannot be opened; make its directory "
+		    "writable or choose another one",
+		    s.conf->log_file);
+		complain(&s, trouble.text);
 		conf_free(&s.conf);
-		return EX_CANTCREAT;
+		return trouble.code;
 	}
 	s.loop = loop_new();
 	reload_init(&s);
@@ -619,7 +633,7 @@ supervisor_run(const struct supervisor_options *options, struct conf **conf)
 	if (prepare_all(&s, &trouble))
 		run(&s);
 	else
-		log_error("%s", trouble.text);
+		complain(&s, trouble.text);
 	clean_up(&s);
 	if (trouble.code == EX_OK)
 		log_info("stopped");

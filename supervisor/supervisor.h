@@ -22,6 +22,8 @@ struct supervisor_options {
 	const char *file; /* of the configuration */
 	const char *pid_file; /* a second one, or NULL */
 	int ready_fd; /* gets a byte when all is up; -1: nobody waits */
+	/* standard error for a failed start, when the log is elsewhere; -1 */
+	int complain_fd;
 };
 
 struct supervisor {

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -94,7 +95,9 @@ read_file(const char *path)
 static inline void
 be_daemon(const struct daemon *d)
 {
-	struct supervisor_options options = { .file = d->file, .ready_fd = -1 };
+	struct supervisor_options options = {
+		.file = d->file, .ready_fd = -1, .complain_fd = -1
+	};
 	struct conf_problems problems = { 0 };
 	int fd = open(d->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	struct conf *conf;

@@ -291,6 +291,99 @@ test_start_failures(void **state UNUSED)
 }
 
 static void
+test_spool_that_cannot_be(void **state UNUSED)
+{
+	struct daemon d = { .port = 0 };
+	char path[96], *log;
+
+	make_place(&d);
+	write_conf(&d, "a:PT10M", "");
+	snprintf(path, sizeof path, "%s/data/spool", d.dir);
+	close(open(path, O_WRONLY | O_CREAT, 0600));
+	launch(&d);
+	assert_int_equal(WEXITSTATUS(wait_for_exit(&d)), EX_CANTCREAT);
+	log = read_file(d.log);
+	assert_non_null(strstr(log, path));
+	assert_non_null(strstr(log, "choose another tranqd.dataDir"));
+	free(log);
+	remove_place(&d);
+}
+
+static UNUSED void
+replace_in(const char *path, const char *what, const char *by)
+{
+	char *text = read_file(path), *at = strstr(text, what);
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(at);
+	fprintf(f, "%.*s%s%s", (int)(at - text), text, by, at + strlen(what));
+	fclose(f);
+	free(text);
+}
+
+#if !defined(__SANITIZE_ADDRESS__)
+/* Rings that do not fit into the address space (a sanitizer's shadow does not
+ * either). */
+static void
+test_memory_that_is_not_to_be_had(void **state UNUSED)
+{
+	struct daemon d = { .port = 0 };
+	struct rlimit little = { 256 * MiB, 256 * MiB };
+	char *log;
+
+	make_place(&d);
+	write_conf(&d, "a:PT10M", "");
+	replace_in(d.file, "\"64KiB\"", "\"1GiB\"");
+	fflush(NULL);
+	d.pid = fork();
+	if (d.pid == 0) {
+		setrlimit(RLIMIT_AS, &little);
+		be_daemon(&d);
+	}
+	assert_int_equal(WEXITSTATUS(wait_for_exit(&d)), EX_OSERR);
+	log = read_file(d.log);
+	assert_non_null(strstr(log, "lower tranqd.ringBytes"));
+	free(log);
+	remove_place(&d);
+}
+#endif
+
+/* What systemd is told, with Type=notify or notify-reload. */
+static void
+test_systemd_is_told(void **state UNUSED)
+{
+	static const char *const expected[] = { "READY=1\n",
+		"RELOADING=1\nMONOTONIC_USEC=", "READY=1\n", "STOPPING=1\n" };
+	struct daemon d = { .port = 0 };
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	char text[256];
+
+	make_place(&d);
+	snprintf(at.sun_path, sizeof at.sun_path, "%s/notify", d.dir);
+	assert_int_equal(bind(fd, (const void *)&at, sizeof at), 0);
+	setenv("NOTIFY_SOCKET", at.sun_path, 1);
+	write_conf(&d, "a:PT10M", "");
+	launch(&d);
+	unsetenv("NOTIFY_SOCKET");
+	wait_for_start(&d);
+	kill(d.pid, SIGHUP);
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+		ssize_t bytes = recv(fd, text, sizeof text - 1, 0);
+
+		assert_true(bytes > 0);
+		text[bytes] = '\0';
+		if (strncmp(text, expected[i], strlen(expected[i])) != 0)
+			fail_msg("'%s', not '%s'", text, expected[i]);
+		if (i == 2)
+			kill(d.pid, SIGTERM);
+	}
+	assert_int_equal(wait_for_exit(&d), 0);
+	close(fd);
+	remove_place(&d);
+}
+
+static void
 test_control_is_bounded(void **state UNUSED)
 {
 	struct daemon d = { .port = 0 };
@@ -357,6 +450,11 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_second_daemon_is_refused),
 		cmocka_unit_test(test_taken_port),
 		cmocka_unit_test(test_start_failures),
+		cmocka_unit_test(test_spool_that_cannot_be),
+#if !defined(__SANITIZE_ADDRESS__)
+		cmocka_unit_test(test_memory_that_is_not_to_be_had),
+#endif
+		cmocka_unit_test(test_systemd_is_told),
 		cmocka_unit_test(test_control_is_bounded),
 		cmocka_unit_test(test_log_is_reopened),
 	};
