@@ -415,6 +415,7 @@ struct pair {
 	struct mapped mapped;
 	int worker_bell, receiver_bell;
 	uint64_t records, sleeps;
+	bool lockstep; /* each record is waited for until it is given back */
 	const char *failed; /* of the producer's thread */
 };
 
@@ -433,19 +434,45 @@ wait_for_bell(int bell)
 	return n > 0;
 }
 
+/* Until the head has moved on from `seen`; may come back early. */
 static bool
-wait_for_room(struct pair *pair, struct ring *r)
+wait_for_head(struct pair *pair, struct ring *r, uint64_t seen)
 {
-	uint64_t seen = ring_head(r), bytes = record_bytes(ring_tail(r));
-
-	if (r->size - (ring_tail(r) - seen) >= bytes)
-		return true;
 	if (!ring_producer_may_sleep(r, seen))
 		return true;
 	pair->sleeps++;
 	if (!wait_for_bell(pair->receiver_bell))
 		return false;
 	ring_producer_awake(r);
+	return true;
+}
+
+/* A moment of this thread's own, so that the two meet at every instruction. */
+static void
+dawdle(uint64_t random)
+{
+	for (volatile uint64_t i = mix(random) % 512; i > 0; i--)
+		;
+}
+
+static bool
+produce_one(struct pair *pair, struct ring *r)
+{
+	uint64_t seen = ring_head(r);
+
+	while (!write_record(r)) {
+		if (!wait_for_head(pair, r, seen))
+			return false;
+		seen = ring_head(r);
+	}
+	if (ring_consumer_needs_bell(r))
+		bell_ring(pair->worker_bell);
+	if (!pair->lockstep)
+		return true;
+	dawdle(ring_tail(r));
+	while ((seen = ring_head(r)) != ring_tail(r))
+		if (!wait_for_head(pair, r, seen))
+			return false;
 	return true;
 }
 
@@ -460,12 +487,8 @@ produce(void *context)
 		pair->failed = "the producer cannot attach";
 		return NULL;
 	}
-	for (uint64_t i = 0; i < pair->records;) {
-		if (write_record(&r)) {
-			if (ring_consumer_needs_bell(&r))
-				bell_ring(pair->worker_bell);
-			i++;
-		} else if (!wait_for_room(pair, &r)) {
+	for (uint64_t i = 0; i < pair->records; i++) {
+		if (!produce_one(pair, &r)) {
 			pair->failed = "nobody woke the producer";
 			return NULL;
 		}
@@ -502,6 +525,8 @@ consume(struct pair *pair, uint64_t *sleeps)
 		ring_advance(&r, ring_taken(&r));
 		if (ring_producer_needs_bell(&r))
 			bell_ring(pair->receiver_bell);
+		if (pair->lockstep)
+			dawdle(count);
 		if (count == pair->records || !ring_consumer_may_sleep(&r))
 			continue;
 		++*sleeps;
@@ -512,12 +537,13 @@ consume(struct pair *pair, uint64_t *sleeps)
 }
 
 static void
-run_threads(uint64_t size, uint64_t records)
+run_threads(uint64_t size, uint64_t records, bool lockstep)
 {
 	struct pair pair = { .mapped = make_ring(size),
 		.worker_bell = bell_new(),
 		.receiver_bell = bell_new(),
-		.records = records };
+		.records = records,
+		.lockstep = lockstep };
 	uint64_t sleeps = 0;
 	pthread_t producer;
 
@@ -539,7 +565,7 @@ static void
 test_threads(void **state)
 {
 	(void)state;
-	run_threads(MiB, UNDER_TSAN ? 300000 : 3000000);
+	run_threads(MiB, UNDER_TSAN ? 300000 : 3000000, false);
 }
 
 /* So little room that both sides sleep all the time. */
@@ -547,7 +573,15 @@ static void
 test_threads_sleepy(void **state)
 {
 	(void)state;
-	run_threads(PAGE, UNDER_TSAN ? 60000 : 600000);
+	run_threads(PAGE, UNDER_TSAN ? 60000 : 600000, false);
+}
+
+/* Every wake-up counts: one that is lost is not made up for by a later one. */
+static void
+test_threads_lockstep(void **state)
+{
+	(void)state;
+	run_threads(PAGE, UNDER_TSAN ? 20000 : 100000, true);
 }
 
 /* ---- two processes ---- */
@@ -800,6 +834,7 @@ main(void)
 		cmocka_unit_test(test_random_calls),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_threads_sleepy),
+		cmocka_unit_test(test_threads_lockstep),
 		cmocka_unit_test(test_killed_processes),
 	};
 
