@@ -180,8 +180,8 @@ fail_time(struct body_reader *r, const struct settings_ds *ds,
 	const char *column = ds->conf->timestamp_column;
 	char value[VALUE_SHOWN + 4], name[VALUE_SHOWN + 4];
 
-	r->at_fault = (struct settings_ds *)(uintptr_t)ds;
-	show(column, strlen(column), name);
+	r->at_fault = ds;
+	show(column, ds->column_bytes, name);
 	if (f == NULL)
 		return fail(r, 400,
 		    "Malformed timestamp: event[%u]: column '%s' is missing",
@@ -219,7 +219,7 @@ take_time(
 {
 	const struct json_scan *s = &r->scan;
 	const char *column = ds->conf->timestamp_column;
-	const struct json_field *f = find_field(s, column, strlen(column));
+	const struct json_field *f = find_field(s, column, ds->column_bytes);
 
 	if (UNLIKELY((f == NULL || f->type == SCAN_NULL) && ds->has_missing)) {
 		e->ms = ds->missing_ms;

@@ -56,7 +56,7 @@ struct body_reader {
 	/* after a failure; `at_fault`: the dataSource, when it is known */
 	unsigned status;
 	char error[BODY_ERROR_BYTES]; /* ends with a newline */
-	struct settings_ds *at_fault;
+	const struct settings_ds *at_fault;
 	/* private */
 	struct json_scan scan;
 	uint64_t mark;

@@ -28,16 +28,28 @@ put(char *to, const char *from, size_t bytes)
 	return to + bytes;
 }
 
+/* Two digits a step: a time is the one number written for every event. */
 static char *
 put_ms(char *to, int64_t ms)
 {
-	unsigned digits = body_digits(ms);
+	static const char pairs[] =
+	    "00010203040506070809101112131415161718192021222324"
+	    "25262728293031323334353637383940414243444546474849"
+	    "50515253545556575859606162636465666768697071727374"
+	    "75767778798081828384858687888990919293949596979899";
+	char *end = to + body_digits(ms), *p = end;
 	uint64_t n = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
-	char *end = to + digits, *p = end;
 
-	do
-		*--p = (char)('0' + n % 10);
-	while ((n /= 10) > 0);
+	for (; n >= 100; n /= 100) {
+		p -= 2;
+		memcpy(p, pairs + n % 100 * 2, 2);
+	}
+	if (n >= 10) {
+		p -= 2;
+		memcpy(p, pairs + n * 2, 2);
+	} else {
+		*--p = (char)('0' + n);
+	}
 	if (ms < 0)
 		*--p = '-';
 	must(p == to);

@@ -45,6 +45,7 @@ make_ds(struct settings_ds *s, const struct ds_conf *conf)
 	const char *missing = conf->timestamp_missing;
 
 	s->conf = conf;
+	s->column_bytes = strlen(conf->timestamp_column);
 	must(timestamp_format_parse(conf->timestamp_format, &s->format));
 	if (missing != NULL) {
 		must(timestamp_parse(TIMESTAMP_AUTO, SCAN_STRING, missing,

@@ -19,6 +19,7 @@ struct settings_ds {
 	enum timestamp_format format;
 	bool has_missing, is_hashed;
 	int64_t missing_ms;
+	size_t column_bytes; /* of conf->timestamp_column */
 	char *member; /* "column": as it is inserted into an event */
 	size_t member_bytes;
 	struct partition_hash_spec hash;
