@@ -140,22 +140,49 @@ log_fd(void)
 	return fd;
 }
 
-/* Appends with JSON's escapes; returns the new length. */
+/* Bytes of the UTF-8 sequence that begins here; 0: it is none. */
+static size_t
+utf8_bytes(const unsigned char *c)
+{
+	size_t bytes = c[0] < 0x80 ? 1
+	    : c[0] < 0xc2          ? 0
+	    : c[0] < 0xe0          ? 2
+	    : c[0] < 0xf0          ? 3
+	    : c[0] < 0xf5          ? 4
+				   : 0;
+
+	for (size_t i = 1; i < bytes; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	/* too long for what they say, surrogates, beyond the last one */
+	if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) ||
+	    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
+		return 0;
+	return bytes;
+}
+
+/* Appends with JSON's escapes; returns the new length. Druid's texts, cut
+ * anywhere, come through here: bytes that are no UTF-8 would spoil the line. */
 static size_t
 add_escaped(char *line, size_t used, const char *text)
 {
-	for (; *text != '\0' && used + 8 < LINE_BYTES; text++) {
-		unsigned char c = (unsigned char)*text;
+	const unsigned char *c = (const unsigned char *)text;
 
-		if (c == '"' || c == '\\') {
+	/* room for one escape and what closes the line */
+	while (*c != '\0' && used + 12 < LINE_BYTES) {
+		size_t bytes = utf8_bytes(c);
+
+		if (*c == '"' || *c == '\\')
 			line[used++] = '\\';
-			line[used++] = (char)c;
-		} else if (c < 0x20) {
-			used += (size_t)snprintf(
-			    line + used, LINE_BYTES - used, "\\u%04x", c);
-		} else {
-			line[used++] = (char)c;
+		if (bytes == 0 || *c < 0x20) {
+			used += (size_t)snprintf(line + used, LINE_BYTES - used,
+			    "\\u%04x", bytes == 0 ? 0xfffd : *c);
+			c++;
+			continue;
 		}
+		memcpy(line + used, c, bytes);
+		used += bytes;
+		c += bytes;
 	}
 	return used;
 }
@@ -187,10 +214,14 @@ compose_text(char *line, const char *time, enum log_level at, const char *text)
 	    level_names[at], process, (int)getpid(), ds_name[0] ? " " : "",
 	    ds_name, text);
 
-	if (used < LINE_BYTES)
-		return (size_t)used;
-	line[LINE_BYTES - 2] = '\n';
-	return LINE_BYTES - 1;
+	if (used >= LINE_BYTES)
+		used = LINE_BYTES - 1;
+	/* one occurrence, one line, whatever the text has in it */
+	for (int i = 0; i < used; i++)
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+			line[i] = ' ';
+	line[used - 1] = '\n';
+	return (size_t)used;
 }
 
 static void
