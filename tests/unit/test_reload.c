@@ -217,6 +217,33 @@ test_reloads_queue(void **state UNUSED)
 }
 
 static void
+test_stop_during_reload(void **state UNUSED)
+{
+	struct daemon d = { .port = 0 };
+	pid_t asker;
+	int code;
+
+	start(&d, "a:PT10M c:PT10M");
+	flag(&d, "slow", "b", true);
+	write_conf(&d, "a:PT5M b:PT10M", "");
+	asker = fork();
+	if (asker == 0) {
+		struct ctl_answer a;
+
+		_exit(ask(&d, "reload", &a) == CTL_REFUSED &&
+			    strcmp(a.text, "given up: tranqd is stopping") == 0
+			? 0
+			: 1);
+	}
+	wait_for_state(&d, "b", "starting");
+	stop(&d);
+	assert_int_equal(waitpid(asker, &code, 0), asker);
+	assert_int_equal(code, 0);
+}
+
+/* 200 reloads, each of which adds, changes and removes one, with a kill of
+ * the changed worker before it and of a receiver now and then. */
+static void
 test_nothing_is_left_over(void **state UNUSED)
 {
 	static const char *const turns[] = { "a:PT5M b:PT10M",
@@ -242,11 +269,15 @@ test_nothing_is_left_over(void **state UNUSED)
 
 		if (pid > 0)
 			kill(pid, SIGKILL);
+		if (i % 50 == 0)
+			kill((pid_t)look(&d, "receiver1").pid, SIGKILL);
 		write_conf(&d, turns[i % 2], "");
 		assert_reload(&d, CTL_DONE, answers[i % 2]);
 	}
 	assert_true(look(&d, "a").restarts >= REPEATS);
 	assert_int_equal(look(&d, "receiver0").restarts, 0);
+	wait_for_state(&d, "receiver1", "ready");
+	assert_int_equal(look(&d, "receiver1").deaths, REPEATS / 50);
 	assert_int_equal(fds_of(d.pid), fds);
 	text = read_file(path);
 	assert_int_equal(count_in(text, "memfd:tranqd"), maps);
@@ -268,6 +299,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_restart_property_keeps_its_value),
 		cmocka_unit_test(test_deaf_receiver_is_replaced),
 		cmocka_unit_test(test_reloads_queue),
+		cmocka_unit_test(test_stop_during_reload),
 		cmocka_unit_test(test_nothing_is_left_over),
 	};
 
