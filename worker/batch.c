@@ -170,7 +170,8 @@ batch_seal(struct batch **batch, const struct batch_seal *seal, size_t *bytes)
 	h.crc = checksum_crc32c(0, b->value + CRC_FROM, b->used - CRC_FROM);
 	memcpy(b->value, &h, sizeof h);
 	*bytes = b->used;
-	value = b->value;
+	/* it waits in memory by its length, which is what is counted */
+	value = must_realloc(b->value, b->used);
 	b->value = NULL;
 	batch_free(batch);
 	return value;
