@@ -66,7 +66,7 @@ struct spool {
 	MDB_dbi batch, queue, dead, progress, meta;
 	MDB_txn *write, *read;
 	int error; /* of the open transaction: the first one */
-	bool failed;
+	bool failed, surprised;
 	struct counts durable; /* as committed */
 	struct counts now; /* with what the open transaction changes */
 };
@@ -138,8 +138,11 @@ explain(struct spool *s, int code, const char *doing, char *error, size_t bytes)
 		remedy = "make room on the disk; it goes on by itself";
 	else if (code == MDB_MAP_FULL)
 		remedy = "raise spool.bytesMax";
+	else if (code == ENOTDIR)
+		remedy = "move the file away, or change tranqd.dataDir";
 	else if (code == MDB_INVALID || code == MDB_VERSION_MISMATCH ||
-	    code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND)
+	    code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND ||
+	    code == MDB_INCOMPATIBLE)
 		remedy = "it is not a spool of this program or it is damaged: "
 			 "move the directory away to begin anew, keep it for "
 			 "rescue";
@@ -173,6 +176,23 @@ lock_dir(struct spool *s, char *error, size_t bytes)
 	    "this one its own tranqd.dataDir",
 	    s->dir);
 	return false;
+}
+
+/* An environment that has anything in it, and no meta of ours, is another
+ * program's: nothing may be made in it. */
+static int
+check_ours(MDB_txn *txn)
+{
+	MDB_dbi top, meta;
+	MDB_stat stat;
+	int rc = mdb_dbi_open(txn, NULL, 0, &top);
+
+	if (rc != 0 || (rc = mdb_stat(txn, top, &stat)) != 0)
+		return rc;
+	if (stat.ms_entries == 0)
+		return 0;
+	rc = mdb_dbi_open(txn, "meta", 0, &meta);
+	return rc == MDB_NOTFOUND ? MDB_INVALID : rc;
 }
 
 static int
@@ -314,7 +334,7 @@ open_env(struct spool *s)
 	mdb_reader_check(s->env, &stale); /* of a worker that was killed */
 	if ((rc = mdb_txn_begin(s->env, NULL, 0, &txn)) != 0)
 		return rc;
-	if ((rc = open_databases(s, txn)) != 0 ||
+	if ((rc = check_ours(txn)) != 0 || (rc = open_databases(s, txn)) != 0 ||
 	    (rc = read_state(s, txn)) != 0) {
 		mdb_txn_abort(txn);
 		return rc;
@@ -413,14 +433,21 @@ spool_close(struct spool **spool)
 bool
 spool_reopen(struct spool *s, char *error, size_t bytes)
 {
+	struct counts before = s->durable;
 	int rc;
 
 	close_env(s);
 	s->error = 0;
 	if ((rc = open_env(s)) == 0) {
 		s->failed = false;
+		/* ids that were taken stay taken, on the disk or not */
+		s->now.next_id = MAX_OF(s->now.next_id, before.next_id);
+		before.next_id = s->durable.next_id;
+		s->surprised = memcmp(&before, &s->durable, sizeof before) != 0;
+		s->durable.next_id = s->now.next_id;
 		return true;
 	}
+	s->now = s->durable = before;
 	explain(s, rc, "cannot be opened again", error, bytes);
 	close_env(s);
 	return false;
@@ -487,6 +514,12 @@ spool_failed(const struct spool *s)
 	return s->failed;
 }
 
+bool
+spool_surprised(const struct spool *s)
+{
+	return s->surprised;
+}
+
 void
 spool_begin(struct spool *s)
 {
@@ -551,17 +584,22 @@ forget_progress(struct spool *s, uint64_t id)
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static void
+/* false: it has left already, by a commit that only seemed to fail. */
+static bool
 leave_queue(struct spool *s, const struct spool_entry *e)
 {
 	struct queue_key key = queue_key(&e->at, e->id);
 	MDB_val k = val(&key, sizeof key);
+	int rc = mdb_del(s->write, s->queue, &k, NULL);
 
-	note(s, mdb_del(s->write, s->queue, &k, NULL));
+	if (rc == MDB_NOTFOUND)
+		return false;
+	note(s, rc);
 	note(s, forget_progress(s, e->id));
 	s->now.batches--;
 	s->now.events -= e->events;
 	s->now.bytes -= e->bytes;
+	return true;
 }
 
 void
@@ -570,9 +608,8 @@ spool_remove(struct spool *s, const struct spool_entry *e)
 	uint64_t id = htobe64(e->id);
 	MDB_val k = val(&id, sizeof id);
 
-	if (s->error != 0)
+	if (s->error != 0 || !leave_queue(s, e))
 		return;
-	leave_queue(s, e);
 	note(s, mdb_del(s->write, s->batch, &k, NULL));
 	s->now.totals.sent += e->events;
 }
@@ -583,9 +620,8 @@ spool_bury(struct spool *s, const struct spool_entry *e)
 	uint64_t id = htobe64(e->id);
 	MDB_val k = val(&id, sizeof id), v = val(&e->events, sizeof e->events);
 
-	if (s->error != 0)
+	if (s->error != 0 || !leave_queue(s, e))
 		return;
-	leave_queue(s, e);
 	note(s, mdb_put(s->write, s->dead, &k, &v, 0));
 	s->now.totals.dead += e->events;
 }

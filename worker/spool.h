@@ -115,6 +115,10 @@ void spool_set_document(
 enum result spool_commit(struct spool *, char *error, size_t error_bytes);
 /* A commit has failed since it was opened. */
 bool spool_failed(const struct spool *);
+/* The last spool_reopen found another state than the last commit that
+ * succeeded: the one that failed is on the disk all the same. What was known
+ * of the queue is void then. */
+bool spool_surprised(const struct spool *);
 
 /* false: none stored for this generation. */
 bool spool_cursor(struct spool *, unsigned receiver, uint64_t generation,
