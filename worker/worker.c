@@ -35,6 +35,8 @@
 
 #define REMOVAL_DELAY_MS 20 /* removals wait this long for a commit to join */
 #define DISK_RETRY_MS 1000
+/* A full spool takes events again when this part of it is free. */
+#define ROOM_SHARE 16
 #define DESCRIBE_MS 500 /* at most one new description in that time */
 #define LOCK_WAIT_MS 30000
 #define ERROR_BYTES 600
@@ -62,7 +64,7 @@ struct worker {
 	struct loop_timer seal_timer, removal_timer, disk_timer;
 	struct loop_timer describe_timer, deadline_timer;
 	bool removal_due, describe_due;
-	enum stopped stopped;
+	enum stopped stopped, complained;
 	bool is_orphan; /* the supervisor is gone */
 	bool is_leaving; /* told to stop, or orphaned */
 	bool hands_over; /* a successor takes rings and spool over at once */
@@ -196,32 +198,44 @@ look_for_changes(struct worker *w)
 
 /* ---- commit ---- */
 
+/* false: not yet. */
+static bool
+reopen_spool(struct worker *w)
+{
+	char error[ERROR_BYTES];
+
+	if (!spool_reopen(w->spool, error, sizeof error)) {
+		log_error("%s", error);
+		return false;
+	}
+	if (spool_surprised(w->spool))
+		fatalx("spool: the commit that failed is on the disk all the "
+		       "same; starting anew from what is there");
+	intake_resume(w->intake);
+	return true;
+}
+
 static void
 disk_due(struct loop_timer *t)
 {
 	struct worker *w = t->context;
-	char error[ERROR_BYTES];
+	uint64_t room = (uint64_t)w->ds->spool_bytes_max / ROOM_SHARE;
 
-	if (spool_failed(w->spool)) {
-		if (!spool_reopen(w->spool, error, sizeof error)) {
-			log_error("%s", error);
-			loop_timer_start(w->loop, t, DISK_RETRY_MS, disk_due);
-			return;
-		}
-		intake_resume(w->intake);
-	}
-	if (w->stopped != STOPPED_NOT)
-		log_info("spool: takes events again");
-	w->stopped = STOPPED_NOT;
+	if (spool_failed(w->spool)
+		? !reopen_spool(w)
+		: w->stopped == STOPPED_FULL && !spool_has_room(w->spool, room))
+		loop_timer_start(w->loop, t, DISK_RETRY_MS, disk_due);
+	else
+		w->stopped = STOPPED_NOT;
 }
 
 /* The spool cannot take more for now: rings fill, clients wait or get 503. */
 static void
 stop_taking(struct worker *w, enum stopped why, const char *error)
 {
-	if (w->stopped != why)
+	if (w->complained != why)
 		log_error("%s; no events are taken until then", error);
-	w->stopped = why;
+	w->stopped = w->complained = why;
 	loop_timer_start(w->loop, &w->disk_timer, DISK_RETRY_MS, disk_due);
 }
 
@@ -241,6 +255,10 @@ commit(struct worker *w)
 		return;
 	}
 	w->commits++;
+	if (w->stopped == STOPPED_NOT && w->complained != STOPPED_NOT) {
+		log_info("spool: takes events again");
+		w->complained = STOPPED_NOT;
+	}
 	w->removal_due = false;
 	loop_timer_stop(&w->removal_timer);
 	dispatch_written(w->dispatch);
@@ -281,6 +299,9 @@ take_and_commit(struct worker *w)
 {
 	int64_t seal_in;
 
+	/* the beams are written there too (beam_store_local.c) */
+	if (w->stopped == STOPPED_NOT && spool_failed(w->spool))
+		stop_taking(w, STOPPED_DISK, "spool: the beams are not stored");
 	if (w->stopped == STOPPED_NOT && !w->hands_over &&
 	    !intake_drain(w->intake, loop_now_ms(w->loop)))
 		stop_taking(w, STOPPED_FULL,
