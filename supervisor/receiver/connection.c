@@ -24,6 +24,7 @@
 #define READ_MAX (1u * MiB) /* of one connection in one turn */
 #define TIGHT_READ (3u * KiB) /* when memory is short */
 #define FIRST_OWN (512u * KiB) /* a body's first memory, at most */
+#define FIRST_HEAD 2048u
 #define TRICKLE_BYTES 1024u /* less than this is no progress */
 #define LINGER_MS 2000
 #define SWEEP_MIN_MS 20
@@ -337,7 +338,7 @@ wanted_bytes(const struct connection *c)
 
 	if (c->has_head && !c->request.is_chunked)
 		return MAX_OF(MIN_OF(wanted, c->request_bytes), live + 1);
-	return c->has_head ? wanted : live + HTTP_HEAD_MAX;
+	return c->has_head ? wanted : MAX_OF(live * 2, FIRST_HEAD);
 }
 
 /* Room to read into; false: parked. */

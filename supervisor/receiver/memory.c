@@ -10,7 +10,7 @@
 
 #include "panic.h"
 
-#define SMALLEST (4u * KiB)
+#define SMALLEST 512u
 #define SPARE_MAX (8u * MiB)
 #define LARGE_STEP (64u * KiB)
 

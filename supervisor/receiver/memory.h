@@ -8,7 +8,7 @@
 
 #include "base.h"
 
-#define MEMORY_CLASSES 9 /* 4 KiB … 1 MiB */
+#define MEMORY_CLASSES 12 /* 512 bytes … 1 MiB */
 
 struct memory_spare;
 

@@ -53,6 +53,7 @@ set_up(void **state UNUSED)
 	assert_true(receiver_check(conf, &problems));
 	conf_problems_free(&problems);
 	settings = settings_new(conf, conf);
+	outlets.receiver_bell = bell_new();
 	o = outlet_new(&outlets, channel_create("d", 0, 1, RING), bell_new());
 	assert_non_null(o);
 	settings_attach(&settings->ds[0], o);
