@@ -16,6 +16,9 @@
 
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 10000
+/* The Overlord knows a task's place some seconds before its JVM listens
+ * there. To be refused costs next to nothing, and clients wait. */
+#define RETRY_STARTING_MAX_MS 500
 #define PRODUCER_BYTES (SPOOL_IDENTITY_BYTES + 16)
 /* A chunk's sequence: the number of its first event and, below it, how many
  * of its sequences a definite failure has used up. */
@@ -98,12 +101,12 @@ retry_due(struct loop_timer *t)
 }
 
 static void
-pause_feed(struct feed *f)
+pause_feed(struct feed *f, int64_t max_ms)
 {
 	f->state = FEED_PAUSED;
 	loop_timer_start(f->all->loop, &f->timer,
-	    backoff_ms(f->failures, RETRY_FIRST_MS, RETRY_MAX_MS,
-		(uint32_t)clock_mono_ns()),
+	    backoff_ms(
+		f->failures, RETRY_FIRST_MS, max_ms, (uint32_t)clock_mono_ns()),
 	    retry_due);
 }
 
@@ -121,7 +124,8 @@ take_next(struct feed *f)
 		f->held = held_take(&all->held, all->spool, &e, &damaged);
 		if (f->held == NULL && !damaged) {
 			f->failures++;
-			pause_feed(f); /* no memory, or no disk, now */
+			/* no memory, or no disk, now */
+			pause_feed(f, RETRY_MAX_MS);
 			return false;
 		}
 		if (damaged) {
@@ -182,6 +186,7 @@ feeds_run(struct feeds *all)
 static void
 chunk_taken(struct feed *f)
 {
+	replicant_served(f->replicant);
 	f->failures = 0;
 	f->failing_since_ms = 0;
 	f->state = FEED_IDLE;
@@ -217,26 +222,34 @@ use_new_sequence(struct feed *f)
 }
 
 static void
+complain(const struct feed *f, const struct push_answer *a, bool is_early)
+{
+	if (!is_early && (f->failures == 1 || f->failures % 16 == 0))
+		log_warnx("task %s: push failed (%u in a row): %.200s",
+		    replicant_task_id(f->replicant), f->failures, a->why);
+	else
+		log_debug("task %s: push failed: %.200s",
+		    replicant_task_id(f->replicant), a->why);
+}
+
+static void
 push_failed(struct feed *f, const struct push_answer *a)
 {
+	bool not_there = a->result == PUSH_ABSENT || a->unreached;
+	bool is_early = not_there && replicant_is_starting(f->replicant);
 	int64_t now = loop_now_ms(f->all->loop);
 	struct feeds *all = f->all;
 
 	f->all->retries++;
 	if (f->failures++ == 0)
 		f->failing_since_ms = now;
-	if (f->failures == 1 || f->failures % 16 == 0)
-		log_warnx("task %s: push failed (%u in a row): %.200s",
-		    replicant_task_id(f->replicant), f->failures, a->why);
-	else
-		log_debug("task %s: push failed: %.200s",
-		    replicant_task_id(f->replicant), a->why);
-	if (a->result == PUSH_ABSENT || a->unreached)
+	complain(f, a, is_early);
+	if (not_there)
 		replicant_distrust(f->replicant);
 	if (a->result == PUSH_ANEW)
 		use_new_sequence(f);
 	else
-		pause_feed(f);
+		pause_feed(f, is_early ? RETRY_STARTING_MAX_MS : RETRY_MAX_MS);
 	all->failing(all->context, f, now - f->failing_since_ms);
 }
 
@@ -281,6 +294,6 @@ feeds_written(struct feeds *all)
 
 	while ((f = TAILQ_FIRST(&all->storing)) != NULL) {
 		TAILQ_REMOVE(&all->storing, f, link);
-		pause_feed(f);
+		pause_feed(f, RETRY_MAX_MS);
 	}
 }

@@ -34,8 +34,8 @@ struct replicant {
 	struct overlord_ask *asking;
 	struct discovery *finding;
 	unsigned asked; /* in a row, without a place */
-	int64_t sought_since_ms, absent_since_ms;
-	bool complained;
+	int64_t made_ms, sought_since_ms, absent_since_ms;
+	bool has_served, complained;
 };
 
 static void ask(struct replicant *);
@@ -71,7 +71,7 @@ replicant_new(const struct replicant_parts *parts, const struct beam_task *task,
 	r->changed = changed;
 	r->context = context;
 	r->timer.context = r;
-	r->sought_since_ms = loop_now_ms(parts->loop);
+	r->made_ms = r->sought_since_ms = loop_now_ms(parts->loop);
 	loop_timer_start(parts->loop, &r->timer, 0, timer_due);
 	return r;
 }
@@ -125,6 +125,20 @@ const char *
 replicant_firehose_id(const struct replicant *r)
 {
 	return r->firehose_id;
+}
+
+bool
+replicant_is_starting(const struct replicant *r)
+{
+	return !r->has_served &&
+	    loop_now_ms(r->parts.loop) - r->made_ms <
+	    r->parts.ds->firehose_quiet_ms;
+}
+
+void
+replicant_served(struct replicant *r)
+{
+	r->has_served = true;
 }
 
 static void

@@ -39,6 +39,11 @@ enum replicant_state replicant_state(const struct replicant *);
 const char *replicant_url(const struct replicant *); /* NULL: not known */
 const char *replicant_task_id(const struct replicant *);
 const char *replicant_firehose_id(const struct replicant *);
+/* Has a place and has not taken anything there yet, within
+ * druidBeam.firehoseQuietPeriod: pushes that do not find it are no news. */
+bool replicant_is_starting(const struct replicant *);
+/* A push was taken. */
+void replicant_served(struct replicant *);
 /* A push did not find it: look again, soon. */
 void replicant_distrust(struct replicant *);
 /* Given up while others of the beam go on. */
