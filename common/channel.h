@@ -37,6 +37,10 @@ struct channel_header {
 	_Alignas(CACHE_LINE) _Atomic uint64_t offered_events;
 	_Atomic uint64_t offered_dropped; /* told to the worker in blocks */
 	_Atomic uint64_t requests, refused_full, refused_malformed;
+	/* what the two offered counters were before the block that ends at
+	 * undo_tail: a receiver that was killed before it could commit the
+	 * block is set right by its successor */
+	_Atomic uint64_t undo_events, undo_dropped, undo_tail;
 
 	/* worker's: what it has taken durably, beside ring head */
 	_Alignas(CACHE_LINE) _Atomic uint64_t taken_events;

@@ -13,12 +13,16 @@
 #include "panic.h"
 
 /* Only this process writes these counters. */
-static void
-count(_Atomic uint64_t *counter, uint64_t more)
+static uint64_t
+value(const _Atomic uint64_t *counter)
 {
-	uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
 
-	atomic_store_explicit(counter, now + more, memory_order_relaxed);
+static void
+set(_Atomic uint64_t *counter, uint64_t to)
+{
+	atomic_store_explicit(counter, to, memory_order_relaxed);
 }
 
 static char *
@@ -118,19 +122,38 @@ put_block(
 	return used;
 }
 
+/* The accounts must never know less than the worker, so a block is counted
+ * before it can be taken; and if we are killed between the two, our successor
+ * has to know what to take back. */
+static void
+count_block(struct outlet *o, const struct event_block *b, uint64_t dropped)
+{
+	struct channel_header *h = o->channel.header;
+	uint64_t events = value(&h->offered_events);
+	uint64_t all_dropped = value(&h->offered_dropped);
+
+	set(&h->undo_events, events);
+	set(&h->undo_dropped, all_dropped);
+	/* release: with this position come the values that belong to it */
+	atomic_store_explicit(&h->undo_tail,
+	    ring_tail(&o->channel.events) + b->bytes, memory_order_release);
+	/* release: not before the position is there */
+	atomic_thread_fence(memory_order_release);
+	set(&h->offered_events, events + b->events);
+	set(&h->offered_dropped, all_dropped + dropped);
+}
+
 static void
 commit_block(
     struct outlet *o, struct event_block *b, const struct body_share *s)
 {
-	struct channel_header *h = o->channel.header;
+	uint64_t dropped = 0;
 
-	/* counted before it can be taken, so that the accounts never know
-	 * less than the worker */
-	count(&h->offered_events, b->events);
 	for (int i = 0; i < DROP_REASONS; i++) {
 		b->dropped[i] = s->events == 0 ? s->dropped[i] : 0;
-		count(&h->offered_dropped, b->dropped[i]);
+		dropped += b->dropped[i];
 	}
+	count_block(o, b, dropped);
 	ring_commit(&o->channel.events, b->bytes);
 	outlet_mark_dirty(o);
 }

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "panic.h"
@@ -22,11 +23,46 @@ outlet_find(struct outlets *all, const char *ds)
 	return NULL;
 }
 
+/* A predecessor was killed between counting a block and committing it: the
+ * block never was. */
+static void
+undo_uncommitted(struct channel *c)
+{
+	struct channel_header *h = c->header;
+
+	if (atomic_load(&h->undo_tail) == ring_tail(&c->events))
+		return;
+	atomic_store(&h->offered_events, atomic_load(&h->undo_events));
+	atomic_store(&h->offered_dropped, atomic_load(&h->undo_dropped));
+}
+
+/* The outlet of this very memory. A ring has one producer: it must never be
+ * attached twice. */
+static struct outlet *
+find_memory(const struct outlets *all, int memory_fd)
+{
+	struct stat wanted, st;
+
+	if (fstat(memory_fd, &wanted) < 0)
+		return NULL;
+	for (struct outlet *o = all->first; o != NULL; o = o->next)
+		if (fstat(o->channel.memory_fd, &st) == 0 &&
+		    st.st_dev == wanted.st_dev && st.st_ino == wanted.st_ino)
+			return o;
+	return NULL;
+}
+
 struct outlet *
 outlet_new(struct outlets *all, int memory_fd, int worker_bell)
 {
-	struct outlet *o = must_calloc(1, sizeof *o);
+	struct outlet *o = find_memory(all, memory_fd);
 
+	if (o != NULL) {
+		close(memory_fd);
+		close(worker_bell);
+		return outlet_hold(o);
+	}
+	o = must_calloc(1, sizeof *o);
 	if (!channel_attach(
 		&o->channel, memory_fd, worker_bell, all->receiver_bell)) {
 		free(o);
@@ -34,6 +70,7 @@ outlet_new(struct outlets *all, int memory_fd, int worker_bell)
 		close(worker_bell);
 		return NULL;
 	}
+	undo_uncommitted(&o->channel);
 	o->all = all;
 	o->references = 1;
 	o->block_bytes_max = o->channel.events.size / BLOCK_SHARE;

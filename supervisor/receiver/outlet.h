@@ -43,8 +43,9 @@ struct outlets {
 
 /* By the dataSource's name; NULL: none. */
 struct outlet *outlet_find(struct outlets *, const char *ds);
-/* Maps a channel; both descriptors are taken over. NULL, with a reason
- * logged: it cannot be mapped. One reference is the caller's. */
+/* Maps a channel, or finds the outlet that has it already; both descriptors
+ * are taken over. NULL, with a reason logged: it cannot be mapped. One
+ * reference is the caller's. */
 struct outlet *outlet_new(struct outlets *, int memory_fd, int worker_bell);
 struct outlet *outlet_hold(struct outlet *);
 void outlet_release(struct outlet **);

@@ -243,8 +243,8 @@ stop_due(struct loop_timer *timer)
 	struct receiver *r = timer->context;
 
 	if (r->connections.count > 0)
-		log_info("stops with %u connections open",
-		    r->connections.count);
+		log_info(
+		    "stops with %u connections open", r->connections.count);
 	loop_stop(r->loop);
 }
 

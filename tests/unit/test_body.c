@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -324,6 +325,42 @@ too_many_or_too_large(void **state UNUSED)
 	buf_free(&b);
 }
 
+/* The receiver was killed between counting a block and committing it. */
+static void
+uncommitted_is_not_counted(void **state UNUSED)
+{
+	struct channel *c = &settings->ds[0].outlet->channel;
+	struct channel_header *h = c->header;
+	uint64_t events = atomic_load(&h->offered_events);
+	uint64_t dropped = atomic_load(&h->offered_dropped);
+	unsigned blocks = 0, taken_dropped = 0;
+	struct outlets later = { .receiver_bell = -1 };
+	struct outlet *successor;
+
+	/* nothing is undone when the block is there */
+	assert_true(read_at("{}{}{" T "1}", NOW));
+	assert_true(
+	    offer_share(&reader.plan, &reader.plan.shares[0], padded, 42));
+	successor = outlet_new(&later, dup(c->memory_fd), bell_new());
+	assert_true(atomic_load(&h->offered_events) == events + 2);
+	assert_true(atomic_load(&h->offered_dropped) == dropped + 1);
+	outlet_release(&successor);
+	free(drain(&blocks, &taken_dropped));
+	/* in one process a ring has one outlet */
+	successor = outlet_new(&outlets, dup(c->memory_fd), bell_new());
+	assert_ptr_equal(successor, settings->ds[0].outlet);
+	outlet_release(&successor);
+	/* killed behind the counting of 7 events */
+	atomic_store(&h->undo_events, events + 2);
+	atomic_store(&h->undo_dropped, dropped + 1);
+	atomic_store(&h->undo_tail, ring_tail(ring()) + 800);
+	atomic_store(&h->offered_events, events + 9);
+	successor = outlet_new(&later, dup(c->memory_fd), bell_new());
+	assert_true(atomic_load(&h->offered_events) == events + 2);
+	assert_true(atomic_load(&h->offered_dropped) == dropped + 1);
+	outlet_release(&successor);
+}
+
 /* conf.c refuses such a format too; here it is the receiver's word. */
 static void
 formats_that_are_not_read(void **state UNUSED)
@@ -355,6 +392,7 @@ main(void)
 		cmocka_unit_test(piece_by_piece),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(too_many_or_too_large),
+		cmocka_unit_test(uncommitted_is_not_counted),
 		cmocka_unit_test(formats_that_are_not_read),
 	};
 

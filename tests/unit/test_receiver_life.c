@@ -154,9 +154,10 @@ reload(void **state UNUSED)
 	rig_make_channel(&rig, "c");
 	c = &rig.ds[2];
 	text = make_conf("b", "c", "");
-	order_conf(text, 1, 77);
+	order_conf(text, 2, 77);
 	free(text);
 	order_channel(1, c);
+	order_channel(0, b); /* needless, and no harm */
 	assert_int_equal(rig_await_order(&rig, ORDER_CONF_TAKEN), 77);
 
 	post_one(fd, "/v1/post/a");
