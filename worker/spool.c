@@ -150,11 +150,27 @@ explain(struct spool *s, int code, const char *doing, char *error, size_t bytes)
 	    mdb_strerror(code), remedy);
 }
 
+/* The worker of a supervisor that was killed needs a moment to save its rings
+ * before it lets go. */
+static bool
+wait_for_lock(const struct spool *s)
+{
+	int left_ms = s->options.lock_wait_ms > 0 ? s->options.lock_wait_ms
+						  : LOCK_WAIT_MS;
+
+	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		if (left_ms <= 0)
+			return false;
+		usleep(LOCK_POLL_MS * 1000);
+		left_ms -= LOCK_POLL_MS;
+	}
+	return true;
+}
+
 static bool
 lock_dir(struct spool *s, char *error, size_t bytes)
 {
 	char *path = must_format("%s/owner.lock", s->dir);
-	int waited_ms = 0;
 
 	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	free(path);
@@ -162,14 +178,7 @@ lock_dir(struct spool *s, char *error, size_t bytes)
 		explain(s, errno, "cannot open owner.lock", error, bytes);
 		return false;
 	}
-	/* the worker of a supervisor that was killed needs a moment to save
-	 * its rings before it lets go */
-	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0 &&
-	    waited_ms < LOCK_WAIT_MS) {
-		usleep(LOCK_POLL_MS * 1000);
-		waited_ms += LOCK_POLL_MS;
-	}
-	if (waited_ms < LOCK_WAIT_MS)
+	if (wait_for_lock(s))
 		return true;
 	snprintf(error, bytes,
 	    "spool %s: another process owns it; stop that tranqd, or give "

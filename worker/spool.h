@@ -35,6 +35,7 @@ struct spool_options {
 	const char *ds;
 	int64_t bytes_max; /* spool.bytesMax */
 	int64_t now_ms; /* wall: the first id of a fresh spool */
+	int lock_wait_ms; /* for another owner to leave; 0: some seconds */
 };
 
 /* Where a batch waits: one line of the queue. */
