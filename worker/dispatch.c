@@ -20,8 +20,9 @@
 
 #define HELD_SLACK_BYTES (4u * MiB) /* fresh batches that wait for their turn */
 #define BURY_A_TURN 32 /* batches made dead letters in one go */
+#define STUCK_MAX 32
 #define SWEEP_MS 15000
-#define DESCRIBED_MAX 200 /* beams in the status document */
+#define DESCRIBED_MAX 64 /* beams in the status document */
 
 enum beam_state {
 	BEAM_WANTED, /* beam_cluster has been asked for it */
@@ -89,6 +90,7 @@ dispatch_new(const struct dispatch_parts *parts)
 		.http = parts->http,
 		.sending_max =
 		    (unsigned)(ds->max_pending_batches * ds->replicants),
+		.stuck_max = STUCK_MAX,
 		.passed = feed_passed,
 		.passed_over = feed_passed_over,
 		.failing = feed_failing,
@@ -590,7 +592,7 @@ dispatch_counts(const struct dispatch *d)
 		.push_retries = d->feeds.retries,
 		.skipped = d->feeds.skipped,
 		.tasks_lost = d->tasks_lost,
-		.in_flight = d->feeds.sending };
+		.in_flight = d->feeds.sending + d->feeds.stuck };
 }
 
 static struct json *

@@ -19,6 +19,7 @@
 /* The Overlord knows a task's place some seconds before its JVM listens
  * there. To be refused costs next to nothing, and clients wait. */
 #define RETRY_STARTING_MAX_MS 500
+#define STUCK_MS 3000
 #define PRODUCER_BYTES (SPOOL_IDENTITY_BYTES + 16)
 /* A chunk's sequence: the number of its first event and, below it, how many
  * of its sequences a definite failure has used up. */
@@ -61,6 +62,17 @@ leave_queue(struct feed *f)
 		TAILQ_REMOVE(&f->all->storing, f, link);
 }
 
+static void
+not_sending(struct feed *f)
+{
+	if (f->is_stuck)
+		f->all->stuck--;
+	else
+		f->all->sending--;
+	f->is_stuck = false;
+	loop_timer_stop(&f->timer);
+}
+
 void
 feed_fini(struct feed *f)
 {
@@ -69,7 +81,7 @@ feed_fini(struct feed *f)
 	leave_queue(f);
 	if (f->state == FEED_SENDING) {
 		http_cancel(f->all->http, &f->exchange);
-		f->all->sending--;
+		not_sending(f);
 	}
 	loop_timer_stop(&f->timer);
 	held_release(&f->all->held, &f->held);
@@ -142,6 +154,18 @@ take_next(struct feed *f)
 }
 
 static void
+stuck_due(struct loop_timer *t)
+{
+	struct feed *f = t->context;
+
+	if (f->all->stuck == f->all->stuck_max)
+		return;
+	f->is_stuck = true;
+	f->all->sending--;
+	f->all->stuck++;
+}
+
+static void
 send_chunk(struct feed *f)
 {
 	const struct batch_view *v = &f->held->view;
@@ -163,6 +187,7 @@ send_chunk(struct feed *f)
 	f->state = FEED_SENDING;
 	f->all->sending++;
 	f->all->pushes++;
+	loop_timer_start(f->all->loop, &f->timer, STUCK_MS, stuck_due);
 	f->exchange = firehose_push(f->all->http, &push);
 }
 
@@ -260,7 +285,7 @@ pushed(void *context, const struct http_answer *answer)
 	struct feed *f = context;
 
 	f->exchange = NULL;
-	f->all->sending--;
+	not_sending(f);
 	if (a.result == PUSH_TAKEN) {
 		f->all->skipped += a.skipped;
 		chunk_taken(f);

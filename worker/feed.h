@@ -54,6 +54,7 @@ struct feed {
 	int64_t failing_since_ms;
 	struct loop_timer timer;
 	struct http_exchange *exchange;
+	bool is_stuck; /* its request does not count as sending any more */
 };
 
 typedef void feed_passed_fn(void *context, struct feed *, const struct held *);
@@ -73,6 +74,9 @@ struct feeds {
 	TAILQ_HEAD(feed_queue, feed) ready;
 	struct feed_queue storing;
 	unsigned sending, sending_max;
+	/* requests without an answer for long: a task that hangs must not use
+	 * up the places of those that do not */
+	unsigned stuck, stuck_max;
 	bool on_hold;
 	uint64_t pushes, retries, skipped;
 	/* a batch is with the feed's task (held: lent); one cannot be read any
