@@ -52,21 +52,43 @@ firehose_push(struct http_client *http, const struct push *p)
 	return http_send(http, &call);
 }
 
+/* 404, 400 or 503 by version: no such handler, or another task's port. Other
+ * things say 400 and 503 too (a proxy, a handler that failed behind the door):
+ * only Druid's own words count. */
+static bool
+is_absent(const struct http_answer *a)
+{
+	if (a->status == 404)
+		return true;
+	return (a->status == 400 || a->status == 503) &&
+	    (strstr(a->body, "chatHandler") != NULL ||
+		strstr(a->body, "match with taskId") != NULL);
+}
+
+/* Refused before the sequence was recorded: authorization, media type, the
+ * producer headers themselves. */
+static bool
+is_at_door(const struct http_answer *a)
+{
+	return a->status == 401 || a->status == 403 || a->status == 405 ||
+	    a->status == 415 ||
+	    (a->status == 400 && strstr(a->body, "Producer sequence") != NULL);
+}
+
 static struct push_answer
 judge_refusal(const struct http_answer *a)
 {
-	struct push_answer p = { .result = PUSH_ABSENT, .why = a->body };
+	struct push_answer p = { .result = PUSH_ANEW, .why = a->body };
 
-	/* 400, 404 and 503 by version: no such handler; 400: another task's
-	 * port. The sequence is recorded only behind these doors. */
-	if (a->status == 404 || a->status == 503 || a->status == 400)
-		return p;
-	if (a->status == 403 && strstr(a->body, "producer ID") != NULL)
+	/* an error of which nothing is known may have used the sequence up,
+	 * and has taken nothing: sent again with the same one, the events
+	 * would be skipped and lost */
+	if (is_absent(a))
+		p.result = PUSH_ABSENT;
+	else if (a->status == 403 && strstr(a->body, "producer ID") != NULL)
 		p.result = PUSH_CROWDED;
-	else if (a->status >= 500)
-		p.result = PUSH_ANEW;
-	else
-		p.result = PUSH_SAME; /* 401, 403, 415 …: at the door too */
+	else if (is_at_door(a))
+		p.result = PUSH_SAME;
 	return p;
 }
 
@@ -90,7 +112,13 @@ firehose_judge(const struct http_answer *a)
 		return judge_refusal(a);
 	j = json_parse(a->body, a->body_bytes, NULL);
 	p.skipped = json_get_bool(j, "skipped", false);
+	if (json_is_int(json_get(j, "eventCount"))) {
+		p.result = PUSH_TAKEN;
+	} else {
+		/* some other program has the task's port by now */
+		p.result = PUSH_ABSENT;
+		p.why = "what answers 200 there is no firehose";
+	}
 	json_free(&j);
-	p.result = PUSH_TAKEN;
 	return p;
 }
