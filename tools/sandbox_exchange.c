@@ -273,7 +273,9 @@ strike(struct exchange *x)
 	if (x->drops_before)
 		return STRUCK_HELD;
 	x->drops = sandbox_fault_strike(f, FAULT_DROP, &at) != NULL;
-	if ((error = sandbox_fault_strike(f, FAULT_ERROR, &at)) != NULL)
+	/* not both: what is dropped was done */
+	if (!x->drops &&
+	    (error = sandbox_fault_strike(f, FAULT_ERROR, &at)) != NULL)
 		x->error_status = error->status;
 	return STRUCK_NOT;
 }

@@ -180,13 +180,22 @@ check_producer(struct exchange *x)
 	check_verdict(x);
 }
 
+/* Statuses that Druid answers before it looks at the producer headers. */
+static bool
+is_of_the_door(unsigned status)
+{
+	return status == 401 || status == 403 || status == 404 ||
+	    status == 405 || status == 415;
+}
+
 static void
 begin_push(struct exchange *x)
 {
 	if (!check_type(x))
 		return;
 	sandbox_task_heard(x->task);
-	check_producer(x);
+	if (!is_of_the_door(x->error_status))
+		check_producer(x);
 }
 
 void
