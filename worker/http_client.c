@@ -31,6 +31,7 @@ struct http_exchange {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct buf answer;
+	bool has_head; /* the answer's head is there whole */
 	curl_off_t body_bytes;
 	char why[CURL_ERROR_SIZE];
 	http_done_fn *done;
@@ -96,22 +97,19 @@ free_exchange(struct http_exchange *x)
 static enum http_outcome
 outcome_of(const struct http_exchange *x, CURLcode code)
 {
-	curl_off_t sent = 0;
+	curl_off_t body_sent = 0;
+	long request_sent = 0; /* with its head */
 
-	switch (code) {
-	case CURLE_OK: return HTTP_ANSWERED;
-	case CURLE_COULDNT_CONNECT:
-	case CURLE_COULDNT_RESOLVE_HOST:
-	case CURLE_COULDNT_RESOLVE_PROXY:
-	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL: return HTTP_UNREACHED;
-	default: break;
-	}
-	curl_easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-	if (sent > 0 || x->body_bytes == 0)
-		return sent < x->body_bytes ? HTTP_CUT_SHORT : HTTP_UNKNOWN;
-	/* a time-out or a break while still connecting: nothing has left */
-	return HTTP_CUT_SHORT;
+	/* curl takes a connection that ends in the answer's head for the end
+	 * of the answer */
+	if (code == CURLE_OK)
+		return x->has_head ? HTTP_ANSWERED : HTTP_UNKNOWN;
+	curl_easy_getinfo(x->easy, CURLINFO_REQUEST_SIZE, &request_sent);
+	curl_easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &body_sent);
+	/* also a time-out or a break while still connecting */
+	if (request_sent == 0)
+		return HTTP_UNREACHED;
+	return body_sent < x->body_bytes ? HTTP_CUT_SHORT : HTTP_UNKNOWN;
 }
 
 static void
@@ -126,14 +124,18 @@ conclude(struct http_exchange *x, CURLcode code)
 
 	curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
 	memcpy(why, x->why, sizeof why);
-	buf_init(&x->answer, HTTP_ANSWER_MAX);
+	buf_init(&x->answer, HTTP_ANSWER_MAX + 1 /* a NUL */);
 	free_exchange(x);
 	answer.status = (int)status;
 	answer.body = buf_text(&kept);
 	answer.body_bytes = kept.used;
-	answer.why = why[0] != '\0' ? why : curl_easy_strerror(code);
-	if (answer.body == NULL)
+	answer.why = why[0] != '\0' ? why
+	    : code == CURLE_OK      ? "the answer broke off in its head"
+				    : curl_easy_strerror(code);
+	if (answer.body == NULL) {
 		answer.body = "";
+		answer.body_bytes = 0;
+	}
 	done(context, &answer);
 	buf_free(&kept);
 }
@@ -242,8 +244,22 @@ answer_part(char *part, size_t one, size_t count, void *context)
 {
 	struct http_exchange *x = context;
 
+	if (x->answer.used + one * count > HTTP_ANSWER_MAX)
+		return 0;
 	buf_add(&x->answer, part, one * count);
 	return x->answer.failed ? 0 : one * count;
+}
+
+static size_t
+head_line(char *line, size_t one, size_t count, void *context)
+{
+	struct http_exchange *x = context;
+
+	if (count > 5 && memcmp(line, "HTTP/", 5) == 0)
+		x->has_head = false; /* after a redirect, or 100 */
+	else if (line[0] == '\r' || line[0] == '\n')
+		x->has_head = true;
+	return one * count;
 }
 
 /* ---- the client ---- */
@@ -336,6 +352,8 @@ set_plumbing(struct http_exchange *x)
 	set(curl_easy_setopt(e, CURLOPT_ERRORBUFFER, x->why));
 	set(curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, answer_part));
 	set(curl_easy_setopt(e, CURLOPT_WRITEDATA, x));
+	set(curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, head_line));
+	set(curl_easy_setopt(e, CURLOPT_HEADERDATA, x));
 	set(curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, new_socket));
 	set(curl_easy_setopt(e, CURLOPT_USERAGENT, "tranqd/" TRANQD_VERSION));
 }
@@ -350,7 +368,7 @@ http_send(struct http_client *c, const struct http_call *call)
 	x->done = call->done;
 	x->context = call->context;
 	x->body_bytes = (curl_off_t)call->body_bytes;
-	buf_init(&x->answer, HTTP_ANSWER_MAX);
+	buf_init(&x->answer, HTTP_ANSWER_MAX + 1 /* a NUL */);
 	set_plumbing(x);
 	set_request(x, call);
 	x->next = c->first;
