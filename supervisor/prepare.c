@@ -311,15 +311,17 @@ open_locked(const char *path, struct trouble *t)
 }
 
 int
-prepare_pid_file(const struct conf *conf, struct trouble *t)
+prepare_pid_file(const struct conf *conf, bool *was_killed, struct trouble *t)
 {
 	char path[PATH_BYTES];
+	struct stat before;
 	int fd;
 
 	pid_path(conf, path);
 	fd = open_locked(path, t);
 	if (fd < 0)
 		return -1;
+	*was_killed = fstat(fd, &before) == 0 && before.st_size > 0;
 	if (ftruncate(fd, 0) == 0 && dprintf(fd, "%d\n", (int)getpid()) > 0)
 		return fd;
 	trouble_set(t, EX_IOERR, errno,

@@ -32,8 +32,10 @@ bool prepare_identity(
     const struct conf *, struct identity *, struct trouble *) MUST_CHECK;
 bool prepare_run_dir(const struct conf *, struct trouble *) MUST_CHECK;
 /* {runDir}/tranqd.pid, locked as long as the process lives and the returned
- * descriptor is open; -1: another tranqd has it. */
-int prepare_pid_file(const struct conf *, struct trouble *) MUST_CHECK;
+ * descriptor is open; -1: another tranqd has it. `was_killed`: the one before
+ * us has left it behind, so its children may still be about to leave. */
+int prepare_pid_file(
+    const struct conf *, bool *was_killed, struct trouble *) MUST_CHECK;
 void prepare_pid_file_remove(const struct conf *);
 /* {dataDir} and what all dataSources share. */
 bool prepare_data_dir(

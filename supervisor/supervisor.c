@@ -19,6 +19,7 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -38,6 +39,8 @@
  * this much, to bring what is in their rings into the spool. */
 #define WORKERS_STOP_MS 1000
 #define LOOKS_MAX 64
+#define PORT_WAIT_MS 5000
+#define PORT_RETRY_MS 20
 
 bool
 supervisor_stopping(const struct supervisor *s)
@@ -452,8 +455,25 @@ start_signals(struct supervisor *s, struct trouble *t)
 static bool
 lock_run_dir(struct supervisor *s, struct trouble *t)
 {
-	s->pid_fd = prepare_pid_file(s->conf, t);
+	s->pid_fd = prepare_pid_file(s->conf, &s->follows_killed, t);
 	return s->pid_fd >= 0;
+}
+
+/* The receivers of a supervisor that was killed give the port back as soon as
+ * they notice; an init system that starts us at once is faster. */
+static bool
+wait_for_port(struct supervisor *s, struct trouble *t)
+{
+	const struct timespec pause = { .tv_nsec = PORT_RETRY_MS * 1000000L };
+	int64_t until =
+	    clock_mono_ms() + (s->follows_killed ? PORT_WAIT_MS : 0);
+
+	while ((s->listen_fd = port_open(s->conf, &s->port, t)) < 0) {
+		if (t->code != EX_UNAVAILABLE || clock_mono_ms() >= until)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
 }
 
 static bool
@@ -463,8 +483,7 @@ open_port(struct supervisor *s, struct trouble *t)
 
 	if (!s->conf->http_port_enable)
 		return true;
-	s->listen_fd = port_open(s->conf, &s->port, t);
-	if (s->listen_fd < 0)
+	if (!wait_for_port(s, t))
 		return false;
 	snprintf(path, sizeof path, "%s/http.port", s->conf->run_dir);
 	snprintf(text, sizeof text, "%u\n", s->port);

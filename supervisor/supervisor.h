@@ -36,6 +36,7 @@ struct supervisor {
 	int64_t started_ms, started_wall_ms;
 	struct identity identity;
 	int pid_fd;
+	bool follows_killed; /* the supervisor before us left no good order */
 	int listen_fd; /* -1: http.port.enable is false, or stopping */
 	unsigned port;
 

@@ -69,6 +69,7 @@ struct posts {
 	struct memory *memory;
 	struct tickets tickets;
 	unsigned open;
+	bool is_orphaned; /* the workers leave: no acks will come */
 	/* The post is over when `done` returns. `written`: the owner's body
 	 * is not needed any more, after POST_BLOCKED. */
 	void (*done)(void *owner, const struct reply *);

@@ -248,14 +248,24 @@ stop_due(struct loop_timer *timer)
 	loop_stop(r->loop);
 }
 
+/* The port is given back at once: whoever comes after us may want it before
+ * our last answer is out. */
+static void
+stop_listening(struct receiver *r, int64_t within_ms)
+{
+	log_debug("stops within %lld ms", (long long)within_ms);
+	r->is_stopping = true;
+	listener_stop(&r->listener);
+	if (r->heritage->listen_fd >= 0)
+		close(r->heritage->listen_fd);
+}
+
 /* Answers what has begun, then leaves. A second order may shorten it. */
 static void
 stop(struct receiver *r, int64_t within_ms)
 {
 	if (!r->is_stopping)
-		log_debug("stops within %lld ms", (long long)within_ms);
-	r->is_stopping = true;
-	listener_stop(&r->listener);
+		stop_listening(r, within_ms);
 	connection_drain(&r->connections);
 	if (loop_timer_active(&r->stop) &&
 	    r->stop.due_ms - loop_now_ms(r->loop) <= within_ms)
@@ -293,6 +303,7 @@ control_ready(struct loop_io *io, uint32_t events)
 		return;
 	log_warnx("the supervisor is gone");
 	loop_io_stop(io);
+	settle_orphaned(&r->posts);
 	stop(r, ORPHAN_DRAIN_MS);
 }
 

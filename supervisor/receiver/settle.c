@@ -33,8 +33,18 @@ finish(struct post *p)
 static void
 finish_if_settled(struct post *p)
 {
-	if (p->ticket == 0 ? p->not_durable == 0 : p->not_settled == 0)
+	bool durable_will_do = p->ticket == 0 || p->posts->is_orphaned;
+
+	if (p->is_begun && p->blocked_at == NULL &&
+	    (durable_will_do ? p->not_durable == 0 : p->not_settled == 0))
 		finish(p);
+}
+
+void
+settle_orphaned(struct posts *ps)
+{
+	ps->is_orphaned = true;
+	ticket_each(&ps->tickets, finish_if_settled);
 }
 
 /* The answer's time is up. */

@@ -115,3 +115,11 @@ ticket_find(const struct tickets *t, uint64_t ticket)
 
 	return slot != NULL ? slot->post : NULL;
 }
+
+void
+ticket_each(const struct tickets *t, void (*call)(struct post *))
+{
+	for (uint32_t i = 0; i < t->count; i++)
+		if (t->slots[i].post != NULL)
+			call(t->slots[i].post);
+}

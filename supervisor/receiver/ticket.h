@@ -26,3 +26,5 @@ uint64_t ticket_new(struct tickets *, struct post *);
 void ticket_end(struct tickets *, uint64_t ticket);
 /* NULL: nobody waits under this number. */
 struct post *ticket_find(const struct tickets *, uint64_t ticket);
+/* Calls it for each post that waits; the post may end in the call. */
+void ticket_each(const struct tickets *, void (*)(struct post *));
