@@ -24,6 +24,7 @@ struct overlord_ask {
 	struct overlord *overlord;
 	TAILQ_ENTRY(overlord_ask) link;
 	bool is_waiting; /* for a URL; else sent */
+	unsigned place; /* overlord.place when it was sent */
 	enum question question;
 	char *body; /* submit */
 	char *task_id; /* status */
@@ -42,6 +43,7 @@ struct overlord {
 	char *urls[URLS_MAX]; /* from the configuration */
 	unsigned url_count, url_at;
 	char *found; /* by the resolver */
+	unsigned place; /* counts the changes of where it is */
 	bool finding;
 	TAILQ_HEAD(, overlord_ask) asks;
 	char where[OVERLORD_WHY_BYTES];
@@ -133,10 +135,14 @@ base_url(const struct overlord *o)
 	return o->url_count > 0 ? o->urls[o->url_at] : o->found;
 }
 
-/* The next URL, or another look: this one did not serve. */
+/* The next URL, or another look: the one that was asked did not serve. Of
+ * several asks that failed there only the first one moves on. */
 static void
-distrust(struct overlord *o)
+distrust(struct overlord *o, const struct overlord_ask *a)
 {
+	if (a->place != o->place)
+		return;
+	o->place++;
 	if (o->url_count > 0) {
 		o->url_at = (o->url_at + 1) % o->url_count;
 		return;
@@ -183,6 +189,7 @@ send_ask(struct overlord_ask *a)
 	call.timeout_ms =
 	    a->question == ASK_SUBMIT ? SUBMIT_TIMEOUT_MS : STATUS_TIMEOUT_MS;
 	a->is_waiting = false;
+	a->place = o->place;
 	a->exchange = http_send(o->http, &call);
 }
 
@@ -241,6 +248,7 @@ overlord_found(struct overlord *o, const char *url, const char *why)
 	unsigned left, count;
 
 	o->finding = false;
+	o->place++;
 	free(o->found);
 	o->found = url != NULL ? must_strdup(url) : NULL;
 	snprintf(o->where, sizeof o->where, "%s", url != NULL ? url : why);
@@ -426,7 +434,7 @@ answered(void *context, const struct http_answer *answer)
 			snprintf(
 			    why, sizeof why, "%s: %s", a->url, answer->why);
 		snprintf(o->where, sizeof o->where, "%s", why);
-		distrust(o);
+		distrust(o, a);
 		conclude(a, RESULT_RETRY, why, NULL);
 		return;
 	}
