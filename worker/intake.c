@@ -237,6 +237,15 @@ skip_garbage(struct source *s, uint64_t bytes)
 	ring_take(&s->channel->events, bytes);
 }
 
+/* A block that is larger than the spool's whole limit comes in when nothing
+ * else waits there: it would never have room. */
+static bool
+has_room(const struct intake *in, uint64_t bytes)
+{
+	return spool_has_room(in->p.spool, in->open_bytes + bytes) ||
+	    (in->open_bytes == 0 && spool_batches(in->p.spool) == 0);
+}
+
 /* false: no room in the spool. */
 static bool
 drain_source(struct intake *in, struct source *s, size_t *budget)
@@ -250,8 +259,7 @@ drain_source(struct intake *in, struct source *s, size_t *budget)
 	while (*budget > 0 && (at = ring_peek(ring, &available)) != NULL) {
 		if (!event_open(&reader, at, available, &head)) {
 			skip_garbage(s, available);
-		} else if (!spool_has_room(
-			       in->p.spool, in->open_bytes + head.bytes)) {
+		} else if (!has_room(in, head.bytes)) {
 			return false;
 		} else {
 			take_block(in, s, &head, &reader);
