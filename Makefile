@@ -21,7 +21,7 @@ RECEIVER = receiver listener connection exchange http_request inflate route post
 	reply receiver_check | memory json_string java_string
 WORKER = worker intake batch spool dispatch feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
-	discovery | held http_client zk zk_call zk_address | backoff checksum \
+	discovery session | held http_client zk zk_call zk_address | backoff checksum \
 	partition beam_data task
 TRANQCTL = tranqctl tranqctl_output
 SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest

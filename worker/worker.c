@@ -30,6 +30,7 @@
 #include "loop.h"
 #include "overlord.h"
 #include "panic.h"
+#include "session.h"
 #include "spool.h"
 #include "zk.h"
 
@@ -51,7 +52,8 @@ struct worker {
 	unsigned channel_count;
 	struct spool *spool;
 	struct http_client *http;
-	struct zk *zk;
+	struct session *session; /* NULL: without ZooKeeper */
+	struct zk *zk; /* its */
 	struct discovery *finding; /* the Overlord */
 	struct overlord *overlord;
 	struct beam_store *store;
@@ -501,14 +503,13 @@ make_store(struct worker *w)
 		w->store = beam_store_local_new(w->loop, w->spool);
 		return;
 	}
-	w->zk = zk_open(
-	    w->loop, w->ds->zookeeper_connect, w->ds->zookeeper_timeout_ms);
-	if (w->zk == NULL) {
+	w->session = session_new(w->loop, w->spool, w->ds);
+	if (w->session == NULL) {
 		log_error("zookeeper.connect: '%s' is no list of servers",
 		    w->ds->zookeeper_connect);
 		exit(CHILD_BAD_CONFIG);
 	}
-	options.zk = w->zk;
+	w->zk = options.zk = session_zk(w->session);
 	w->store = beam_store_zk_new(&options);
 }
 
@@ -575,8 +576,7 @@ free_parts(struct worker *w)
 	beam_cluster_free(&w->cluster);
 	overlord_free(&w->overlord);
 	http_client_free(&w->http);
-	if (w->zk != NULL)
-		zk_close(&w->zk);
+	session_free(&w->session);
 	spool_close(&w->spool);
 	for (unsigned i = 0; i < w->channel_count; i++)
 		channel_detach(&w->channels[i]);

@@ -459,6 +459,21 @@ events_of(int type)
 	return 0;
 }
 
+/* The session of a process that has died lives (its handle is closed, which
+ * ends it), or is over anyway. */
+static void
+dead_known(struct zk *z, int state)
+{
+	bool lives = state == ZOO_CONNECTED_STATE;
+
+	if (lives)
+		log_info("ZooKeeper %s: ends session 0x%llx of the process "
+			 "before",
+		    z->connect, (unsigned long long)z->dead.id);
+	z->expired = lives || state == ZOO_EXPIRED_SESSION_STATE ||
+	    state == ZOO_AUTH_FAILED_STATE;
+}
+
 /* From within the library, see the head of this file. */
 static void
 watched(zhandle_t *h, int type, int state, const char *path, void *context)
@@ -469,7 +484,9 @@ watched(zhandle_t *h, int type, int state, const char *path, void *context)
 		return;
 	if (type == ZOO_SESSION_EVENT) {
 		z->steady = false;
-		if (state == ZOO_CONNECTED_STATE)
+		if (z->dead.id != 0)
+			dead_known(z, state);
+		else if (state == ZOO_CONNECTED_STATE)
 			session_connected(z);
 		else if (state == ZOO_EXPIRED_SESSION_STATE ||
 		    state == ZOO_AUTH_FAILED_STATE)
@@ -491,11 +508,15 @@ library_log(const char *text)
 static void
 open_handle(struct zk *z)
 {
+	clientid_t dead = { .client_id = (int64_t)z->dead.id };
+
+	memcpy(dead.passwd, z->dead.password, sizeof dead.passwd);
 	zoo_set_debug_level(
 	    log_debugging() ? ZOO_LOG_LEVEL_INFO : ZOO_LOG_LEVEL_ERROR);
 	errno = 0;
-	z->handle = zookeeper_init2(z->connect, watched, (int)z->asked_ms, NULL,
-	    z, ZOO_NO_LOG_CLIENTENV, library_log);
+	z->handle = zookeeper_init2(z->connect, watched, (int)z->asked_ms,
+	    z->dead.id != 0 ? &dead : NULL, z, ZOO_NO_LOG_CLIENTENV,
+	    library_log);
 	if (z->handle == NULL) {
 		if (log_may_repeat(&z->complained_ms, COMPLAIN_MS))
 			log_warn("ZooKeeper %s: no address for any of its "
@@ -537,7 +558,10 @@ end_session(struct zk *z)
 		zk_tell_state(z, ZK_LOST);
 	}
 	close_handle(z);
-	rest(z);
+	if (z->dead.id != 0)
+		z->dead.id = 0; /* our own begins at once */
+	else
+		rest(z);
 }
 
 static void
@@ -715,6 +739,13 @@ poll_due(struct loop_timer *t)
 struct zk *
 zk_open(struct loop *loop, const char *connect, int64_t timeout_ms)
 {
+	return zk_open_after(loop, connect, timeout_ms, NULL);
+}
+
+struct zk *
+zk_open_after(struct loop *loop, const char *connect, int64_t timeout_ms,
+    const struct zk_identity *dead)
+{
 	char *complete = zk_address_complete(connect);
 	struct zk *z;
 
@@ -723,11 +754,11 @@ zk_open(struct loop *loop, const char *connect, int64_t timeout_ms)
 	z = must_calloc(1, sizeof *z);
 	z->loop = loop;
 	z->connect = complete;
-	z->folder = strchr(complete, '/');
-	if (z->folder == NULL)
-		z->folder = "";
+	z->folder = strchrnul(complete, '/');
 	z->asked_ms = z->timeout_ms =
 	    MIN_OF(MAX_OF(timeout_ms, TIMEOUT_MS_MIN), TIMEOUT_MS_MAX);
+	if (dead != NULL)
+		z->dead = *dead;
 	z->io.fd = -1;
 	z->io.context = z->poll_timer.context = z->lost_timer.context = z;
 	zk_calls_init(z);
@@ -754,32 +785,16 @@ zk_close(struct zk **zk)
 		free(z);
 }
 
-uint64_t
-zk_session(const struct zk *z)
-{
-	return z->session;
-}
-
 bool
-zk_is_connected(const struct zk *z)
+zk_identity(const struct zk *z, struct zk_identity *identity)
 {
-	return z->connected;
-}
+	const clientid_t *id;
 
-int64_t
-zk_timeout_ms(const struct zk *z)
-{
-	return z->timeout_ms;
-}
-
-const char *
-zk_connect_text(const struct zk *z)
-{
-	return z->connect;
-}
-
-struct loop *
-zk_loop(const struct zk *z)
-{
-	return z->loop;
+	if (!z->has_session || z->handle == NULL)
+		return false;
+	id = zoo_client_id(z->handle);
+	_Static_assert(sizeof id->passwd == ZK_PASSWORD_BYTES, "library's");
+	identity->id = (uint64_t)id->client_id;
+	memcpy(identity->password, id->passwd, sizeof identity->password);
+	return true;
 }

@@ -29,6 +29,21 @@ struct zk_call;
  * the text is no such thing. The library resolves names in the calling
  * thread: here, at each reconnect, and when a session is replaced. */
 struct zk *zk_open(struct loop *, const char *connect, int64_t timeout_ms);
+
+#define ZK_PASSWORD_BYTES 16
+
+/* What a session is known to the servers by. */
+struct zk_identity {
+	uint64_t id;
+	unsigned char password[ZK_PASSWORD_BYTES];
+};
+
+/* The same; but before there is a session, that of a dead process (NULL: none)
+ * is ended, so that its ephemeral nodes go. */
+struct zk *zk_open_after(struct loop *, const char *connect, int64_t timeout_ms,
+    const struct zk_identity *dead);
+/* The session's; false while there is none. */
+bool zk_identity(const struct zk *, struct zk_identity *);
 /* From a callback too. Ends the session, so that its ephemeral nodes go at
  * once; waits up to 1.5 s for a server that does not answer. Watches and
  * listeners may be left as they are. */

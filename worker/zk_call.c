@@ -438,3 +438,35 @@ zk_calls_fini(struct zk *z)
 	loop_timer_stop(&z->call_timer);
 	loop_timer_stop(&z->deliver_timer);
 }
+
+/* ---- what there is to know ------------------------------------------------ */
+
+uint64_t
+zk_session(const struct zk *z)
+{
+	return z->session;
+}
+
+bool
+zk_is_connected(const struct zk *z)
+{
+	return z->connected;
+}
+
+int64_t
+zk_timeout_ms(const struct zk *z)
+{
+	return z->timeout_ms;
+}
+
+const char *
+zk_connect_text(const struct zk *z)
+{
+	return z->connect;
+}
+
+struct loop *
+zk_loop(const struct zk *z)
+{
+	return z->loop;
+}

@@ -86,6 +86,7 @@ struct zk {
 	bool
 	    steady; /* nothing has happened to the socket since it is watched */
 	uint64_t opened; /* sessions so far */
+	struct zk_identity dead; /* to be ended first; id 0: none */
 	int64_t connected_ms, heard_ms, retry_ms, rest_ms;
 	bool loss_told; /* in the log */
 	int64_t complained_ms, complained_folder_ms;

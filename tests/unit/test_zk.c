@@ -360,6 +360,42 @@ test_close(void **state)
 	client_end(&c);
 }
 
+/* A killed process closes nothing; its successor does it for it. */
+static void
+test_successor(void **state)
+{
+	struct client dead, c;
+	struct zk_identity id;
+	struct told t;
+
+	(void)state;
+	client_start(&c, LONG_MS);
+	client_start(&dead, LONG_MS);
+	assert_int_equal(create(&dead, &t, in_folder(&c, "e"), "",
+			     ZK_PARENTS | ZK_EPHEMERAL),
+	    RESULT_OK);
+	assert_true(zk_identity(dead.zk, &id));
+	client_end(&dead);
+	assert_int_equal(
+	    ask(&c, zk_exists, &t, in_folder(&c, "e"), NULL), RESULT_OK);
+	/* twice: the second time the session is over already */
+	for (int i = 0; i < 2; i++) {
+		struct zk *successor = zk_open_after(
+		    c.fixture.loop, fixture_server(), LONG_MS, &id);
+		struct zk_identity own;
+
+		assert_false(zk_identity(successor, &own));
+		AWAIT(&c.fixture, zk_session(successor) == 1);
+		assert_true(zk_identity(successor, &own));
+		assert_true(own.id != id.id);
+		assert_int_equal(
+		    ask(&c, zk_exists, &t, in_folder(&c, "e"), NULL),
+		    RESULT_GONE);
+		zk_close(&successor);
+	}
+	client_end(&c);
+}
+
 struct chain {
 	struct client *client;
 	struct told told;
@@ -764,6 +800,7 @@ main(void)
 		cmocka_unit_test(test_large_node),
 		cmocka_unit_test(test_watches),
 		cmocka_unit_test(test_close),
+		cmocka_unit_test(test_successor),
 		cmocka_unit_test(test_callbacks),
 		cmocka_unit_test(test_folder_of_connect),
 		cmocka_unit_test(test_unreachable),
