@@ -16,11 +16,13 @@
 #include "event.h"
 #include "period.h"
 
-/* Bytes of one chunk: a request to a task has to go into the socket's send
- * buffer whole. A request that ends in the middle (this worker killed) would
- * have used up its sequence without having brought its events: druid-api.md
- * 1.3, the sequence is recorded before the body is read. */
-#define BATCH_CHUNK_BYTES_MAX (192u * KiB)
+/* Bytes of one chunk: a request to a task has to go to the kernel whole, its
+ * head and its body in one call. A request that ends in the middle (this
+ * worker killed) would have used up its sequence without having brought its
+ * events: the task records it before it reads the body, and even when the
+ * connection ends behind the head. curl sends both in one call when the body
+ * has less than 64 KiB. Only an event larger than that goes in two. */
+#define BATCH_CHUNK_BYTES_MAX (64u * KiB - 2)
 
 struct batch_header {
 	uint32_t magic;

@@ -19,8 +19,9 @@
 
 #define CONNECT_TIMEOUT_MS 5000
 #define REDIRECTS_MAX 4L
-/* A whole chunk goes to the kernel in one call (batch.h says why): curl's
- * buffer and the socket's have to take it. */
+/* A chunk goes to the kernel in one call with its head (batch.h says why), a
+ * body too large for that at least in one call of its own: curl's buffer and
+ * the socket's have to take it. */
 #define UPLOAD_BYTES (2L * 1024 * 1024)
 #define SEND_BUFFER_BYTES (1024 * 1024)
 #define IDLE_HANDLES_MAX 16

@@ -9,12 +9,16 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "http_client.h"
 #include "loop_until.h"
 #include "panic.h"
@@ -579,6 +583,81 @@ test_freed_under_way(void **state)
 	assert_int_equal(t.times, 0);
 }
 
+/* A server process that waits in recv: how many bytes of each request's body
+ * came with its head. Ends with its last request. */
+static pid_t
+first_reads(int listening, size_t body_bytes, int requests, int report)
+{
+	static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	static char bytes[256 * 1024];
+	pid_t pid = fork();
+	int fd;
+
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	fd = accept(listening, NULL, NULL);
+	for (; requests > 0; requests--) {
+		ssize_t got = recv(fd, bytes, sizeof bytes - 1, 0), n = 1;
+		char *end;
+		size_t with_head, rest;
+
+		bytes[MAX_OF(got, 0)] = '\0';
+		end = strstr(bytes, "\r\n\r\n");
+		if (end == NULL)
+			_exit(1);
+		with_head = (size_t)(bytes + got - (end + 4));
+		for (rest = body_bytes - with_head; rest > 0 && n > 0;
+		     rest -= (size_t)n)
+			n = recv(fd, bytes, MIN_OF(rest, sizeof bytes), 0);
+		if (n <= 0 || write(report, &with_head, sizeof with_head) < 0 ||
+		    send(fd, ok, sizeof ok - 1, 0) < 0)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* batch.h: a worker that is killed must not have sent a head alone. */
+static void
+test_chunk_leaves_whole(void **state)
+{
+	struct rig *r = *state;
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t at_bytes = sizeof at;
+	int listening = socket(AF_INET, SOCK_STREAM, 0), report[2], status;
+	char *body = must_malloc(BATCH_CHUNK_BYTES_MAX), url[64];
+	struct http_call call = { .body = body,
+		.body_bytes = BATCH_CHUNK_BYTES_MAX };
+	struct told t = { 0 };
+	size_t with_head;
+	pid_t pid;
+
+	memset(body, 'x', BATCH_CHUNK_BYTES_MAX);
+	assert_int_equal(bind(listening, (const void *)&at, sizeof at), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	getsockname(listening, (void *)&at, &at_bytes);
+	snprintf(url, sizeof url, "http://127.0.0.1:%d/x", ntohs(at.sin_port));
+	assert_int_equal(pipe(report), 0);
+	pid = first_reads(listening, BATCH_CHUNK_BYTES_MAX, 20, report[1]);
+	for (int i = 0; i < 20; i++) {
+		t.times = 0;
+		send_to(r, &t, url, call);
+		LOOP_UNTIL(r->loop, t.times > 0);
+		assert_int_equal(t.outcome, HTTP_ANSWERED);
+		forget(&t);
+		assert_int_equal(read(report[0], &with_head, sizeof with_head),
+		    sizeof with_head);
+		assert_true(with_head > 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(report[0]);
+	close(report[1]);
+	close(listening);
+	free(body);
+}
+
 static void
 test_escape(void **state)
 {
@@ -616,6 +695,7 @@ main(void)
 		HTTP_TEST(test_cancel_in_done),
 		HTTP_TEST(test_send_in_done),
 		HTTP_TEST(test_freed_under_way),
+		HTTP_TEST(test_chunk_leaves_whole),
 		HTTP_TEST(test_escape),
 	};
 
