@@ -46,10 +46,12 @@ local_of(const struct beam_store *s)
 static enum result
 load(struct local *l)
 {
-	char error[BEAM_DATA_ERROR_BYTES];
-	char *text = spool_document(l->spool, DOCUMENT);
+	char error[BEAM_DATA_ERROR_BYTES], *text;
 	bool parsed;
 
+	if (spool_failed(l->spool))
+		return RESULT_RETRY; /* a document may be there all the same */
+	text = spool_document(l->spool, DOCUMENT);
 	beam_data_fini(&l->data);
 	beam_data_init(&l->data);
 	if (text == NULL)
