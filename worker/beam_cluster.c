@@ -61,6 +61,7 @@ struct beam_cluster {
 	unsigned failures;
 	uint32_t random_base;
 	uint64_t tasks_created;
+	unsigned tasks_taken; /* under this lock, not yet in the document */
 	char note[NOTE_BYTES];
 };
 
@@ -281,6 +282,7 @@ committed(void *context, enum result result)
 		return;
 	}
 	know(c, c->locked);
+	c->tasks_created += c->tasks_taken;
 	c->locked = NULL;
 	c->failures = 0;
 	c->state = CLUSTER_IDLE;
@@ -309,7 +311,7 @@ submitted(void *context, enum result result, const char *why)
 
 	must(c->state == CLUSTER_MAKING && s != NULL);
 	if (result == RESULT_OK) {
-		c->tasks_created++;
+		c->tasks_taken++;
 		log_info("task %s: with the Overlord", s->id);
 		record_slip(c, s);
 		c->slips = s->next;
@@ -447,6 +449,7 @@ locked(void *context, enum result result, struct beam_data *data)
 		return;
 	}
 	c->locked = data;
+	c->tasks_taken = 0;
 	c->state = CLUSTER_MAKING;
 	for (const struct want *w = c->wants; w != NULL; w = w->next) {
 		if (may_make(c, w))
