@@ -26,8 +26,9 @@
 struct channel_header {
 	_Atomic uint64_t magic;
 	uint32_t version, receiver;
-	/* new with every supervisor (start time in nanoseconds), so that a
-	 * cursor or ticket of an earlier life is never applied to this ring */
+	/* never twice (start time of the supervisor in nanoseconds, and a
+	 * count), so that a cursor or ticket of an earlier life, or of the
+	 * dataSource before it was removed, is never applied to this ring */
 	uint64_t generation;
 	uint64_t event_bytes, ack_bytes;
 	char ds[CHANNEL_DS_BYTES];

@@ -82,7 +82,7 @@ struct heritage {
 	const struct ds_conf *ds; /* worker: its own; receiver: NULL */
 	unsigned index; /* receiver: which one of conf.receiver_count */
 	uint32_t incarnation; /* counts this child's starts */
-	uint64_t generation; /* of the supervisor and all its channels */
+	uint64_t generation; /* worker: of its channels */
 	int control_fd;
 	int listen_fd; /* receiver; -1: http.port.enable is false */
 	struct life *life;

@@ -39,7 +39,7 @@ spawn_worker(struct child *c)
 	h->conf = src->conf;
 	h->ds = conf_find(src->conf, src->name, strlen(src->name));
 	must(h->ds != NULL);
-	h->generation = s->generation;
+	h->generation = src->generation;
 	h->listen_fd = -1;
 	h->channel_count = src->channel_count;
 	h->channels = must_calloc(src->channel_count, sizeof h->channels[0]);
@@ -81,12 +81,11 @@ static const struct child_ops worker_ops = {
 static bool
 open_channel(struct source *src, unsigned receiver)
 {
-	struct supervisor *s = src->supervisor;
 	struct source_channel *to = &src->channels[receiver];
 	struct channel whole;
 	void *at;
 
-	to->fd = channel_create(src->name, receiver, s->generation,
+	to->fd = channel_create(src->name, receiver, src->generation,
 	    (uint64_t)src->conf->ring_bytes);
 	if (to->fd < 0)
 		return false;
@@ -124,6 +123,7 @@ allocate(struct supervisor *s, const struct conf *conf, const char *name)
 
 	src->supervisor = s;
 	src->conf = conf;
+	src->generation = s->generation + s->sources_made++;
 	src->name = must_strdup(name);
 	src->channel_count = s->front_count;
 	src->channels =

@@ -30,6 +30,9 @@ struct source {
 	char *name;
 	/* what the next start of its worker is made from */
 	const struct conf *conf;
+	/* of its channels: one that was removed and comes back has new ones,
+	 * and the cursors in its spool are of the old ones */
+	uint64_t generation;
 	struct source_channel *channels; /* one a receiver */
 	unsigned channel_count;
 	int bell; /* the worker's */

@@ -32,7 +32,8 @@ struct supervisor {
 	enum supervisor_phase phase;
 	/* in force: what new receivers get */
 	struct conf *conf;
-	uint64_t generation; /* of all channels: start time in ns */
+	/* start time in ns; those of channels count on from it */
+	uint64_t generation, sources_made;
 	int64_t started_ms, started_wall_ms;
 	struct identity identity;
 	int pid_fd;
