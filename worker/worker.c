@@ -443,9 +443,9 @@ control_ready(struct loop_io *io, uint32_t events UNUSED)
 	while ((got = order_receive(io->fd, &m, &fd0, &fd1)) > 0) {
 		if (m.order == ORDER_STOP)
 			leave(w, &m);
-		else if (m.order == ORDER_REOPEN_LOG)
+		if (m.order == ORDER_REOPEN_LOG)
 			order_take_log(&m, fd0);
-		if (fd0 >= 0)
+		else if (fd0 >= 0)
 			close(fd0);
 		if (fd1 >= 0)
 			close(fd1);
