@@ -19,7 +19,7 @@ SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 RECEIVER = receiver listener connection exchange http_request inflate route post body \
 	json_scan timestamp partition_hash settings offer outlet ticket settle \
 	reply receiver_check | memory json_string java_string
-WORKER = worker intake batch spool dispatch feed firehose ack replicant \
+WORKER = worker intake batch spool spool_dir dispatch feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | held http_client zk zk_call zk_address | backoff checksum \
 	partition beam_data task

@@ -11,13 +11,10 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <lmdb.h>
@@ -25,12 +22,12 @@
 #include "checksum.h"
 #include "log.h"
 #include "panic.h"
+#include "spool_dir.h"
 
 #define FORMAT 1u
 #define MAP_EXTRA (256u * MiB) /* free list, fragments, dead letters' index */
 #define DOCUMENT_NAME_MAX 64
 #define LOCK_WAIT_MS 5000
-#define LOCK_POLL_MS 10
 /* Ids of a fresh spool begin where no earlier spool of this dataSource can
  * have come to: more than four million events in every second since 1970. */
 #define FIRST_ID_SHIFT 22
@@ -150,40 +147,22 @@ explain(struct spool *s, int code, const char *doing, char *error, size_t bytes)
 	    mdb_strerror(code), remedy);
 }
 
-/* The worker of a supervisor that was killed needs a moment to save its rings
- * before it lets go. */
-static bool
-wait_for_lock(const struct spool *s)
-{
-	int left_ms = s->options.lock_wait_ms > 0 ? s->options.lock_wait_ms
-						  : LOCK_WAIT_MS;
-
-	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-		if (left_ms <= 0)
-			return false;
-		usleep(LOCK_POLL_MS * 1000);
-		left_ms -= LOCK_POLL_MS;
-	}
-	return true;
-}
-
 static bool
 lock_dir(struct spool *s, char *error, size_t bytes)
 {
-	char *path = must_format("%s/owner.lock", s->dir);
+	int wait_ms = s->options.lock_wait_ms;
 
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	free(path);
-	if (s->lock_fd < 0) {
-		explain(s, errno, "cannot open owner.lock", error, bytes);
-		return false;
-	}
-	if (wait_for_lock(s))
+	s->lock_fd =
+	    spool_dir_lock(s->dir, wait_ms > 0 ? wait_ms : LOCK_WAIT_MS);
+	if (s->lock_fd >= 0)
 		return true;
-	snprintf(error, bytes,
-	    "spool %s: another process owns it; stop that tranqd, or give "
-	    "this one its own tranqd.dataDir",
-	    s->dir);
+	if (errno == EWOULDBLOCK)
+		snprintf(error, bytes,
+		    "spool %s: another process owns it; stop that tranqd, or "
+		    "give this one its own tranqd.dataDir",
+		    s->dir);
+	else
+		explain(s, errno, "cannot open owner.lock", error, bytes);
 	return false;
 }
 
@@ -370,35 +349,6 @@ close_env(struct spool *s)
 	s->env = NULL;
 }
 
-/* A new file is not there after a power cut before its directory is synced. */
-static bool
-sync_dir(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool done;
-
-	if (fd < 0)
-		return false;
-	done = fsync(fd) == 0;
-	close(fd);
-	return done;
-}
-
-static bool
-make_dir(struct spool *s, char *error, size_t bytes)
-{
-	char *parent = must_format("%s/..", s->dir);
-	bool made = mkdir(s->dir, 0750) == 0;
-
-	if ((made && !sync_dir(parent)) || (!made && errno != EEXIST)) {
-		explain(s, errno, "cannot make the directory", error, bytes);
-		free(parent);
-		return false;
-	}
-	free(parent);
-	return true;
-}
-
 struct spool *
 spool_open(const struct spool_options *options, char *error, size_t bytes)
 {
@@ -409,11 +359,16 @@ spool_open(const struct spool_options *options, char *error, size_t bytes)
 	s->dir = must_strdup(options->dir);
 	s->ds = must_strdup(options->ds);
 	s->lock_fd = -1;
-	if (!make_dir(s, error, bytes) || !lock_dir(s, error, bytes)) {
+	if (!spool_dir_make(s->dir)) {
+		explain(s, errno, "cannot make the directory", error, bytes);
 		spool_close(&s);
 		return NULL;
 	}
-	if ((rc = open_env(s)) == 0 && !sync_dir(s->dir))
+	if (!lock_dir(s, error, bytes)) {
+		spool_close(&s);
+		return NULL;
+	}
+	if ((rc = open_env(s)) == 0 && !spool_dir_sync(s->dir))
 		rc = errno;
 	if (rc != 0) {
 		explain(s, rc, "cannot be opened", error, bytes);
