@@ -377,8 +377,7 @@ take_status(struct overlord_ask *a, const struct http_answer *answer)
 
 	/* a 404 that does not name the task is some other server's; JSON up
 	 * to Druid 26, plain text in 28 */
-	if (answer->status == 404 &&
-	    strstr(answer->body, a->task_id) != NULL) {
+	if (answer->status == 404 && strstr(answer->body, a->task_id) != NULL) {
 		conclude(a, RESULT_OK, NULL, &s);
 	} else if (a->question == ASK_RUNNING && json_is_array(j)) {
 		look_into_running(a, j);
@@ -401,12 +400,19 @@ take_status(struct overlord_ask *a, const struct http_answer *answer)
 static void
 take_submit(struct overlord_ask *a, const struct http_answer *answer)
 {
+	struct json *j = json_parse(answer->body, answer->body_bytes, NULL);
+	bool taken = json_text(json_get(j, "task"), NULL) != NULL;
+
+	json_free(&j);
 	/* the id is ours and made from the interval: whoever made the task
 	 * made this one (204 of the original) */
-	if (answer->status == 200 ||
+	if ((answer->status == 200 && taken) ||
 	    (answer->status == 400 &&
 		strstr(answer->body, "already exists") != NULL))
 		conclude(a, RESULT_OK, NULL, NULL);
+	else if (answer->status == 200)
+		conclude(a, RESULT_RETRY, "its answer to a task makes no sense",
+		    NULL);
 	else
 		conclude(a, RESULT_REFUSED, answer->body, NULL);
 }

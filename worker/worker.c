@@ -38,7 +38,8 @@
 #define DISK_RETRY_MS 1000
 /* A full spool takes events again when this part of it is free. */
 #define ROOM_SHARE 16
-#define DESCRIBE_MS 500 /* at most one new description in that time */
+#define DESCRIBE_MS 100 /* at most one new description in that time */
+#define OLDEST_MS 500
 #define LOCK_WAIT_MS 30000
 #define ERROR_BYTES 600
 
@@ -71,6 +72,7 @@ struct worker {
 	bool is_leaving; /* told to stop, or orphaned */
 	bool hands_over; /* a successor takes rings and spool over at once */
 	uint64_t commits;
+	int64_t oldest_ms, oldest_known_ms; /* of the spool; as of when */
 	int exit_code;
 };
 
@@ -139,6 +141,21 @@ describe(struct worker *w)
 	return text;
 }
 
+/* A look into the spool's queue, so not at every turn. */
+static int64_t
+oldest_ms(struct worker *w)
+{
+	int64_t now = loop_now_ms(w->loop);
+
+	if (spool_batches(w->spool) == 0)
+		return 0;
+	if (w->oldest_ms == 0 || now - w->oldest_known_ms >= OLDEST_MS) {
+		w->oldest_ms = spool_oldest_ms(w->spool);
+		w->oldest_known_ms = now;
+	}
+	return w->oldest_ms;
+}
+
 static struct counters
 count(struct worker *w)
 {
@@ -153,7 +170,7 @@ count(struct worker *w)
 		.spool_batches = spool_batches(w->spool),
 		.spool_events = spool_events(w->spool),
 		.spool_bytes = spool_bytes(w->spool),
-		.oldest_ms = (uint64_t)spool_oldest_ms(w->spool),
+		.oldest_ms = (uint64_t)oldest_ms(w),
 		.in_flight = d.in_flight,
 		.stopped_reason = w->stopped,
 		.commits = w->commits,
