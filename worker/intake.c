@@ -228,13 +228,28 @@ take_block(struct intake *in, struct source *s, const struct event_block *b,
 }
 
 /* A receiver that wrote nonsense: its framing is lost, and with it all that
- * is in the ring now. */
+ * is in the ring now. The accounts take the receiver's word for how many
+ * events that were. */
 static void
-skip_garbage(struct source *s, uint64_t bytes)
+skip_garbage(struct intake *in, struct source *s, uint64_t bytes)
 {
-	log_error("ring: %llu bytes are not blocks of events; set aside",
-	    (unsigned long long)bytes);
+	struct channel_header *h = s->channel->header;
+	uint64_t events =
+	    atomic_load_explicit(&h->offered_events, memory_order_relaxed) -
+	    s->cursor.taken_events;
+	uint64_t dropped =
+	    atomic_load_explicit(&h->offered_dropped, memory_order_relaxed) -
+	    s->cursor.taken_dropped;
+
+	log_error("ring: %llu bytes (%llu events) are not blocks of events; "
+		  "set aside",
+	    (unsigned long long)bytes, (unsigned long long)events);
 	ring_take(&s->channel->events, bytes);
+	in->counted.received += events + dropped;
+	in->counted.quarantined += events;
+	in->counted.dropped_window += dropped;
+	s->cursor.taken_events += events;
+	s->cursor.taken_dropped += dropped;
 }
 
 /* A block that is larger than the spool's whole limit comes in when nothing
@@ -258,7 +273,7 @@ drain_source(struct intake *in, struct source *s, size_t *budget)
 
 	while (*budget > 0 && (at = ring_peek(ring, &available)) != NULL) {
 		if (!event_open(&reader, at, available, &head)) {
-			skip_garbage(s, available);
+			skip_garbage(in, s, available);
 		} else if (!has_room(in, head.bytes)) {
 			return false;
 		} else {
