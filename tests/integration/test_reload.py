@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
@@ -339,6 +340,7 @@ class TestRefused(ReloadCase):
         self.finish(running)
         self.check_whole(self.server, self.druid)
 
+    @unittest.skipUnless(drill.LONG, "TRANQ_LONG: it is waited for 30 s")
     def test_a_worker_that_cannot_start(self):
         """Its spool is garbage: the reload is undone."""
         spool = os.path.join(self.server.data_dir, "spool", "bad")
