@@ -227,6 +227,16 @@ take_block(struct intake *in, struct source *s, const struct event_block *b,
 	s->cursor.taken_dropped += b->dropped[DROP_WINDOW];
 }
 
+/* What was offered and has not been taken; 0 when the counter makes no sense
+ * either. */
+static uint64_t
+lacking(_Atomic uint64_t *offered, uint64_t taken)
+{
+	uint64_t all = atomic_load_explicit(offered, memory_order_relaxed);
+
+	return all > taken ? all - taken : 0;
+}
+
 /* A receiver that wrote nonsense: its framing is lost, and with it all that
  * is in the ring now. The accounts take the receiver's word for how many
  * events that were. */
@@ -234,12 +244,9 @@ static void
 skip_garbage(struct intake *in, struct source *s, uint64_t bytes)
 {
 	struct channel_header *h = s->channel->header;
-	uint64_t events =
-	    atomic_load_explicit(&h->offered_events, memory_order_relaxed) -
-	    s->cursor.taken_events;
+	uint64_t events = lacking(&h->offered_events, s->cursor.taken_events);
 	uint64_t dropped =
-	    atomic_load_explicit(&h->offered_dropped, memory_order_relaxed) -
-	    s->cursor.taken_dropped;
+	    lacking(&h->offered_dropped, s->cursor.taken_dropped);
 
 	log_error("ring: %llu bytes (%llu events) are not blocks of events; "
 		  "set aside",
