@@ -270,6 +270,23 @@ channel_receiver_awake(struct channel *c)
 	ring_producer_awake(&c->events);
 }
 
+void
+channel_stop(struct channel *c, bool stop)
+{
+	atomic_store_explicit(
+	    &c->header->is_stopped, stop, memory_order_release);
+	/* whoever waits is not asleep beside the ring: no announcement */
+	if (!stop && c->receiver_bell >= 0)
+		bell_ring(c->receiver_bell);
+}
+
+bool
+channel_is_stopped(const struct channel *c)
+{
+	return atomic_load_explicit(
+		   &c->header->is_stopped, memory_order_acquire) != 0;
+}
+
 int
 bell_new(void)
 {

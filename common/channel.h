@@ -46,6 +46,7 @@ struct channel_header {
 	/* worker's: what it has taken durably, beside ring head */
 	_Alignas(CACHE_LINE) _Atomic uint64_t taken_events;
 	_Atomic uint64_t taken_dropped;
+	_Atomic uint32_t is_stopped; /* channel_stop */
 };
 
 enum ack_kind {
@@ -90,6 +91,10 @@ void channel_detach(struct channel *);
  * side if it sleeps. */
 void channel_ring_worker(struct channel *);
 void channel_ring_receiver(struct channel *);
+/* Worker: it takes nothing for now (no room in the spool, no disk), so that
+ * what is offered would wait for nobody knows how long; or it goes on. */
+void channel_stop(struct channel *, bool stop);
+bool channel_is_stopped(const struct channel *);
 /* Writes one ack; false when the ack ring is full (receiver gone or slow). */
 bool channel_ack(struct channel *, const struct ack *) MUST_CHECK;
 /* The next ack, copied out; false when there is none. */

@@ -235,25 +235,47 @@ reopen_spool(struct worker *w)
 }
 
 static void
+tell_receivers(struct worker *w, bool stopped)
+{
+	for (unsigned i = 0; i < w->channel_count; i++)
+		channel_stop(&w->channels[i], stopped);
+}
+
+static void
+go_on_taking(struct worker *w)
+{
+	w->stopped = STOPPED_NOT;
+	loop_timer_stop(&w->disk_timer);
+	tell_receivers(w, false);
+}
+
+static bool
+has_room(struct worker *w)
+{
+	return spool_has_room(
+	    w->spool, (uint64_t)w->ds->spool_bytes_max / ROOM_SHARE);
+}
+
+static void
 disk_due(struct loop_timer *t)
 {
 	struct worker *w = t->context;
-	uint64_t room = (uint64_t)w->ds->spool_bytes_max / ROOM_SHARE;
 
-	if (spool_failed(w->spool)
-		? !reopen_spool(w)
-		: w->stopped == STOPPED_FULL && !spool_has_room(w->spool, room))
+	if (spool_failed(w->spool) ? !reopen_spool(w)
+				   : w->stopped == STOPPED_FULL && !has_room(w))
 		loop_timer_start(w->loop, t, DISK_RETRY_MS, disk_due);
 	else
-		w->stopped = STOPPED_NOT;
+		go_on_taking(w);
 }
 
-/* The spool cannot take more for now: rings fill, clients wait or get 503. */
+/* The spool cannot take more for now: clients wait or get 503. */
 static void
 stop_taking(struct worker *w, enum stopped why, const char *error)
 {
 	if (w->complained != why)
 		log_error("%s; no events are taken until then", error);
+	if (w->stopped == STOPPED_NOT)
+		tell_receivers(w, true);
 	w->stopped = w->complained = why;
 	loop_timer_start(w->loop, &w->disk_timer, DISK_RETRY_MS, disk_due);
 }
@@ -274,6 +296,8 @@ commit(struct worker *w)
 		return;
 	}
 	w->commits++;
+	if (w->stopped == STOPPED_FULL && has_room(w))
+		go_on_taking(w);
 	if (w->stopped == STOPPED_NOT && w->complained != STOPPED_NOT) {
 		log_info("spool: takes events again");
 		w->complained = STOPPED_NOT;
@@ -313,6 +337,21 @@ warm(struct worker *w)
 		dispatch_warm(w->dispatch, then);
 }
 
+/* It is called full while there is still room for what the receivers write
+ * before they have noticed: nobody is to wait in a ring for an answer that
+ * would be "no room". */
+static void
+take(struct worker *w)
+{
+	if (w->stopped == STOPPED_DISK || w->hands_over)
+		return;
+	if ((!intake_drain(w->intake, loop_now_ms(w->loop)) || !has_room(w)) &&
+	    w->stopped == STOPPED_NOT)
+		stop_taking(w, STOPPED_FULL,
+		    "spool: spool.bytesMax is reached; raise it, or look why "
+		    "Druid takes nothing");
+}
+
 static void
 take_and_commit(struct worker *w)
 {
@@ -321,11 +360,7 @@ take_and_commit(struct worker *w)
 	/* the beams are written there too (beam_store_local.c) */
 	if (w->stopped == STOPPED_NOT && spool_failed(w->spool))
 		stop_taking(w, STOPPED_DISK, "spool: the beams are not stored");
-	if (w->stopped == STOPPED_NOT && !w->hands_over &&
-	    !intake_drain(w->intake, loop_now_ms(w->loop)))
-		stop_taking(w, STOPPED_FULL,
-		    "spool: spool.bytesMax is reached; raise it, or look why "
-		    "Druid takes nothing");
+	take(w);
 	seal_in = intake_seal_in_ms(w->intake, clock_mono_ms());
 	if (spool_failed(w->spool))
 		return;
@@ -505,6 +540,7 @@ attach_channels(struct worker *w)
 			c->worker_bell, c->receiver_bell))
 			return false;
 	}
+	tell_receivers(w, false); /* whatever our predecessor said */
 	return true;
 }
 

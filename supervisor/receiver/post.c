@@ -353,6 +353,9 @@ find_full(const struct post *p, const struct body_plan *plan)
 
 		if (o->first_blocked != NULL && o->first_blocked != p)
 			return o;
+		/* in the ring it would wait for room in the spool */
+		if (s->bytes > 0 && channel_is_stopped(&o->channel))
+			return o;
 		if (ring_free_bytes(ring) < room_needed(s))
 			return o;
 	}
