@@ -180,7 +180,7 @@ class TestWaiting(FullCase):
                                                is_async=is_async))
         for n in range(8):
             thread = threading.Thread(
-                target=work, args=(batches[n::8] * 1, n % 2 == 0))
+                target=work, args=(batches[n::8], n % 2 == 0))
             thread.start()
             threads.append(thread)
         more = []
@@ -257,7 +257,8 @@ class TestWaiting(FullCase):
         self.druid.fault("full")
         running = self.start_load(
             self.server, data_source="wikipedia", events=10000, batch=100,
-            connections=4, compare=self.druid.url, retry=True)
+            connections=4, compare=self.druid.url, retry=True,
+            **{"async": True})
         for _ in range(3):
             wait_for(lambda: self.counts(self.server, "wikipedia")["stopped"]
                      == 1, "the spool is full")
