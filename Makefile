@@ -11,8 +11,8 @@ V ?=
 Q := $(if $(V),,@)
 TRANQ_SHARED ?= $(abspath ../shared)
 
-COMMON = base panic result log clock iso period buf json loop ring channel \
-	event life heritage conf conf_reader conf_value conf_property \
+COMMON = base panic result log clock iso period buf json yaml loop ring \
+	channel event life heritage conf conf_reader conf_value conf_property \
 	conf_spec conf_dimensions conf_digest conf_print ctl
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 	front control status | notify title rate footprint
@@ -47,7 +47,7 @@ ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
 	$(WERROR) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
-LIBS_COMMON = -ljansson
+LIBS_COMMON = -ljansson -lyaml
 LIBS_RECEIVER = -lz
 LIBS_WORKER = -llmdb -lcurl -lzookeeper_st
 

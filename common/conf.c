@@ -22,6 +22,7 @@
 #include "conf_reader.h"
 #include "conf_spec.h"
 #include "panic.h"
+#include "yaml.h"
 
 #define RECEIVERS_MAX 256
 
@@ -259,30 +260,93 @@ read_document(struct conf *conf, struct conf_problems *problems)
 	json_free(&in.places);
 }
 
-static bool
-looks_like_json(const char *text, size_t bytes)
+/* White space, and the mark that Windows' editors put in front. */
+static size_t
+blank_bytes(const char *text, size_t bytes)
 {
+	static const char mark[] = "\xef\xbb\xbf";
 	size_t at = 0;
 
-	while (at < bytes && strchr(" \t\r\n", text[at]) != NULL &&
-	    text[at] != '\0')
+	if (bytes >= 3 && memcmp(text, mark, 3) == 0)
+		at = 3;
+	while (at < bytes && text[at] != '\0' &&
+	    strchr(" \t\r\n", text[at]) != NULL)
 		at++;
-	return at < bytes && text[at] == '{';
+	return at;
 }
 
-static void
-say_not_json(const char *file, const char *text, size_t bytes,
-    const struct json_error *e, struct conf_problems *problems)
+static struct json *
+read_json(const char *file, const char *text, size_t bytes,
+    struct conf_problems *problems)
 {
-	const char *remedy = "mend it there";
+	struct json_error e;
+	bool has_mark = bytes > 0 && (unsigned char)*text == 0xef;
+	struct json *document =
+	    json_parse(text + 3 * has_mark, bytes - 3 * has_mark, &e);
 
-	if (!looks_like_json(text, bytes))
-		remedy = "give JSON, an object in braces (YAML is not read by "
-			 "this version)";
-	else if (strstr(e->text, "duplicate") != NULL)
-		remedy = "take one of the two out";
-	conf_problem(problems, "%s: line %d, column %d: %s; %s", file,
-	    MAX_OF(e->line, 1), MAX_OF(e->column, 1), e->text, remedy);
+	if (document == NULL)
+		conf_problem(problems, "%s: line %d, column %d: %s; %s", file,
+		    MAX_OF(e.line, 1), MAX_OF(e.column, 1), e.text,
+		    strstr(e.text, "duplicate") != NULL
+			? "take one of the two out"
+			: "mend it there");
+	return document;
+}
+
+/* Aliases may make much of little, and the document goes on as JSON. */
+static bool
+check_expanded(const char *file, const struct json *document,
+    struct conf_problems *problems)
+{
+	char *text = json_to_text(document);
+	bool good = strlen(text) <= CONF_BYTES_MAX;
+
+	free(text);
+	if (!good)
+		conf_problem(problems,
+		    "%s: larger than %u MiB with its aliases written out; take "
+		    "anchors out, or spread the dataSources over several "
+		    "instances",
+		    file, CONF_BYTES_MAX / MiB);
+	return good;
+}
+
+static struct json *
+read_yaml(const char *file, const char *text, size_t bytes,
+    struct conf_problems *problems)
+{
+	struct json_error e;
+	struct json *document = yaml_parse(text, bytes, &e);
+
+	if (document == NULL)
+		conf_problem(problems,
+		    "%s: line %d, column %d: %s (read as YAML, since JSON "
+		    "begins with a brace)",
+		    file, e.line, e.column, e.text);
+	else if (!check_expanded(file, document, problems))
+		json_free(&document);
+	return document;
+}
+
+/* JSON begins with a brace or a bracket; all else is YAML. */
+static struct json *
+read_text(const char *file, const char *text, size_t bytes,
+    struct conf_problems *problems)
+{
+	size_t at = blank_bytes(text, bytes);
+
+	if (bytes > CONF_BYTES_MAX)
+		conf_problem(problems,
+		    "%s: larger than %u MiB; is this the configuration?", file,
+		    CONF_BYTES_MAX / MiB);
+	else if (at == bytes)
+		conf_problem(problems,
+		    "%s: empty; give the configuration, in JSON or YAML", file);
+	else if (text[at] == '{' || text[at] == '[')
+		return read_json(file, text, bytes, problems);
+	else
+		return read_yaml(file, text, bytes, problems);
+	return NULL;
 }
 
 struct conf *
@@ -290,18 +354,11 @@ conf_parse(const char *file, const char *text, size_t bytes,
     struct conf_problems *problems)
 {
 	struct conf *conf = must_calloc(1, sizeof *conf);
-	struct json_error error;
 
 	*problems = (struct conf_problems){ 0 };
 	conf->file = must_strdup(file);
-	if (bytes > CONF_BYTES_MAX)
-		conf_problem(problems,
-		    "%s: larger than %u MiB; is this the "
-		    "configuration?",
-		    file, CONF_BYTES_MAX / MiB);
-	else if ((conf->document = json_parse(text, bytes, &error)) == NULL)
-		say_not_json(file, text, bytes, &error, problems);
-	else
+	conf->document = read_text(file, text, bytes, problems);
+	if (conf->document != NULL)
 		read_document(conf, problems);
 	if (problems->count > 0) {
 		conf_free(&conf);

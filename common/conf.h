@@ -71,7 +71,7 @@ struct conf {
 };
 
 /* All problems of one file, a line each: "FILE: PATH: what is wrong; what to
- * do" (line and column in place of PATH when it is not even JSON). */
+ * do" (line and column in place of PATH when it is neither JSON nor YAML). */
 struct conf_problems {
 	char **lines;
 	unsigned count;
@@ -82,7 +82,8 @@ struct conf_problems {
 /* Reads and checks a file: a new configuration, or NULL when there is a
  * problem. `problems` is filled either way (warnings), to be freed. */
 struct conf *conf_load(const char *file, struct conf_problems *) MUST_CHECK;
-/* The same from text; `file` is the name for messages. */
+/* The same from text; `file` is the name for messages. What begins with { or [
+ * is JSON, all else YAML (yaml.h). */
 struct conf *conf_parse(const char *file, const char *text, size_t bytes,
     struct conf_problems *) MUST_CHECK;
 void conf_free(struct conf **);
@@ -90,7 +91,7 @@ void conf_problems_free(struct conf_problems *);
 void
 conf_problem(struct conf_problems *, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* The document as text, to be freed; conf_parse reads it back the same. */
+/* The document as JSON, to be freed; conf_parse reads it back the same. */
 char *conf_text(const struct conf *);
 /* NULL when there is no such dataSource. Binary search. */
 const struct ds_conf *

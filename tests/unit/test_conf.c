@@ -1,8 +1,8 @@
 /*
  * test_conf - the configuration: values, specs, and every complaint
  *
- * The complaints are golden files: tests/golden/conf/X.json must give the
- * lines of X.ref. With TRANQ_GOLDEN_WRITE set they are written instead.
+ * The complaints are golden files: tests/golden/conf/X.json (or X.yaml) must
+ * give the lines of X.ref. With TRANQ_GOLDEN_WRITE set they are written instead.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,6 +20,7 @@
 #include "panic.h"
 
 #define GOLDEN_MIN 41
+#define GOLDEN_YAML_MIN 18
 
 static char *
 read_text(const char *path)
@@ -85,16 +86,52 @@ check_golden(const char *path)
 }
 
 static void
-test_golden(void **state)
+for_golden(const char *pattern, size_t least, void (*check)(const char *path))
 {
 	glob_t found;
 
-	(void)state;
-	assert_int_equal(glob("tests/golden/conf/*.json", 0, NULL, &found), 0);
-	assert_true(found.gl_pathc >= GOLDEN_MIN);
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	assert_true(found.gl_pathc >= least);
 	for (size_t i = 0; i < found.gl_pathc; i++)
-		check_golden(found.gl_pathv[i]);
+		check(found.gl_pathv[i]);
 	globfree(&found);
+}
+
+static void
+test_golden(void **state)
+{
+	(void)state;
+	for_golden("tests/golden/conf/*.json", GOLDEN_MIN, check_golden);
+	for_golden("tests/golden/conf/*.yaml", GOLDEN_YAML_MIN, check_golden);
+}
+
+/* JSON is YAML: behind a document's start it is read by the other reader and
+ * must give the same. */
+static void
+check_as_yaml(const char *path)
+{
+	char *text = read_text(path), *yaml, *as_json, *as_yaml;
+	struct json *j = json_parse(text, strlen(text), NULL);
+	const char *name = strrchr(path, '/') + 1;
+
+	if (j != NULL) {
+		yaml = must_format("---\n%s", text);
+		as_json = complaints(name, text);
+		as_yaml = complaints(name, yaml);
+		assert_string_equal(as_json, as_yaml);
+		free(as_yaml);
+		free(as_json);
+		free(yaml);
+	}
+	json_free(&j);
+	free(text);
+}
+
+static void
+test_json_as_yaml(void **state)
+{
+	(void)state;
+	for_golden("tests/golden/conf/*.json", GOLDEN_MIN, check_as_yaml);
 }
 
 static struct conf *
@@ -462,6 +499,66 @@ test_quickstart(void **state)
 }
 
 static void
+assert_same(const char *one, const char *other)
+{
+	struct conf_problems p;
+	struct conf *a = conf_load(one, &p), *b;
+	char *a_text, *b_text;
+
+	assert_non_null(a);
+	conf_problems_free(&p);
+	b = conf_load(other, &p);
+	if (b == NULL)
+		fail_msg("%s", p.lines[0]);
+	conf_problems_free(&p);
+	assert_true(a->ds_count == 1 && b->ds_count == 1);
+	assert_true(a->ds[0].digest == b->ds[0].digest);
+	assert_null(conf_restart_needed(a, b));
+	a_text = conf_text(a);
+	b_text = conf_text(b);
+	assert_string_equal(a_text, b_text);
+	free(a_text);
+	free(b_text);
+	conf_free(&a);
+	conf_free(&b);
+}
+
+static void
+test_both_forms(void **state)
+{
+	char *json = read_text("conf/tranqd.json.example");
+	char *text = must_format("\xef\xbb\xbf %s", json);
+	struct conf *marked = parse(text);
+
+	(void)state;
+	assert_same("conf/quickstart.json", "conf/quickstart.yaml");
+	free(text);
+	free(json);
+	conf_free(&marked);
+}
+
+/* The document travels as JSON, so that form is bounded too. */
+static void
+test_expanded(void **state)
+{
+	struct conf_problems p;
+	struct buf text;
+
+	(void)state;
+	buf_init(&text, 4 * MiB);
+	buf_add_text(&text, "- &x ");
+	for (unsigned i = 0; i < MiB / 16; i++)
+		buf_add_text(&text, "0123456789abcdef");
+	for (unsigned i = 0; i < 20; i++)
+		buf_add_text(&text, "\n- *x");
+	assert_null(conf_parse("x", buf_text(&text), text.used, &p));
+	assert_int_equal(p.count, 1);
+	assert_non_null(strstr(p.lines[0], "larger than 16 MiB with its"));
+	conf_problems_free(&p);
+	buf_free(&text);
+}
+
+static void
 test_find(void **state)
 {
 	const char *const names[] = { "b", "ab", "a", "abc", "ä" };
@@ -624,6 +721,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_json_as_yaml),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_spellings),
 		cmocka_unit_test(test_sizes),
@@ -633,6 +731,8 @@ main(void)
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_quickstart),
+		cmocka_unit_test(test_both_forms),
+		cmocka_unit_test(test_expanded),
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_restart_needed),
 		cmocka_unit_test(test_bounds),
