@@ -83,7 +83,8 @@ class Load:
         self.spooled = 0  # 200 before Druid had them
         self.began = None
         self.error = None
-        self._next = iter(self.requests)
+        self.allowed = len(self.requests)
+        self._taken = 0
         self._changed = threading.Condition()
         self._threads = []
 
@@ -115,9 +116,11 @@ class Load:
         if self.error:
             raise Failure(f"POST: {self.error}")
 
-    @property
-    def is_done(self):
-        return self.error is not None or self.answered == len(self.requests)
+    def allow(self, count):
+        """No more than the first so many requests are sent for now."""
+        with self._changed:
+            self.allowed = min(count, len(self.requests))
+            self._changed.notify_all()
 
     def await_answers(self, count, seconds):
         with self._changed:
@@ -146,7 +149,15 @@ class Load:
 
     def _take(self):
         with self._changed:
-            return None if self.error else next(self._next, None)
+            self._changed.wait_for(
+                lambda: self.error or self._taken < self.allowed
+                or self._taken == len(self.requests), ANSWER_SECONDS)
+            if self.error or self._taken == len(self.requests):
+                return None
+            if self._taken >= self.allowed:
+                raise Failure("held back for too long")
+            self._taken += 1
+            return self.requests[self._taken - 1]
 
     def _dated(self, first, lines):
         """The bytes as they were, but for the time and the id."""
