@@ -18,7 +18,7 @@ SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 	front control status | notify title rate footprint
 RECEIVER = receiver listener connection exchange http_request inflate route post body \
 	json_scan timestamp partition_hash settings offer outlet ticket settle \
-	reply receiver_check | memory json_string java_string
+	reply receiver_check | unzstd memory json_string java_string
 WORKER = worker intake batch spool spool_dir dispatch feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | held http_client zk zk_call zk_address | backoff checksum \
@@ -48,7 +48,7 @@ ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
 LIBS_COMMON = -ljansson -lyaml
-LIBS_RECEIVER = -lz
+LIBS_RECEIVER = -lz -lzstd
 LIBS_WORKER = -llmdb -lcurl -lzookeeper_st
 
 # Who may include what is decided here: a folder sees itself and common.

@@ -331,9 +331,15 @@ inflate_body(struct sandbox_connection *c)
 {
 	struct inflater *i = &c->http->inflater;
 	struct sandbox_request *r = &c->request;
+	struct inflate_input in = {
+		.coding = INFLATE_GZIP,
+		.from = r->body,
+		.bytes = r->body_bytes,
+		.max_bytes = SANDBOX_BODY_MAX,
+		.padding = JSON_SCAN_PADDING,
+	};
 
-	if (inflate_gzip(i, r->body, r->body_bytes, SANDBOX_BODY_MAX,
-		JSON_SCAN_PADDING) != INFLATE_DONE)
+	if (inflate_decode(i, &in) != INFLATE_DONE)
 		return false;
 	r->body = i->bytes;
 	r->body_bytes = i->used;

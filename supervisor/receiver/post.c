@@ -140,39 +140,63 @@ post_may_begin(struct posts *ps, const struct route *r, struct reply *reply)
 	    find_ds(ps, r, reply) != NULL;
 }
 
+static void
+refuse_inflated(struct posts *ps, const struct inflate_input *in,
+    enum inflate_result result, struct reply *reply)
+{
+	switch (result) {
+	case INFLATE_DONE: unreachable("it is inflated");
+	case INFLATE_MALFORMED:
+		snprintf(ps->text, sizeof ps->text, "Malformed %s body: %s\n",
+		    inflate_coding_name(in->coding), ps->inflater.reason);
+		refuse(reply, 400, ps->text);
+		return;
+	case INFLATE_TOO_LARGE:
+		snprintf(ps->text, sizeof ps->text,
+		    "The inflated body is larger than http.maxBodyBytes "
+		    "(%zu bytes)\n",
+		    in->max_bytes);
+		refuse(reply, 413, ps->text);
+		return;
+	case INFLATE_TOO_DENSE:
+		snprintf(ps->text, sizeof ps->text,
+		    "The inflated body is larger than http.maxInflationRatio "
+		    "(%zu) times its %zu bytes as sent\n",
+		    in->max_ratio, in->bytes);
+		refuse(reply, 413, ps->text);
+		return;
+	case INFLATE_NO_MEMORY: refuse(reply, 503, "Out of memory\n"); return;
+	}
+}
+
 /* The body as it is after its content coding. */
 static bool
 decode(struct posts *ps, const struct post_input *in, struct body_input *to,
     struct reply *reply)
 {
-	size_t max = (size_t)ps->settings->conf->http_max_body_bytes;
+	const struct conf *conf = ps->settings->conf;
+	struct inflate_input coded = {
+		.coding = in->route->coding,
+		.from = in->body,
+		.bytes = in->bytes,
+		.max_bytes = (size_t)conf->http_max_body_bytes,
+		.max_ratio = (size_t)conf->http_max_inflation_ratio,
+		.padding = JSON_SCAN_PADDING,
+	};
+	enum inflate_result result;
 
 	to->bytes = in->body;
 	to->count = in->bytes;
-	if (!in->route->is_gzip)
+	if (LIKELY(coded.coding == INFLATE_IDENTITY))
 		return true;
-	switch (inflate_gzip(
-	    &ps->inflater, in->body, in->bytes, max, JSON_SCAN_PADDING)) {
-	case INFLATE_DONE:
-		to->bytes = ps->inflater.bytes;
-		to->count = ps->inflater.used;
-		return true;
-	case INFLATE_MALFORMED:
-		snprintf(ps->text, sizeof ps->text, "Malformed gzip body: %s\n",
-		    ps->inflater.reason);
-		refuse(reply, 400, ps->text);
+	result = inflate_decode(&ps->inflater, &coded);
+	if (result != INFLATE_DONE) {
+		refuse_inflated(ps, &coded, result, reply);
 		return false;
-	case INFLATE_TOO_LARGE:
-		snprintf(ps->text, sizeof ps->text,
-		    "The inflated body is larger than http.maxBodyBytes "
-		    "(%zu bytes)\n",
-		    max);
-		refuse(reply, 413, ps->text);
-		return false;
-	case INFLATE_NO_MEMORY: break;
 	}
-	refuse(reply, 503, "Out of memory\n");
-	return false;
+	to->bytes = ps->inflater.bytes;
+	to->count = ps->inflater.used;
+	return true;
 }
 
 static bool

@@ -105,6 +105,12 @@ read_async(struct route *r, const char *query, size_t bytes)
 	    is_word(v, n, "0") || is_word(v, n, "no");
 }
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* The media type without its parameters. */
 static size_t
 media_type_bytes(const char *type, size_t bytes)
@@ -113,7 +119,7 @@ media_type_bytes(const char *type, size_t bytes)
 
 	if (semicolon != NULL)
 		bytes = (size_t)(semicolon - type);
-	while (bytes > 0 && (type[bytes - 1] == ' ' || type[bytes - 1] == '\t'))
+	while (bytes > 0 && is_blank(type[bytes - 1]))
 		bytes--;
 	return bytes;
 }
@@ -139,11 +145,48 @@ type_refusal(const struct route *r, const char *type, size_t bytes)
 }
 
 static bool
-read_encoding(struct route *r, const char *name, size_t bytes)
+coding_of(const char *name, size_t bytes, enum inflate_coding *coding)
 {
-	r->is_gzip =
-	    is_word(name, bytes, "gzip") || is_word(name, bytes, "x-gzip");
-	return r->is_gzip || bytes == 0 || is_word(name, bytes, "identity");
+	if (bytes == 0 || is_word(name, bytes, "identity"))
+		*coding = INFLATE_IDENTITY;
+	else if (is_word(name, bytes, "gzip") || is_word(name, bytes, "x-gzip"))
+		*coding = INFLATE_GZIP;
+	else if (is_word(name, bytes, "deflate"))
+		*coding = INFLATE_DEFLATE;
+	else if (is_word(name, bytes, "zstd"))
+		*coding = INFLATE_ZSTD;
+	else
+		return false;
+	return true;
+}
+
+/* A list may name one coding beside `identity` and empty places. Several
+ * codings over one another are refused: nobody sends them but bombs. */
+static bool
+read_encoding(struct route *r, const char *list, size_t bytes)
+{
+	const char *end = list + bytes, *next;
+
+	for (; list <= end; list = next + 1) {
+		enum inflate_coding coding;
+		size_t n;
+
+		next = memchr(list, ',', (size_t)(end - list));
+		next = next != NULL ? next : end;
+		for (; list < next && is_blank(*list); list++)
+			;
+		n = (size_t)(next - list);
+		while (n > 0 && is_blank(list[n - 1]))
+			n--;
+		if (!coding_of(list, n, &coding))
+			return false;
+		if (coding == INFLATE_IDENTITY)
+			continue;
+		if (r->coding != INFLATE_IDENTITY)
+			return false;
+		r->coding = coding;
+	}
+	return true;
 }
 
 static void
@@ -181,7 +224,8 @@ route_find(struct route *r, const struct http_request *q, const char *head)
 
 	r->ds = NULL;
 	r->ds_bytes = 0;
-	r->is_async = r->is_gzip = false;
+	r->is_async = false;
+	r->coding = INFLATE_IDENTITY;
 	if (q->method == HTTP_POST && is_post_path(r, path, bytes)) {
 		find_post(r, q, head);
 		return;

@@ -9,6 +9,7 @@
 
 #include "base.h"
 #include "http_request.h"
+#include "inflate.h"
 
 enum route_kind { ROUTE_BANNER, ROUTE_POST, ROUTE_REFUSED };
 
@@ -17,7 +18,8 @@ struct route {
 	/* post */
 	const char *ds; /* NULL: each event names its own */
 	size_t ds_bytes;
-	bool is_async, is_gzip;
+	bool is_async;
+	enum inflate_coding coding; /* of the body */
 	/* refused */
 	unsigned status;
 	const char *text; /* with its newline */

@@ -2,6 +2,7 @@
 """The HTTP API, row by row (reference: Tranquility Server's), from a client's
 socket to what Druid got."""
 
+import ctypes
 import gzip
 import json
 import os
@@ -17,6 +18,27 @@ import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
 
 JSON = "Content-Type: application/json\r\n"
+
+ZSTD = ctypes.CDLL("libzstd.so.1")
+ZSTD.ZSTD_compress.restype = ctypes.c_size_t
+ZSTD.ZSTD_compress.argtypes = [ctypes.c_char_p, ctypes.c_size_t,
+                               ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
+
+
+def pack_raw(data):
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+def pack_zstd(data):
+    room = ctypes.create_string_buffer(len(data) + len(data) // 100 + 200)
+    used = ZSTD.ZSTD_compress(room, len(room), data, len(data), 3)
+    return room.raw[:used]
+
+
+PACKERS = {"gzip": [gzip.compress], "deflate": [zlib.compress, pack_raw],
+           "zstd": [pack_zstd]}
+SUMMED = (gzip.compress, zlib.compress)
 
 
 def head(path="/v1/post/wikipedia", fields=JSON, method="POST",
@@ -309,47 +331,92 @@ class TestBodies(HttpCase):
             with self.subTest(body=body):
                 self.check_result(self.server.post("wikipedia", body), 0, 0)
 
-    def test_gzip(self):
+    def test_compressed(self):
         events = harness.events(1000)
         body = harness.lines(events)
-        for name in ("gzip", "x-gzip", "GZIP"):
-            with self.subTest(name=name):
-                self.check_result(self.server.post(
-                    "wikipedia", gzip.compress(body),
-                    headers={"Content-Encoding": name}), 1000, 1000)
+        for name in ("gzip", "x-gzip", "GZIP", "deflate", "zstd",
+                     "gzip, identity", "identity,zstd"):
+            kind = next(k for k in PACKERS if k in name.lower())
+            for pack in PACKERS[kind]:
+                with self.subTest(name=name, pack=pack):
+                    self.check_result(self.server.post(
+                        "wikipedia", pack(body),
+                        headers={"Content-Encoding": name}), 1000, 1000)
 
-    def test_gzip_of_two_members(self):
+    def test_compressed_members(self):
         events = harness.events(20)
-        body = (gzip.compress(harness.lines(events[:10]))
-                + gzip.compress(harness.lines(events[10:])))
-        self.check_result(self.server.post(
-            "wikipedia", body, headers={"Content-Encoding": "gzip"}), 20, 20)
+        for name, packers in PACKERS.items():
+            for pack in packers:
+                body = (pack(harness.lines(events[:10])) + pack(b"")
+                        + pack(harness.lines(events[10:])))
+                with self.subTest(name=name, pack=pack):
+                    self.check_result(self.server.post(
+                        "wikipedia", body,
+                        headers={"Content-Encoding": name}), 20, 20)
+
+    def test_many_members(self):
+        body = harness.lines(harness.events(20))
+        for name, packers in PACKERS.items():
+            for pack in packers:
+                bytes_alone = [pack(body[i:i + 1]) for i in range(len(body))]
+                members = pack(b"") * 50000 + b"".join(bytes_alone)
+                with self.subTest(name=name, pack=pack):
+                    self.check_result(self.server.post(
+                        "wikipedia", members,
+                        headers={"Content-Encoding": name}), 20, 20)
 
     def test_identity(self):
         self.check_result(self.server.post(
             "wikipedia", harness.events(1),
             headers={"Content-Encoding": "identity"}), 1, 1)
 
-    def test_bad_gzip(self):
-        good = gzip.compress(harness.lines(harness.events(50)))
-        damaged = bytearray(good)
-        damaged[len(good) // 2] ^= 0x55
-        wrong_sum = bytearray(good)
-        wrong_sum[-6] ^= 1
-        for body in (b"", b"x", good[:-1], good[:20], bytes(damaged),
-                     bytes(wrong_sum), good + b"rubbish",
-                     zlib.compress(b"{}"), harness.lines(harness.events(1))):
-            with self.subTest(body=body[:12]):
-                answer = self.server.post(
-                    "wikipedia", body, headers={"Content-Encoding": "gzip"})
-                if body == b"":
-                    self.assertIn(answer.status, (200, 400), answer)
-                else:
-                    self.assertEqual(answer.status, 400, answer)
+    def test_bad_compressed(self):
+        plain = harness.lines(harness.events(50))
+        for name, packers in PACKERS.items():
+            for pack in packers:
+                good = pack(plain)
+                damaged = bytearray(good)
+                damaged[len(good) // 2] ^= 0x55
+                if pack not in SUMMED:
+                    damaged = b"x"
+                for body in (b"", b"x", good[:-1], good[:20], bytes(damaged),
+                             good + b"rubbish", good + good[:-1],
+                             good + b"\0", plain):
+                    with self.subTest(name=name, pack=pack, body=body[:12]):
+                        self.check_refused(name, body, 400)
+                # it says what was wrong
+                self.check_refused(name, good[:-1], 400,
+                                   f"Malformed {name} body: ")
+        for name, other in (("gzip", "deflate"), ("gzip", "zstd"),
+                            ("deflate", "gzip"), ("zstd", "gzip")):
+            with self.subTest(name=name, other=other):
+                self.check_refused(name, PACKERS[other][0](plain), 400)
         self.assertEqual(self.druid.events("wikipedia"), [])
 
+    def check_refused(self, name, body, status, text=""):
+        answer = self.server.post("wikipedia", body,
+                                  headers={"Content-Encoding": name})
+        self.assertEqual(answer.status, status, answer)
+        self.assertIn(text, answer.text)
+
+    def test_bombs(self):
+        """Many times http.maxBodyBytes, and more than the ratio allows."""
+        for name, packers in PACKERS.items():
+            for pack in packers:
+                with self.subTest(name=name, pack=pack):
+                    # 100 of them: no more than a few MB on the way
+                    self.check_refused(name, pack(b" " * 2000000) * 100, 413,
+                                       "http.max")
+        self.check_refused("zstd", pack_zstd(b" " * 60000000), 413,
+                           "http.maxInflationRatio (1000)")
+        self.check_refused("gzip", gzip.compress(b" " * 60000000), 413,
+                           "http.maxInflationRatio (1000)")
+        self.check_result(self.server.post("wikipedia", harness.events(1)),
+                          1, 1)
+
     def test_other_encoding(self):
-        for name in ("br", "deflate", "gzip, gzip", "zstd"):
+        for name in ("br", "compress", "gzip, gzip", "zstd, gzip", "gzip;q=1",
+                     "deflate,identity,deflate", "gzip identity"):
             with self.subTest(name=name):
                 self.check_text(
                     self.server.post("wikipedia", harness.events(1),

@@ -124,6 +124,10 @@ refused_heads(void **state UNUSED)
 		    "Content-Type: application/json\r\n"
 		    "Content-Encoding: br\r\n",
 		    400, "Unrecognized request Content-Encoding\n" },
+		{ "/v1/post/pages",
+		    "Content-Type: application/json\r\n"
+		    "Content-Encoding: gzip, identity, zstd\r\n",
+		    400, "Unrecognized request Content-Encoding\n" },
 		{ "/v1/post/none", "Content-Type: application/json\r\n", 400,
 		    "No definition for dataSource 'none'\n" },
 		{ "/v1/post/a%0Ab%2fc", "Content-Type: application/json\r\n",
@@ -660,14 +664,39 @@ old_clients(void **state UNUSED)
 	rig_expect_end(fd);
 }
 
-/* gzip -9 of {"time":1} */
-static const unsigned char zipped[] = { 0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00,
-	0x00, 0x00, 0x02, 0x03, 0xab, 0x56, 0x2a, 0xc9, 0xcc, 0x4d, 0x55, 0xb2,
-	0x32, 0xac, 0x05, 0x00, 0x19, 0xc3, 0x86, 0x59, 0x0a, 0x00, 0x00,
-	0x00 };
+/* {"time":1} in each coding */
+#define GZIPPED \
+	"\x1f\x8b\x08\0\0\0\0\0\x02\x03" DEFLATED "\x19\xc3\x86\x59\x0a\0\0\0"
+#define DEFLATED "\xab\x56\x2a\xc9\xcc\x4d\x55\xb2\x32\xac\x05\0"
+#define ZLIBBED "\x78\xda" DEFLATED "\x13\x25\x03\x57"
+#define ZSTDED "\x28\xb5\x2f\xfd\x20\x0a\x51\0\0{\"time\":1}"
+
+struct coded {
+	const char *coding, *body;
+	size_t bytes;
+	const char *malformed; /* when its last byte is missing */
+	unsigned events;
+};
+
+#define CODED(coding, body, name, events)               \
+	{                                               \
+		coding, body, sizeof(body) - 1,         \
+		    "Malformed " name " body: ", events \
+	}
+
+static const struct coded coded[] = {
+	CODED("gzip", GZIPPED, "gzip", 1),
+	CODED("X-GZIP", GZIPPED GZIPPED, "gzip", 2),
+	CODED("deflate", ZLIBBED, "deflate", 1),
+	CODED("Deflate", DEFLATED DEFLATED, "deflate", 2),
+	CODED("zstd", ZSTDED, "zstd", 1),
+	CODED("ZSTD", ZSTDED ZSTDED, "zstd", 2),
+	CODED("gzip, identity", GZIPPED, "gzip", 1),
+	CODED(", identity ,,\tzstd", ZSTDED, "zstd", 1),
+};
 
 static void
-post_zipped(int fd, const char *coding, size_t bytes)
+post_coded(int fd, const char *coding, const void *body, size_t bytes)
 {
 	char head[300];
 
@@ -677,28 +706,54 @@ post_zipped(int fd, const char *coding, size_t bytes)
 	    "Content-Length: %zu\r\n\r\n",
 	    coding, bytes);
 	rig_say(fd, head);
-	rig_send(fd, zipped, bytes);
+	rig_send(fd, body, bytes);
 }
 
 static void
-gzip_bodies(void **state UNUSED)
+compressed_bodies(void **state UNUSED)
 {
-	static const char *const codings[] = { "gzip", "X-GZIP" };
 	struct rig_answer a;
+	char expected[100];
 	int fd = rig_connect(&rig);
 
-	for (size_t i = 0; i < ARRAY_LEN(codings); i++) {
-		post_zipped(fd, codings[i], sizeof zipped);
+	for (size_t i = 0; i < ARRAY_LEN(coded); i++) {
+		const struct coded *c = &coded[i];
+
+		post_coded(fd, c->coding, c->body, c->bytes);
 		rig_forget(pages());
 		rig_take(pages());
-		assert_int_equal(pages()->dropped, 1);
+		assert_int_equal(pages()->dropped, c->events);
 		rig_commit(pages());
-		rig_expect(fd, 200, "{\"result\":{\"received\":1,\"sent\":0}}");
+		snprintf(expected, sizeof expected,
+		    "{\"result\":{\"received\":%u,\"sent\":0}}", c->events);
+		rig_expect(fd, 200, expected);
+		post_coded(fd, c->coding, c->body, c->bytes - 1);
+		rig_read(fd, &a);
+		assert_int_equal(a.status, 400);
+		assert_non_null(strstr(a.body, c->malformed));
 	}
-	post_zipped(fd, "gzip", sizeof zipped - 1);
+	close(fd);
+	expect_nothing_offered();
+}
+
+/* 3 MiB of spaces as zstd: one byte repeated in each of 24 blocks */
+static void
+dense_bodies(void **state UNUSED)
+{
+	static const char block[] = { 0x02, 0x00, 0x10, ' ' };
+	char bomb[6 + 25 * sizeof block];
+	struct rig_answer a;
+	int fd = rig_connect(&rig);
+	size_t at = 6;
+
+	memcpy(bomb, "\x28\xb5\x2f\xfd\x00\x50", at);
+	for (int i = 0; i < 24; i++, at += sizeof block)
+		memcpy(bomb + at, block, sizeof block);
+	bomb[at - sizeof block] = 0x03;
+	post_coded(fd, "zstd", bomb, at);
 	rig_read(fd, &a);
-	assert_int_equal(a.status, 400);
-	assert_non_null(strstr(a.body, "Malformed gzip body: "));
+	assert_int_equal(a.status, 413);
+	assert_non_null(strstr(a.body, "http.maxBodyBytes (262144 bytes)"));
 	close(fd);
 	expect_nothing_offered();
 }
@@ -814,7 +869,8 @@ main(void)
 		cmocka_unit_test(expect_continue),
 		cmocka_unit_test(bad_requests),
 		cmocka_unit_test(old_clients),
-		cmocka_unit_test(gzip_bodies),
+		cmocka_unit_test(compressed_bodies),
+		cmocka_unit_test(dense_bodies),
 		cmocka_unit_test(half_closed_client),
 		cmocka_unit_test(gone_client),
 		cmocka_unit_test(slow_reader),
