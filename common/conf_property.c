@@ -30,12 +30,12 @@ const struct conf_property conf_properties[] = {
 
 const unsigned conf_property_count = ARRAY_LEN(conf_properties);
 
-/* Properties of Tranquility that this version does without. One whose value
- * is `harmless` (or that has no meaning on its own) is passed over. */
+/* Properties of Tranquility that this version does without. One that is
+ * refused may stand with a `harmless` value, which asks for nothing. */
 static const struct legacy {
 	const char *name; /* with a '*' at its end: all that start so */
 	bool is_global;
-	enum { LEGACY_SILENT, LEGACY_WARN, LEGACY_REFUSED } kind;
+	enum { LEGACY_WARN, LEGACY_REFUSED } kind;
 	const char *harmless;
 	const char *text;
 } legacies[] = {
@@ -45,11 +45,14 @@ static const struct legacy {
 	{ "https.port.enable", true, LEGACY_REFUSED, "false",
 	    "HTTPS is not in this version; set it to false and let a proxy "
 	    "take TLS connections" },
-	{ "https.*", true, LEGACY_SILENT, NULL, NULL },
+	{ "https.*", true, LEGACY_WARN, NULL,
+	    "has no effect, HTTPS is not in this version; take it out" },
 	{ "druid.tls.enable", false, LEGACY_REFUSED, "false",
 	    "TLS by druid.tls is not in this version; set it to false, and "
 	    "reach Druid over plain HTTP or through a proxy" },
-	{ "druid.tls.*", false, LEGACY_SILENT, NULL, NULL },
+	{ "druid.tls.*", false, LEGACY_WARN, NULL,
+	    "has no effect, TLS by druid.tls is not in this version; take it "
+	    "out" },
 	{ "druidBeam.basicAuthUser", false, LEGACY_REFUSED, "",
 	    "basic authentication is not in this version; take it out and let "
 	    "a proxy add it" },

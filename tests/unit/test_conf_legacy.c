@@ -1,0 +1,214 @@
+/*
+ * test_conf_legacy - every property of Tranquility's is ours, or accepted
+ * with a warning, or refused with the reason; none is unknown or passed over
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf_property.h"
+#include "panic.h"
+
+enum fate { OURS, WARNED, REFUSED };
+
+/* Tranquility's list, with its defaults as it writes them. */
+static const struct {
+	const char *name, *otherwise;
+	bool is_global; /* refused inside a dataSource */
+	enum fate fate;
+	const char *value; /* one that asks for something */
+} properties[] = {
+	{ "zookeeper.connect", "localhost:2181", false, OURS, "z:1" },
+	{ "zookeeper.timeout", "PT20S", false, OURS, "PT3S" },
+	{ "zookeeper.path", "/tranquility/beams", false, OURS, "/x" },
+	{ "druid.discovery.curator.path", "/druid/discovery", false, OURS,
+	    "/x" },
+	{ "druid.selectors.indexing.serviceName", "druid/overlord", false, OURS,
+	    "overlord" },
+	{ "druidBeam.firehoseBufferSize", "100000", false, OURS, "7" },
+	{ "druidBeam.firehoseChunkSize", "1000", false, OURS, "7" },
+	{ "druidBeam.firehoseGracePeriod", "PT5M", false, OURS, "PT3S" },
+	{ "druidBeam.firehoseQuietPeriod", "PT1M", false, OURS, "PT3S" },
+	{ "druidBeam.firehoseRetryPeriod", "PT1M", false, OURS, "PT3S" },
+	{ "druidBeam.indexRetryPeriod", "PT1M", false, OURS, "PT3S" },
+	{ "druidBeam.overlordLocator", "curator", false, OURS, "curator" },
+	{ "druidBeam.taskLocator", "curator", false, OURS, "overlord" },
+	{ "druidBeam.overlordPollPeriod", "PT20S", false, OURS, "PT3S" },
+	{ "druidBeam.randomizeTaskId", "false", false, OURS, "true" },
+	{ "druidBeam.basicAuthUser", "", false, REFUSED, "u" },
+	{ "druidBeam.basicAuthPass", "", false, REFUSED, "p" },
+	{ "druid.tls.enable", "false", false, REFUSED, "true" },
+	{ "druid.tls.protocol", "TLSv1.2", false, WARNED, "TLSv1.2" },
+	{ "druid.tls.trustStorePath", "", false, WARNED, "/x" },
+	{ "druid.tls.trustStoreType", "", false, WARNED, "jks" },
+	{ "druid.tls.trustStoreAlgorithm", "", false, WARNED, "x" },
+	{ "druid.tls.trustStorePassword", "", false, WARNED, "p" },
+	{ "serialization.format", "json", false, REFUSED, "smile" },
+	{ "task.partitions", "1", false, OURS, "7" },
+	{ "task.replicants", "1", false, OURS, "7" },
+	{ "task.warmingPeriod", "PT0M", false, OURS, "PT3S" },
+	{ "tranquility.maxBatchSize", "2000", false, OURS, "7" },
+	{ "tranquility.maxPendingBatches", "5", false, OURS, "7" },
+	{ "tranquility.lingerMillis", "0", false, OURS, "-1" },
+	{ "tranquility.blockOnFull", "true", false, OURS, "false" },
+	{ "http.port", "8200", true, OURS, "7" },
+	{ "http.port.enable", "true", true, OURS, "true" },
+	{ "https.port", "8400", true, WARNED, "7" },
+	{ "https.port.enable", "false", true, REFUSED, "true" },
+	{ "https.keyStorePath", "", true, WARNED, "/x" },
+	{ "https.keyStoreType", "", true, WARNED, "jks" },
+	{ "https.keyStorePassword", "", true, WARNED, "p" },
+	{ "https.certAlias", "", true, WARNED, "x" },
+	{ "https.keyManagerPassword", "", true, WARNED, "p" },
+	{ "https.includeCipherSuites", "", true, WARNED, "x" },
+	{ "https.excludeCipherSuites", "", true, WARNED, "x" },
+	{ "https.includeProtocols", "", true, WARNED, "x" },
+	{ "https.excludeProtocols", "", true, WARNED, "x" },
+	{ "http.threads", "40", true, WARNED, "40" },
+	{ "http.idleTimeout", "PT5M", true, OURS, "PT3S" },
+	{ "kafka.zookeeper.connect", "", true, WARNED, "z:1" },
+	{ "kafka.group.id", "tranquility-kafka", true, WARNED, "x" },
+	{ "kafka.auto.offset.reset", "", true, WARNED, "x" },
+	{ "consumer.numThreads", "", true, WARNED, "7" },
+	{ "commit.periodMillis", "15000", true, WARNED, "7" },
+	{ "topicPattern", "", false, WARNED, "x" },
+	{ "topicPattern.priority", "1", false, WARNED, "7" },
+	{ "useTopicAsDataSource", "false", false, WARNED, "true" },
+	{ "reportDropsAsExceptions", "false", false, WARNED, "true" },
+};
+
+static const char spec[] =
+    "{\"dataSchema\":{\"dataSource\":\"a\",\"parser\":{\"parseSpec\":"
+    "{\"format\":\"json\",\"timestampSpec\":{\"column\":\"t\"},"
+    "\"dimensionsSpec\":{}}},\"metricsSpec\":[],\"granularitySpec\":{}}}";
+
+/* The property with that value, in the dataSource or above all. */
+static struct conf *
+parse(const char *name, const char *value, bool is_own,
+    struct conf_problems *problems)
+{
+	char *property = must_format("\"%s\":\"%s\"", name, value);
+	char *text = must_format("{\"dataSources\":[{\"spec\":%s,"
+				 "\"properties\":{%s}}],\"properties\":"
+				 "{\"druid.overlord.url\":\"http://o:1\"%s%s}}",
+	    spec, is_own ? property : "", is_own ? "" : ",",
+	    is_own ? "" : property);
+	struct conf *conf = conf_parse("x", text, strlen(text), problems);
+
+	free(text);
+	free(property);
+	return conf;
+}
+
+/* One line, at the property's place, that says what to do. */
+static void
+check_line(char *const *lines, unsigned count, const char *name, bool is_own)
+{
+	char *place = must_format(
+	    "x: %sproperties.%s: ", is_own ? "dataSources[0]." : "", name);
+
+	assert_int_equal(count, 1);
+	if (strncmp(lines[0], place, strlen(place)) != 0)
+		fail_msg("'%s' does not begin with '%s'", lines[0], place);
+	assert_null(strstr(lines[0], "there is no such property"));
+	assert_non_null(strchr(lines[0], ';'));
+	free(place);
+}
+
+static void
+check_fate(size_t i, bool is_own)
+{
+	const char *name = properties[i].name;
+	struct conf_problems p;
+	struct conf *conf = parse(name, properties[i].value, is_own, &p);
+	bool refused = properties[i].fate == REFUSED ||
+	    (is_own && properties[i].is_global);
+
+	if ((conf == NULL) != refused)
+		fail_msg("%s: %s", name, p.count > 0 ? p.lines[0] : "taken");
+	if (refused)
+		check_line(p.lines, p.count, name, is_own);
+	else if (properties[i].fate == WARNED)
+		check_line(p.warnings, p.warning_count, name, is_own);
+	else if (p.warning_count > 0)
+		fail_msg("%s", p.warnings[0]);
+	conf_free(&conf);
+	conf_problems_free(&p);
+}
+
+static void
+test_fates(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(properties); i++) {
+		check_fate(i, false);
+		check_fate(i, true);
+	}
+}
+
+static const struct conf_property *
+ours(const char *name)
+{
+	for (unsigned i = 0; i < conf_property_count; i++)
+		if (strcmp(conf_properties[i].name, name) == 0)
+			return &conf_properties[i];
+	return NULL;
+}
+
+/* A file that says nothing means the same as to Tranquility. */
+static void
+test_defaults(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(properties); i++) {
+		const struct conf_property *p = ours(properties[i].name);
+
+		assert_true((p != NULL) == (properties[i].fate == OURS));
+		if (p == NULL)
+			continue;
+		assert_true(p->is_global == properties[i].is_global ||
+		    strcmp(p->name, "http.port.enable") == 0);
+		/* without it one instance runs alone */
+		if (strcmp(p->name, "zookeeper.connect") != 0)
+			assert_string_equal(
+			    p->otherwise, properties[i].otherwise);
+	}
+}
+
+/* What Tranquility has when nothing is said may be said here too. */
+static void
+test_harmless(void **state)
+{
+	struct conf_problems p;
+	struct conf *conf;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(properties); i++) {
+		if (properties[i].fate != REFUSED)
+			continue;
+		conf = parse(
+		    properties[i].name, properties[i].otherwise, false, &p);
+		if (conf == NULL)
+			fail_msg("%s", p.lines[0]);
+		assert_int_equal(p.warning_count, 0);
+		conf_free(&conf);
+		conf_problems_free(&p);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fates),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_harmless),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
