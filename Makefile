@@ -13,7 +13,7 @@ TRANQ_SHARED ?= $(abspath ../shared)
 
 COMMON = base panic result log clock iso period buf json yaml loop ring \
 	channel event life heritage conf conf_reader conf_value conf_property \
-	conf_spec conf_dimensions conf_digest conf_print ctl
+	conf_spec conf_dimensions conf_digest conf_print conf_show ctl
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 	front control status | notify title rate footprint
 RECEIVER = receiver listener connection exchange http_request inflate route post body \

@@ -101,6 +101,12 @@ const char *conf_control_socket(const struct conf *);
 /* Names of RESTART properties that differ, comma-separated, to be freed; NULL
  * when none does. */
 char *conf_restart_needed(const struct conf *now, const struct conf *then);
+/* What is in effect, new: every property with its value and where that comes
+ * from ("default", "properties" or such as "dataSources[0].properties"), and
+ * what follows from properties and specs. Secrets are "(set)". */
+struct json *conf_show(const struct conf *);
+/* Whether a property of this name holds what nobody may see. */
+bool conf_is_secret(const char *property);
 /* The table of all properties as Markdown rows, for the README. */
 void conf_print_properties(void);
 /* A whole configuration with every property at its default, as it stands in

@@ -50,3 +50,6 @@ bool conf_property_same(
 /* Its value as text, for a digest. */
 void conf_property_print(
     const struct conf_property *, const void *base, struct buf *to);
+/* conf_show.c: its value as it may be written in a file, new; "(set)" where a
+ * secret is set. */
+struct json *conf_show_value(const struct conf_property *, const void *base);

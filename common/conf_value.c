@@ -116,8 +116,9 @@ static const struct {
 	    "an ISO 8601 period such as PT10M, PT0.5S or P1D" },
 };
 
-static void
-format_limit(enum conf_type type, int64_t value, char out[static PERIOD_BYTES])
+void
+conf_value_format(
+    enum conf_type type, int64_t value, char out[static PERIOD_BYTES])
 {
 	struct period p = { .ms = value };
 
@@ -145,8 +146,8 @@ check_limits(const struct conf_property *p, const char *text, int64_t value,
 		return true;
 	if (value >= p->minimum && value <= p->maximum)
 		return true;
-	format_limit(p->type, p->minimum, low);
-	format_limit(p->type, p->maximum, high);
+	conf_value_format(p->type, p->minimum, low);
+	conf_value_format(p->type, p->maximum, high);
 	return because(why, "'%.*s' is out of range; give %s to %s",
 	    conf_reader_cut(text), text, low, high);
 }

@@ -14,3 +14,5 @@
  * otherwise `why` says what is wrong and what to do. */
 bool conf_value_set(const struct conf_property *, void *base, const char *text,
     char why[static CONF_WHY_BYTES]) MUST_CHECK;
+/* An INT, SIZE or PERIOD as people write it: 5, 64MiB, PT10M. */
+void conf_value_format(enum conf_type, int64_t, char out[static PERIOD_BYTES]);

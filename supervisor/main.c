@@ -3,7 +3,8 @@
  *
  * Process: supervisor.   Before: supervisor.c.
  * Fails:   with the codes of sysexits.h: 64 wrong use, 78 bad configuration,
- *          69, 71, 73, 77 what cannot be had (supervisor/prepare.c).
+ *          69, 71, 73, 77 what cannot be had (supervisor/prepare.c), 74 what
+ *          cannot be printed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,10 @@
 #include "supervisor.h"
 #include "title.h"
 
+/* More than any configuration needs: of each of its dataSources at most some
+ * hundred KiB are shown. */
+#define SHOWN_BYTES_MAX (1024u * MiB)
+
 struct arguments {
 	const char *file;
 	const char *pid_file;
@@ -32,7 +37,7 @@ typedef int command_fn(const struct arguments *);
 
 static const char usage_text[] =
     "usage: tranqd start -c FILE [--daemonize] [--pid-file FILE]\n"
-    "       tranqd check -c FILE\n"
+    "       tranqd check | config -c FILE\n"
     "       tranqd version | help\n";
 
 static const char help_text[] =
@@ -41,14 +46,19 @@ static const char help_text[] =
     "\n"
     "  start     run in the foreground, or behind it with --daemonize\n"
     "  check     read and check the whole configuration, start nothing\n"
-    "  -c FILE   the configuration (JSON, as Tranquility Server's)\n"
+    "  config    print, as JSON, the configuration that would be in effect:\n"
+    "            every property, its value and where it comes from\n"
+    "  server    start, by the name that Tranquility's launcher has for it\n"
+    "  -c FILE   the configuration (JSON or YAML, as Tranquility Server's);\n"
+    "            Tranquility's -configFile FILE is the same\n"
     "\n"
     "A running daemon is asked and stopped with tranqctl. Signals: TERM and\n"
     "INT drain and stop, QUIT stops at once, HUP reads the configuration\n"
     "again, USR1 opens the log file again.\n"
     "\n"
     "Exit codes: 0 good, 64 wrong use, 69 port or run directory taken, 71\n"
-    "memory or descriptors, 73 and 77 a file or directory, 78 configuration.\n";
+    "memory or descriptors, 73 and 77 a file or directory, 74 output, 78\n"
+    "configuration.\n";
 
 static int
 usage(void)
@@ -94,6 +104,34 @@ do_check(const struct arguments *a)
 	    conf->ds_count == 1 ? "" : "s");
 	conf_free(&conf);
 	return EX_OK;
+}
+
+static int
+do_config(const struct arguments *a)
+{
+	struct json *shown;
+	struct buf text;
+	struct conf *conf;
+	int code = EX_OK;
+
+	if (a->file == NULL || a->daemonize || a->pid_file != NULL)
+		return usage();
+	conf = load(a->file);
+	if (conf == NULL)
+		return EX_CONFIG;
+	shown = conf_show(conf);
+	buf_init(&text, SHOWN_BYTES_MAX);
+	json_print_pretty(shown, &text);
+	must(!text.failed);
+	if (puts(buf_text(&text)) < 0 || fflush(stdout) != 0) {
+		fprintf(
+		    stderr, "tranqd: standard output: %s\n", strerror(errno));
+		code = EX_IOERR;
+	}
+	buf_free(&text);
+	json_free(&shown);
+	conf_free(&conf);
+	return code;
 }
 
 /* The waiting parent of --daemonize: ends when the daemon is up (0) or gone
@@ -231,7 +269,9 @@ static const struct {
 	command_fn *run;
 } commands[] = {
 	{ "start", do_start },
+	{ "server", do_start },
 	{ "check", do_check },
+	{ "config", do_config },
 	{ "version", do_version },
 	{ "help", do_help },
 	{ "properties", do_properties },
@@ -241,18 +281,21 @@ static const struct {
 	{ "-h", do_help },
 };
 
+/* Long options may have one dash: Tranquility's launcher gets -configFile. */
 static bool
 parse(int argc, char **argv, struct arguments *a)
 {
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
+		{ "configFile", required_argument, NULL, 'c' },
 		{ "daemonize", no_argument, NULL, 'd' },
 		{ "pid-file", required_argument, NULL, 'p' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+	while (
+	    (option = getopt_long_only(argc, argv, "c:", longs, NULL)) != -1) {
 		switch (option) {
 		case 'c': a->file = optarg; break;
 		case 'd': a->daemonize = true; break;

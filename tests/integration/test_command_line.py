@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""tranqd's command line: config, and what Tranquility's launcher gives."""
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
+import drill  # noqa: E402
+import harness  # noqa: E402
+
+CONFIGURATION_WRONG = 78
+USE_WRONG = 64
+
+
+def run(*arguments):
+    done = subprocess.run([harness.program("tranqd"), *arguments],
+                          stdin=subprocess.DEVNULL, text=True,
+                          capture_output=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+class ConfigCase(drill.Case):
+    def file(self, text, name="t.json"):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as f:
+            f.write(text if isinstance(text, str) else json.dumps(text))
+        return path
+
+    def test_shown(self):
+        document = drill.config(["a"], "http://127.0.0.1:1", properties={
+            "task.partitions": 3, "http.threads": 40, "http.port": 0})
+        document["dataSources"][0]["properties"]["task.replicants"] = 2
+        code, out, err = run("config", "-c", self.file(document))
+        self.assertEqual(code, 0, err)
+        shown = json.loads(out)
+        self.assertEqual(shown["properties"]["http.port"],
+                         {"value": 0, "from": "properties"})
+        self.assertEqual(shown["properties"]["log.level"],
+                         {"value": "info", "from": "default"})
+        own = shown["dataSources"][0]["properties"]
+        self.assertEqual(own["task.partitions"],
+                         {"value": 3, "from": "properties"})
+        self.assertEqual(own["task.replicants"], {
+            "value": 2, "from": "dataSources[0].properties"})
+        self.assertEqual(shown["dataSources"][0]["derived"]["windowPeriod"],
+                         "PT10M")
+        # said once, and not among what is shown
+        self.assertEqual(err.count("http.threads"), 1, err)
+        self.assertNotIn("http.threads", out)
+
+    def test_effective_is_the_same(self):
+        """What is shown, written as a configuration, shows the same."""
+        document = drill.config(["a"], "http://127.0.0.1:1", properties={
+            "druidBeam.firehoseGracePeriod": "P1D", "spool.bytesMax": 2 ** 30,
+            "task.warmingPeriod": "PT90S"})
+        _, out, _ = run("config", "-c", self.file(document))
+        shown = json.loads(out)
+        again = {"dataSources": document["dataSources"], "properties": {
+            name: p["value"] for name, p in shown["properties"].items()}}
+        again["dataSources"][0]["properties"] = {
+            name: p["value"] for name, p
+            in shown["dataSources"][0]["properties"].items()}
+        code, out, err = run("config", "-c", self.file(again))
+        self.assertEqual(code, 0, err)
+        for now, then in ((json.loads(out), shown),
+                          (json.loads(out)["dataSources"][0],
+                           shown["dataSources"][0])):
+            self.assertEqual(
+                {n: p["value"] for n, p in now["properties"].items()},
+                {n: p["value"] for n, p in then["properties"].items()})
+            self.assertEqual(now["derived"], then["derived"])
+
+    def test_wrong(self):
+        code, out, err = run("config", "-c", self.file("dataSources: [\n",
+                                                       "t.yaml"))
+        self.assertEqual((code, out), (CONFIGURATION_WRONG, ""))
+        self.assertRegex(err, r"t\.yaml: line \d+, column \d+: ")
+        self.assertEqual(run("config", "-c", "/not/there")[0],
+                         CONFIGURATION_WRONG)
+        self.assertEqual(run("config")[0], USE_WRONG)
+
+    def test_full(self):
+        """A shell must not take half of it for the whole."""
+        path = self.file(drill.config(["a"], "http://127.0.0.1:1"))
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [harness.program("tranqd"), "config", "-c", path],
+                stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(done.returncode, 74)
+        self.assertIn("No space left", done.stderr)
+
+    def test_help(self):
+        code, out, _ = run("help")
+        self.assertEqual(code, 0)
+        for word in "start", "check", "config", "server", "-configFile":
+            self.assertIn(word, out)
+
+
+class Server(harness.Tranqd):
+    """Started as Tranquility's launcher does."""
+    arguments = ()
+
+    def spawn(self):
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen(
+                [harness.program("tranqd"), "server",
+                 *(a.replace("FILE", self.config_file)
+                   for a in self.arguments)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd=self.folder, env=self.environment,
+                preexec_fn=harness.die_with_parent)
+
+
+class ServerCase(drill.Case):
+    def check_serves(self, *arguments):
+        druid = self.sandbox()
+        server = Server(os.path.join(self.folder, "server"),
+                        drill.config(["a"], druid.url))
+        server.arguments = arguments
+        self._started.append(server)
+        server.start()
+        answer = server.post("a", harness.lines(harness.events(3)))
+        self.assertEqual((answer.status, answer.sent), (200, 3), answer)
+        self.assertEqual(server.stop(), 0)
+
+    def test_config_file(self):
+        self.check_serves("-configFile", "FILE")
+
+    def test_config_file_equals(self):
+        self.check_serves("-configFile=FILE")
+
+    def test_ours(self):
+        self.check_serves("-c", "FILE")
+
+    def test_wrong(self):
+        self.assertEqual(run("server")[0], USE_WRONG)
+        self.assertEqual(run("server", "-configFile")[0], USE_WRONG)
+        self.assertEqual(run("server", "-configFil", "x", "y")[0], USE_WRONG)
+        code, _, err = run("server", "-configFile", "/not/there")
+        self.assertEqual(code, CONFIGURATION_WRONG)
+        self.assertIn("/not/there: cannot be read", err)
+        # the option, and none that begins like -c
+        self.assertIn("requires an argument", run("start", "-configFile")[2])
+
+
+if __name__ == "__main__":
+    unittest.main()
