@@ -100,6 +100,8 @@ class Cluster:
             try:
                 ask(url, method="POST" if url.endswith("s") else "DELETE")
             except (Refused, OSError) as e:
+                if getattr(e, "status", None) == 404:
+                    continue  # nothing of it is left
                 print(f"druid: {name} not cleaned up: {e}", file=sys.stderr)
 
     @property
