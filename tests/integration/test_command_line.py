@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""tranqd's command line: config, and what Tranquility's launcher gives."""
+"""tranqd's command line: config, and what Tranquility's launcher gives; the
+file in YAML."""
 
 import json
 import os
@@ -98,6 +99,43 @@ class ConfigCase(drill.Case):
         self.assertEqual(code, 0)
         for word in "start", "check", "config", "server", "-configFile":
             self.assertIn(word, out)
+
+
+class YamlCase(drill.Case):
+    def write(self, server, document):
+        """JSON behind a document's start is YAML."""
+        with open(server.config_file, "w") as f:
+            f.write("# in YAML\n---\n")
+            json.dump(document, f)
+
+    def test_both_forms(self):
+        """One file after the other: a form is no change, a value is."""
+        druid = self.sandbox()
+        server = self.tranqd(drill.config(["a"], druid.url), start=False)
+        self.write(server, server.document)
+        server.start()  # which writes it as JSON, with the port
+        worker = server.worker_pid("a")
+        receivers = server.receiver_pids()
+        for write in (server.write, lambda: self.write(server,
+                                                       server.document)):
+            write()
+            ok, text = server.reload()
+            self.assertTrue(ok, text)
+            self.assertEqual(server.worker_pid("a"), worker)
+        entry = server.document["dataSources"][0]
+        entry["properties"]["task.partitions"] = 2
+        self.write(server, server.document)
+        ok, text = server.reload()
+        self.assertTrue(ok, text)
+        self.assertNotEqual(server.worker_pid("a"), worker)
+        self.assertEqual(server.receiver_pids(), receivers)
+        answer = server.post("a", harness.lines(harness.events(3)))
+        self.assertEqual((answer.status, answer.sent), (200, 3), answer)
+        with open(server.config_file, "a") as f:
+            f.write("\n--- {}\n")
+        ok, text, body = server.control("reload")
+        self.assertFalse(ok, text)
+        self.assertIn(b"a second document begins", body)
 
 
 class Server(harness.Tranqd):
