@@ -7,12 +7,12 @@
 #pragma once
 
 #define PRINTF_LIKE(text, first)
-#define TAILQ_HEAD(name, type) \
-	struct name { \
+#define TAILQ_HEAD(name, type)          \
+	struct name {                   \
 		struct type *tqh_first; \
 	}
-#define TAILQ_ENTRY(type) \
-	struct { \
+#define TAILQ_ENTRY(type)              \
+	struct {                       \
 		struct type *tqe_next; \
 	}
 #define TAILQ_FOREACH(v, head, field) \
