@@ -12,13 +12,15 @@ Q := $(if $(V),,@)
 TRANQ_SHARED ?= $(abspath ../shared)
 
 COMMON = base panic result log clock iso period buf json yaml loop ring \
-	channel event life heritage conf conf_reader conf_value conf_property \
-	conf_spec conf_dimensions conf_digest conf_print conf_show ctl
+	channel event life heritage smile_writer conf conf_reader conf_value \
+	conf_property conf_spec conf_dimensions conf_digest conf_print \
+	conf_show ctl
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 	front control status | notify title rate footprint
 RECEIVER = receiver listener connection exchange http_request inflate route post body \
 	json_scan timestamp partition_hash settings offer outlet ticket settle \
-	reply receiver_check | unzstd memory json_string java_string
+	reply receiver_check | smile smile_value double_text unzstd memory \
+	json_string java_string
 WORKER = worker intake batch spool spool_dir dispatch feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | held http_client zk zk_call zk_address | backoff checksum \
