@@ -460,7 +460,7 @@ put_vint(struct transcoder *t, uint64_t n)
 static void
 put_int(struct transcoder *t, int64_t number)
 {
-	uint64_t zigzag = (uint64_t)number << 1 ^ (uint64_t)(number >> 63);
+	uint64_t zigzag = (uint64_t)number << 1 ^ (number < 0 ? UINT64_MAX : 0);
 
 	if (zigzag < 32) {
 		*t->o++ = (unsigned char)(VALUE_SMALL_INT + zigzag);
@@ -529,7 +529,7 @@ put_big_integer(
     struct transcoder *t, const char *digits, size_t count, bool is_negative)
 {
 	uint64_t words[BIG_WORDS + 1], carry = is_negative;
-	unsigned char bytes[sizeof words];
+	unsigned char bytes[sizeof words] = { 0 };
 	size_t first = 0;
 
 	read_words(digits, count, words);

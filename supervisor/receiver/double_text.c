@@ -195,7 +195,7 @@ write_exponent(char *to, int exponent)
 static char *
 lay_out(char *to, struct decimal d)
 {
-	char digits[20];
+	char digits[20] = { 0 };
 	int count = 0, first, whole;
 	bool is_plain;
 

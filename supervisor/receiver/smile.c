@@ -383,7 +383,7 @@ read_big(struct reader *r)
 {
 	unsigned char bytes[SMILE_VALUE_BIG_BYTES_MAX];
 	const unsigned char *token = r->p, *p = token + 1;
-	uint64_t scale = 0, count;
+	uint64_t scale = 0, count = 0;
 
 	if (*token == VALUE_BIG_DECIMAL)
 		p = smile_value_read_vint(p, r->end, 32, &scale);
