@@ -19,6 +19,8 @@
 #define CHUNK 16 /* bytes looked at in one step */
 /* What a column's text is padded to, so that it is copied in fixed steps. */
 #define COLUMN_STEP 32
+/* Of lines read slowly, kept from one body to the next. */
+#define VALUES_TEXT_KEPT (1u * MiB)
 
 /* ,"name":" */
 struct column {
@@ -667,8 +669,8 @@ skip_head(const struct delimited *d, struct line_cursor *c,
 	return 0;
 }
 
-enum line_result
-delimited_read(struct delimited *d, const char *body, const char *end,
+static enum line_result
+read_body(struct delimited *d, const char *body, const char *end,
     struct line_out *out, struct line_error *error)
 {
 	struct reader r = { .d = d, .out = out, .end = end, .error = error };
@@ -696,6 +698,17 @@ delimited_read(struct delimited *d, const char *body, const char *end,
 			p = line_skip_end(p, end);
 	}
 	return LINE_OK;
+}
+
+enum line_result
+delimited_read(struct delimited *d, const char *body, const char *end,
+    struct line_out *out, struct line_error *error)
+{
+	enum line_result result = read_body(d, body, end, out, error);
+
+	if (d->values.text.size > VALUES_TEXT_KEPT)
+		delimited_values_free(&d->values);
+	return result;
 }
 
 uint64_t

@@ -218,10 +218,11 @@ json_index_build(struct json_index *x, const char *text, size_t bytes)
 	return true;
 }
 
-static bool
-has_name(const struct json_index *x, const struct json_node *n,
-    const char *name, size_t name_bytes)
+bool
+json_index_has_name(const struct json_index *x, uint32_t node, const char *name,
+    size_t name_bytes)
 {
+	const struct json_node *n = &x->nodes[node];
 	struct java_string raw = { x->text + n->name, n->name_bytes,
 		n->name_escaped };
 	struct java_string wanted = { name, name_bytes, false };
@@ -241,7 +242,7 @@ json_index_member(const struct json_index *x, uint32_t object, const char *name,
 	if (x->nodes[object].type != SCAN_OBJECT)
 		return 0;
 	for (uint32_t i = object + 1; i < end; i = x->nodes[i].next)
-		if (has_name(x, &x->nodes[i], name, name_bytes))
+		if (json_index_has_name(x, i, name, name_bytes))
 			found = i;
 	return found;
 }

@@ -36,6 +36,9 @@ void json_index_free(struct json_index *);
  * live as long as the index is used. False: no memory, or too many values. */
 bool json_index_build(struct json_index *, const char *text, size_t bytes);
 
+/* Whether a member has this name (UTF-8). */
+bool json_index_has_name(const struct json_index *, uint32_t node,
+    const char *name, size_t name_bytes);
 /* The last member of this name (UTF-8), as Jackson has it, or 0. */
 uint32_t json_index_member(const struct json_index *, uint32_t object,
     const char *name, size_t name_bytes);

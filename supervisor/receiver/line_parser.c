@@ -1,0 +1,238 @@
+/*
+ * line_parser - the reader of a dataSource's text/plain bodies
+ *
+ * Process: receiver.
+ */
+#include "line_parser.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "delimited.h"
+#include "flatten.h"
+#include "json_lines.h"
+#include "panic.h"
+#include "parse_spec.h"
+#include "regex_line.h"
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+
+struct line_parser {
+	enum parse_spec_format format;
+	/* the one that the format needs */
+	struct delimited *delimited;
+	struct regex_line *regex;
+	struct json_lines *json;
+};
+
+static bool
+compile_delimited(struct line_parser *p, const struct parse_spec *s)
+{
+	bool is_old = s->form == LINE_PARSER_PARSE_SPEC;
+	struct delimited_spec spec = { .dialect = DELIMITED_UNQUOTED,
+		.delimiter = s->delimiter,
+		.list_delimiter = s->list_delimiter,
+		.columns = s->columns,
+		.column_count = s->column_count,
+		.skip_rows = s->skip_rows,
+		.has_header = s->has_header,
+		.null_in_lists = is_old,
+		.tries_numbers = s->tries_numbers };
+
+	if (s->format == PARSE_SPEC_CSV)
+		spec.dialect = is_old ? DELIMITED_OPENCSV : DELIMITED_RFC4180;
+	p->delimited = delimited_new(&spec);
+	must(p->delimited != NULL);
+	return true;
+}
+
+static bool
+compile_regex(struct line_parser *p, const struct parse_spec *s,
+    struct line_parser_problem *problem)
+{
+	struct regex_line_spec spec = { .pattern = s->pattern,
+		.list_delimiter = s->list_delimiter,
+		.list_is_pattern = s->form == LINE_PARSER_PARSE_SPEC,
+		.columns = s->columns,
+		.column_count = s->column_count };
+	enum regex_line_fault fault;
+	char why[REGEX_LINE_WHY_BYTES];
+
+	p->regex = regex_line_new(&spec, &fault, why);
+	if (p->regex != NULL)
+		return true;
+	snprintf(problem->where, sizeof problem->where, "%s",
+	    fault == REGEX_LINE_PATTERN ? "pattern" : "listDelimiter");
+	snprintf(problem->why, sizeof problem->why,
+	    "\"%.160s\" cannot be used: %s",
+	    fault == REGEX_LINE_PATTERN ? s->pattern : s->list_delimiter, why);
+	return false;
+}
+
+static bool
+compile_json(struct line_parser *p, const struct parse_spec *s,
+    struct line_parser_problem *problem)
+{
+	struct flatten_problem fault;
+	struct flatten *flatten;
+	const char *name;
+
+	flatten = flatten_compile(s->flatten, &fault);
+	if (flatten == NULL) {
+		snprintf(problem->where, sizeof problem->where,
+		    "flattenSpec%s%s", fault.where[0] == '\0' ? "" : ".",
+		    fault.where);
+		snprintf(problem->why, sizeof problem->why, "%s", fault.why);
+		return false;
+	}
+	for (unsigned i = 0; (name = parse_spec_nested_dimension(s, i)) != NULL;
+	     i++)
+		flatten_keep(flatten, name);
+	p->json = json_lines_new(flatten);
+	return true;
+}
+
+static bool
+compile(struct line_parser *p, const struct parse_spec *s,
+    struct line_parser_problem *problem)
+{
+	p->format = s->format;
+	switch (s->format) {
+	case PARSE_SPEC_JSON: return compile_json(p, s, problem);
+	case PARSE_SPEC_JSON_LOWERCASE:
+		p->json = json_lines_new(NULL);
+		return true;
+	case PARSE_SPEC_CSV:
+	case PARSE_SPEC_TSV: return compile_delimited(p, s);
+	case PARSE_SPEC_REGEX: return compile_regex(p, s, problem);
+	case PARSE_SPEC_NO_TEXT: break;
+	}
+	return true;
+}
+
+struct line_parser *
+line_parser_compile(const struct json *spec, enum line_parser_form form,
+    struct line_parser_problem *problem)
+{
+	struct line_parser *p = must_calloc(1, sizeof *p);
+	struct parse_spec s;
+
+	if (!parse_spec_read(&s, spec, form, problem) ||
+	    !compile(p, &s, problem))
+		line_parser_free(&p);
+	parse_spec_fini(&s);
+	return p;
+}
+
+void
+line_parser_free(struct line_parser **parser)
+{
+	struct line_parser *p = *parser;
+
+	if (p == NULL)
+		return;
+	*parser = NULL;
+	delimited_free(&p->delimited);
+	regex_line_free(&p->regex);
+	json_lines_free(&p->json);
+	free(p);
+}
+
+static const char *
+skip_mark(const char *body, const char *end)
+{
+	size_t bytes = strlen(BYTE_ORDER_MARK);
+
+	if ((size_t)(end - body) >= bytes &&
+	    memcmp(body, BYTE_ORDER_MARK, bytes) == 0)
+		body += bytes;
+	return body;
+}
+
+static enum line_result
+read_text(struct line_parser *p, const char *body, const char *end,
+    struct line_out *out, struct line_error *error)
+{
+	switch (p->format) {
+	case PARSE_SPEC_CSV:
+	case PARSE_SPEC_TSV:
+		return delimited_read(p->delimited, body, end, out, error);
+	case PARSE_SPEC_REGEX:
+		return regex_line_read(p->regex, body, end, out, error);
+	case PARSE_SPEC_JSON:
+	case PARSE_SPEC_JSON_LOWERCASE:
+		return json_lines_read(p->json, body, end, out, error);
+	case PARSE_SPEC_NO_TEXT: break;
+	}
+	return line_error_set(error, 1,
+	    "the dataSource's parseSpec has the format timeAndDims, which "
+	    "reads no text; send application/json");
+}
+
+/* A copy of the body that is UTF-8, padded. */
+static enum line_result
+repair(const char *body, const char *end, struct buf *copy)
+{
+	static const char padding[JSON_SCAN_PADDING];
+
+	/* a byte becomes at most three */
+	buf_init(copy, 3 * (size_t)(end - body) + sizeof padding);
+	(void)line_utf8_repair(body, end, copy);
+	buf_add(copy, padding, sizeof padding);
+	return copy->failed ? LINE_NO_MEMORY : LINE_OK;
+}
+
+enum line_result
+line_parser_read(struct line_parser *p, const char *body, size_t bytes,
+    struct buf *to, struct line_error *error)
+{
+	const char *end = body + bytes;
+	enum line_result result = LINE_OK;
+	struct line_out out;
+	struct buf copy = { .max = 0 };
+
+	*error = (struct line_error){ .line = 0 };
+	body = skip_mark(body, end);
+	if (UNLIKELY(!line_utf8_valid(body, end))) {
+		result = repair(body, end, &copy);
+		body = copy.bytes;
+		end = copy.bytes + copy.used;
+		if (result == LINE_OK)
+			end -= JSON_SCAN_PADDING;
+	}
+	line_out_init(&out, to);
+	if (result == LINE_OK)
+		result = read_text(p, body, end, &out, error);
+	if (result == LINE_OK && !line_out_finish(&out))
+		result = line_out_failure(&out);
+	buf_free(&copy);
+	return result;
+}
+
+uint64_t
+line_parser_line(
+    const struct line_parser *p, const char *body, size_t bytes, uint64_t event)
+{
+	const char *end = body + bytes;
+
+	body = skip_mark(body, end);
+	switch (p->format) {
+	case PARSE_SPEC_CSV:
+	case PARSE_SPEC_TSV:
+		return delimited_line(p->delimited, body, end, event);
+	case PARSE_SPEC_REGEX: return regex_line_line(body, end, event);
+	case PARSE_SPEC_JSON:
+	case PARSE_SPEC_JSON_LOWERCASE:
+		return json_lines_line(body, end, event);
+	case PARSE_SPEC_NO_TEXT: break;
+	}
+	return 0;
+}
+
+const char *
+line_parser_error(const struct line_error *error, char *text, size_t text_bytes)
+{
+	snprintf(text, text_bytes, "Malformed string on line[%llu]: %s",
+	    (unsigned long long)error->line, error->why);
+	return text;
+}
