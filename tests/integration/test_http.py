@@ -449,15 +449,6 @@ class TestBodies(HttpCase):
             self.server.post(None, b"x\n", content_type="text/plain"), 400,
             "Must include dataSource in URL for contentType[text/plain]\n")
 
-    def test_types_of_later(self):
-        """What this version does not read is refused, not guessed at."""
-        for kind in "text/plain", "application/x-jackson-smile":
-            answer = self.server.post("wikipedia", harness.events(1),
-                                      content_type=kind)
-            self.assertEqual(answer.status, 400)
-            self.assertIn(kind, answer.text)
-        self.assertEqual(self.druid.events("wikipedia"), [])
-
     def test_events_come_as_they_were(self):
         """But for the timestamp, which is in milliseconds."""
         event = {"id": "ä\u2028€😀\"\\\n\x7f", "time": "2026-01-01", "page":
