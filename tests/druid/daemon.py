@@ -53,6 +53,8 @@ def die_with_parent():
 
 class Daemon:
     def __init__(self, name, properties, keep=False):
+        if not os.access(os.path.join(BIN, "tranqd"), os.X_OK):
+            raise Failure(f"no tranqd in {BIN}; run make all")
         self.name = name
         self.keep = keep
         self.folder = tempfile.mkdtemp(prefix="tranqd-druid-")
