@@ -109,8 +109,10 @@ class TestGuard(unittest.TestCase):
         self.assertEqual(len(failures), 1)
         self.assertIn("processes are left", failures[0])
         self.assertIn("sleep 87", failures[0])
-        self.assertEqual([p for p in harness.descendants(os.getpid())
-                          if harness.is_alive(p)], [])
+        harness.wait_for(
+            lambda: not [p for p in harness.descendants(os.getpid())
+                         if harness.is_alive(p)],
+            "what was left to be ended by the guard")
 
     def test_port_left(self):
         with socket.create_server(("127.0.0.1", 0)) as s:
