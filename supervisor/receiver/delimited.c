@@ -36,6 +36,8 @@ struct columns {
 struct delimited {
 	struct delimited_spec spec;
 	size_t delimiter_bytes, list_bytes;
+	/* a delimiter may begin inside a list delimiter, and counts then */
+	bool may_overlap;
 	struct columns columns;
 	struct delimited_values values;
 };
@@ -153,6 +155,8 @@ delimited_new(const struct delimited_spec *spec)
 	d->delimiter_bytes = strlen(d->spec.delimiter);
 	d->list_bytes = strlen(d->spec.list_delimiter);
 	must(d->delimiter_bytes > 0 && d->list_bytes > 0);
+	d->may_overlap =
+	    strchr(d->spec.list_delimiter, *d->spec.delimiter) != NULL;
 	must(d->delimiter_bytes == 1 || d->spec.dialect == DELIMITED_UNQUOTED);
 	return d;
 }
@@ -373,6 +377,25 @@ is_structure(const struct reader *r, const char *p, enum place place)
 	}
 }
 
+/* Whether the list delimiter at p is one, in this place. */
+static bool
+is_list_delimiter(
+    const struct reader *r, const char *p, const char *end, enum place place)
+{
+	const struct delimited *d = r->d;
+	const char *delimiter = d->spec.delimiter;
+
+	if (!is_at(p, end, d->spec.list_delimiter, d->list_bytes))
+		return false;
+	if (LIKELY(!d->may_overlap) || place != IN_LINE)
+		return true;
+	for (size_t i = 1; i < d->list_bytes; i++)
+		if (p[i] == *delimiter &&
+		    is_at(p + i, end, delimiter, d->delimiter_bytes))
+			return false;
+	return true;
+}
+
 /* Copies text from p to where its place ends; that place, or `end`. NULL: no
  * room. */
 static inline const char *
@@ -392,7 +415,7 @@ copy_value(struct reader *r, const char *p, const char *end, enum place place,
 			return p;
 		if (is_structure(r, p, place))
 			return p;
-		if (*p == *list && is_at(p, end, list, d->list_bytes)) {
+		if (*p == *list && is_list_delimiter(r, p, end, place)) {
 			p += d->list_bytes;
 			if (!next_element(r, v))
 				return NULL;

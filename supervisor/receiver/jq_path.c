@@ -261,6 +261,7 @@ check_program(struct check *c, const char *program)
 	return true;
 }
 
+/* The first message says what is wrong, the last one only that it is. */
 static void
 keep_error(void *why, jv message)
 {
@@ -270,8 +271,9 @@ keep_error(void *why, jv message)
 	text = jv_string_value(message);
 	if (strncmp(text, "jq: error: ", 11) == 0)
 		text += 11;
-	snprintf(
-	    why, JQ_PATH_WHY_BYTES, "%.*s", (int)strcspn(text, "\n"), text);
+	if (*(char *)why == '\0')
+		snprintf(why, JQ_PATH_WHY_BYTES, "%.*s",
+		    (int)strcspn(text, "\n"), text);
 	jv_free(message);
 }
 

@@ -149,7 +149,7 @@ skip_value(const char *p)
 static bool
 put_scalar(struct line_out *out, const char *text, size_t bytes)
 {
-	if (*text == '[' || *text == '{') /* as Jackson's asText has them */
+	if (*text == '[' || *text == '{') /* Jackson's asText of them */
 		return line_out_add(out, "\"\"", 2);
 	if (*text == 't' || *text == 'f')
 		return line_out_add(out, "\"", 1) &&
@@ -205,7 +205,7 @@ put_lowered(struct json_lines *j, struct line_out *out)
 	for (unsigned i = 0; i < j->scan.field_count; i++) {
 		const struct json_field *f = &j->scan.fields[i];
 
-		if (f->type == SCAN_NULL || f->type == SCAN_OBJECT)
+		if (f->type == SCAN_NULL)
 			continue;
 		if (!put_name(j, f, out) || !put_lowered_value(j, f, out))
 			return line_out_failure(out);

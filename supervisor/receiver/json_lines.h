@@ -5,9 +5,10 @@
  * Owns:    its scanner and the flattenSpec.
  * Fails:   LINE_MALFORMED with the line's number, and as line_text says.
  *
- * With names in lower case (jsonLowercase) there is no flattenSpec: nulls and
- * objects are left out, lists lose their nulls, booleans become texts, as in
- * Druid. Case is changed for ASCII, Latin-1, Greek and Cyrillic letters.
+ * With names in lower case (jsonLowercase) there is no flattenSpec: nulls are
+ * left out, of lists too, objects and lists in lists are empty texts, booleans
+ * texts, as in Druid. Case is changed for ASCII, Latin-1, Greek and Cyrillic
+ * letters.
  */
 #pragma once
 

@@ -137,6 +137,7 @@ void
 line_out_init(struct line_out *o, struct buf *to)
 {
 	o->to = to;
+	o->is_full = false;
 	o->at = o->limit = to->bytes;
 	if (to->bytes != NULL) {
 		o->at += to->used;
@@ -150,8 +151,10 @@ line_out_grow(struct line_out *o, size_t more)
 	struct buf *to = o->to;
 
 	to->used = o->at == NULL ? 0 : line_out_used(o);
-	if (buf_room(to, more) == NULL)
+	if (buf_room(to, more) == NULL) {
+		o->is_full = more > to->max || to->used > to->max - more;
 		return false;
+	}
 	line_out_init(o, to);
 	return true;
 }
@@ -169,10 +172,7 @@ line_out_finish(struct line_out *o)
 enum line_result
 line_out_failure(const struct line_out *o)
 {
-	const struct buf *to = o->to;
-
-	/* the buffer doubles: memory ran out when it was far from its limit */
-	return to->size < to->max / 2 ? LINE_NO_MEMORY : LINE_TOO_LARGE;
+	return o->is_full ? LINE_TOO_LARGE : LINE_NO_MEMORY;
 }
 
 void

@@ -65,6 +65,7 @@ bool line_utf8_repair(const char *p, const char *end, struct buf *out);
 struct line_out {
 	char *at, *limit;
 	struct buf *to;
+	bool is_full; /* after a failed room: the buffer's limit, not memory */
 };
 
 /* Appends to what the buffer holds. */
