@@ -145,6 +145,12 @@ beam_cluster_note(const struct beam_cluster *c)
 	return c->wants != NULL ? c->note : "";
 }
 
+bool
+beam_cluster_is_making(const struct beam_cluster *c)
+{
+	return c->state == CLUSTER_MAKING || c->state == CLUSTER_COMMITTING;
+}
+
 uint64_t
 beam_cluster_tasks_created(const struct beam_cluster *c)
 {

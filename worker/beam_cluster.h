@@ -40,4 +40,7 @@ void beam_cluster_want(struct beam_cluster *, struct interval,
 unsigned beam_cluster_partitions(const struct beam_cluster *, int64_t bucket);
 /* Why beams are not there yet, for the status; "" when nothing is wanted. */
 const char *beam_cluster_note(const struct beam_cluster *);
+/* Tasks are on their way to the Overlord and not written down yet: whoever
+ * makes them again, with another configuration, gets those of the first. */
+bool beam_cluster_is_making(const struct beam_cluster *);
 uint64_t beam_cluster_tasks_created(const struct beam_cluster *);

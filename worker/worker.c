@@ -403,7 +403,8 @@ is_done(struct worker *w, bool quiet)
 {
 	if (w->hands_over)
 		return dispatch_counts(w->dispatch).in_flight == 0 &&
-		    !dispatch_wants_commit(w->dispatch);
+		    !dispatch_wants_commit(w->dispatch) &&
+		    !beam_cluster_is_making(w->cluster);
 	if (!quiet || intake_open(w->intake))
 		return false;
 	return w->is_orphan ||
