@@ -117,8 +117,9 @@ class Case(harness.Case):
 
     def check_whole(self, tranqd, druid, *, dead=0, killed=False):
         """All is delivered, the accounts hold, and tranqd has done nothing
-        to Druid that it should not have done. killed: a worker was, so that
-        what Druid had already acknowledged may come again."""
+        to Druid that it should not have done. killed: a worker was, or it was
+        replaced by a reload, so that what Druid had already acknowledged may
+        come again."""
         self.await_drained(tranqd)
         for d in tranqd.status()["dataSources"]:
             a = d["accounts"]
@@ -131,8 +132,9 @@ class Case(harness.Case):
         violations = druid.stats()["violations"]
         kinds = set(violations["byKind"])
         if killed:
-            # the worker did not live to note the acknowledgement; lower
-            # sequences are skipped by Druid and were taken before
+            # the worker did not live to note the acknowledgement of a batch
+            # or of its first chunks; lower sequences are skipped by Druid and
+            # were taken before
             kinds -= {"sequenceBackwards"}
         self.assertEqual(kinds, set(), violations)
 

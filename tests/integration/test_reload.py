@@ -87,7 +87,7 @@ class TestUnderLoad(ReloadCase):
     def end(self):
         for running in self.running:
             self.finish(running)
-        self.check_whole(self.server, self.druid)
+        self.check_whole(self.server, self.druid, killed=True)
         self.check_no_crash(self.server)
 
     def test_nothing_changes(self):
