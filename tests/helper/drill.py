@@ -23,7 +23,16 @@ QUICK = {"druidBeam.overlordPollPeriod": "PT0.3S",
          "druidBeam.indexRetryPeriod": "PT5S"}
 
 
+def data_source(name, **how):
+    """An interval is a day, so that few tests see its border by chance."""
+    return harness.data_source(name, **{"segment": "DAY", **how})
+
+
 def config(data_sources, overlord=None, zookeeper=None, properties=None):
+    if isinstance(data_sources, int):
+        data_sources = [f"ds{i}" for i in range(data_sources)]
+    data_sources = [data_source(d) if isinstance(d, str) else d
+                    for d in data_sources]
     return harness.config(data_sources, overlord, zookeeper,
                           properties=dict(QUICK, **(properties or {})))
 

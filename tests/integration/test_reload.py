@@ -45,7 +45,7 @@ class ReloadCase(drill.Case):
 
     def changed(self, n):
         """The dataSource `changed` as its n-th configuration has it."""
-        return harness.data_source(
+        return drill.data_source(
             "changed", dimensions=["id", "page", f"d{n}"],
             properties={"tranquility.maxBatchSize": 100 + n})
 
@@ -240,6 +240,8 @@ class TestConnections(ReloadCase):
 
 class TestWhatChanges(ReloadCase):
     def test_a_changed_window(self):
+        self.reload(self.document([
+            "same", harness.data_source("changed", window="PT10M")]))
         old = harness.events(5, run="old", at=time.time() - 3 * 3600)
         self.assertEqual(self.server.post("changed", old).sent, 0)
         self.reload(self.document([
