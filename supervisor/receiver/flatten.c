@@ -505,14 +505,12 @@ put_path_field(struct job *j, struct field *field)
 static enum line_result
 put_jq_field(struct job *j, struct field *field)
 {
-	const struct json_scan *s = j->scan;
-
-	switch (jq_path_read(field->jq, s->body + s->event, s->event_bytes,
-	    j->f->index.count, j->out)) {
+	switch (jq_path_read(field->jq, &j->f->index, j->out)) {
 	case JQ_PATH_VALUE: field->is_present = true; break;
 	case JQ_PATH_NONE: break;
 	case JQ_PATH_TOO_LONG: return too_long(j, field);
 	case JQ_PATH_NO_ROOM: return line_out_failure(j->out);
+	case JQ_PATH_NO_MEMORY: return LINE_NO_MEMORY;
 	}
 	return LINE_OK;
 }

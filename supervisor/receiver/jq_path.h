@@ -7,12 +7,14 @@
  * a receiver. So only programs are taken whose work is bounded by the event's
  * size: paths, iteration, map, select, conditions, arithmetic, the usual
  * functions of one argument; not def, reduce, foreach, recursion, ranges,
- * loops, regular expressions, assignment, `*` (it repeats strings), `;`. What
- * is refused is named when the program is compiled. Iterations inside each
+ * loops, regular expressions, assignment, `*` (it repeats strings), `;`,
+ * computed names of members. What is refused is named when the program is
+ * compiled. Iterations inside each
  * other multiply: an event for which the product is too large is malformed.
  */
 #pragma once
 
+#include "json_index.h"
 #include "line_text.h"
 
 #define JQ_PATH_WHY_BYTES 160
@@ -33,9 +35,10 @@ enum jq_path_result {
 	JQ_PATH_NONE, /* no value, null, or an error in the program's run */
 	JQ_PATH_TOO_LONG, /* too much work for an event of this size */
 	JQ_PATH_NO_ROOM, /* in the output */
+	JQ_PATH_NO_MEMORY,
 };
 
-/* Appends the program's first value as JSON text. `text` is the event, one
- * JSON object of `values` values, nested ones counted. */
-enum jq_path_result jq_path_read(struct jq_path *, const char *text,
-    size_t bytes, uint32_t values, struct line_out *);
+/* Appends the program's first value as JSON text. Numbers are doubles, as jq
+ * has them. */
+enum jq_path_result
+jq_path_read(struct jq_path *, const struct json_index *, struct line_out *);

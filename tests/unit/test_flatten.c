@@ -186,8 +186,8 @@ test_jq(void **state)
 	expect(JQ(".a|map(.x)|add"), body, "{\"r\":3}\n");
 	expect(JQ(".a[1].x"), body, "{\"r\":2}\n");
 	expect(JQ(".a[]|select(.x==2)|.x"), body, "{\"r\":2}\n");
-	expect(JQ("{s,m:.n,(.s):[.a[].x]}"), body,
-	    "{\"r\":{\"s\":\"q\\\"\",\"m\":1.1,\"q\\\"\":[1,2]}}\n");
+	expect(JQ("{s,m:.n,q:[.a[].x]}"), body,
+	    "{\"r\":{\"s\":\"q\\\"\",\"m\":1.1,\"q\":[1,2]}}\n");
 	expect(JQ(".a|length"), body, "{\"r\":2}\n");
 	expect(JQ("if .n > 1 then .s else empty end"), body,
 	    "{\"r\":\"q\\\"\"}\n");
@@ -211,8 +211,11 @@ test_jq_problems(void **state)
 		{ JQ(".a * 2"), "'*'" }, { JQ(".a |= 1"), "'|='" },
 		{ JQ(".a = 1"), "'='" }, { JQ("{a:range(9)}"), "'range'" },
 		{ JQ("test(.a)"), "'test'" }, { JQ(".a % 2"), "'%'" },
-		{ JQ(".a]"), "closes nothing" }, { JQ(".a["), "syntax error" },
-		{ JQ("first(1;2)"), "';'" }, { JQ("#x"), "comments" },
+		{ JQ(".a]"), "closes nothing" }, { JQ(".a["), "not closed" },
+		{ JQ("(.a]"), "does not close" },
+		{ JQ(".a..b|"), "syntax error" }, { JQ("first(1;2)"), "';'" },
+		{ JQ("#x"), "comments" }, { JQ("{(.s):1}"), "computed" },
+		{ JQ("paths"), "'paths'" },
 		{ JQ("(1,2)+(1,2)+(1,2)+(1,2)+(1,2)"), "','" } };
 
 	(void)state;
