@@ -115,7 +115,7 @@ line_parser_compile(const struct json *spec, enum line_parser_form form,
     struct line_parser_problem *problem)
 {
 	struct line_parser *p = must_calloc(1, sizeof *p);
-	struct parse_spec s;
+	struct parse_spec s = { .document = NULL };
 
 	if (!parse_spec_read(&s, spec, form, problem) ||
 	    !compile(p, &s, problem))
