@@ -12,7 +12,7 @@ Q := $(if $(V),,@)
 TRANQ_SHARED ?= $(abspath ../shared)
 
 COMMON = base panic result log clock iso period buf json yaml loop ring \
-	channel event life heritage smile_writer conf conf_reader conf_value \
+	channel event life heritage smile_writer conf conf_reader conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print \
 	conf_show ctl
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \

@@ -122,7 +122,7 @@ read_ds(struct reading *in, const char *key, const struct json *entry)
 		    "{\"dataSchema\": …, \"tuningConfig\": …}",
 		    spec == NULL ? "missing" : json_type_name(spec));
 	conf_reader_leave(r, mark);
-	conf_property_read_ds(r, conf_spec_get(entry, "properties"), ds);
+	conf_property_read_ds(r, json_get(entry, "properties"), ds);
 	check_druid(r, ds);
 	if (ds->name != NULL)
 		check_name(in, key, ds->name);
@@ -233,28 +233,54 @@ resolve(struct conf_reader *r, struct conf *conf)
 }
 
 static void
-read_document(struct conf *conf, struct conf_problems *problems)
+read_all(struct reading *in)
 {
-	struct reading in = {
-		.reader = { .file = conf->file, .problems = problems },
-		.conf = conf,
-		.places = json_new_object(),
-	};
-	const struct json *document = conf->document;
+	const struct json *document = in->conf->document;
 
-	conf_property_set_defaults(conf, &in.shared);
-	if (!json_is_object(document))
-		conf_reader_problem(&in.reader,
+	if (!json_is_object(document)) {
+		conf_reader_problem(&in->reader,
 		    "%s, not an object; give "
 		    "{\"dataSources\": …, \"properties\": …}",
 		    json_type_name(document));
-	else {
-		check_members(
-		    &in.reader, document, "dataSources", "properties");
-		conf_property_read_global(&in.reader,
-		    conf_spec_get(document, "properties"), conf, &in.shared);
-		read_data_sources(&in, conf_spec_get(document, "dataSources"));
+		return;
 	}
+	check_members(&in->reader, document, "dataSources", "properties");
+	conf_property_read_global(&in->reader, json_get(document, "properties"),
+	    in->conf, &in->shared);
+	read_data_sources(in, conf_spec_get(document, "dataSources"));
+}
+
+/* Only what says where the control socket is. */
+static void
+read_socket(struct reading *in)
+{
+	static const char *const names[] = { "tranqd.runDir",
+		"tranqd.controlSocket" };
+	const struct json *all = json_get(in->conf->document, "properties");
+	struct json *few = json_new_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (json_get(all, names[i]) != NULL)
+			json_set(
+			    few, names[i], json_clone(json_get(all, names[i])));
+	conf_property_read_global(&in->reader, few, in->conf, &in->shared);
+	json_free(&few);
+}
+
+static void
+read_document(struct conf *conf, struct conf_problems *problems,
+    void (*read)(struct reading *))
+{
+	struct reading in = {
+		.reader = { .file = conf->file,
+		    .problems = problems,
+		    .references = conf->references },
+		.conf = conf,
+		.places = json_new_object(),
+	};
+
+	conf_property_set_defaults(conf, &in.shared);
+	read(&in);
 	resolve(&in.reader, conf);
 	conf_property_free_ds(&in.shared);
 	json_free(&in.places);
@@ -349,23 +375,39 @@ read_text(const char *file, const char *text, size_t bytes,
 	return NULL;
 }
 
-struct conf *
-conf_parse(const char *file, const char *text, size_t bytes,
-    struct conf_problems *problems)
+/* conf has its file's name; NULL when there is a problem. */
+static struct conf *
+parse(struct conf *conf, const char *text, size_t bytes,
+    struct conf_problems *problems, void (*read)(struct reading *))
 {
-	struct conf *conf = must_calloc(1, sizeof *conf);
-
 	*problems = (struct conf_problems){ 0 };
-	conf->file = must_strdup(file);
-	conf->document = read_text(file, text, bytes, problems);
+	conf->references = json_new_object();
+	conf->document = read_text(conf->file, text, bytes, problems);
 	if (conf->document != NULL)
-		read_document(conf, problems);
+		read_document(conf, problems, read);
 	if (problems->count > 0) {
 		conf_free(&conf);
 		return NULL;
 	}
-	qsort(conf->ds, conf->ds_count, sizeof conf->ds[0], compare_ds);
+	if (conf->ds_count > 0)
+		qsort(conf->ds, conf->ds_count, sizeof conf->ds[0], compare_ds);
 	return conf;
+}
+
+static struct conf *
+new_conf(const char *file)
+{
+	struct conf *conf = must_calloc(1, sizeof *conf);
+
+	conf->file = must_strdup(file);
+	return conf;
+}
+
+struct conf *
+conf_parse(const char *file, const char *text, size_t bytes,
+    struct conf_problems *problems)
+{
+	return parse(new_conf(file), text, bytes, problems, read_all);
 }
 
 /* Up to CONF_BYTES_MAX + 1 bytes; false with errno. */
@@ -395,8 +437,9 @@ read_file(const char *file, struct buf *to)
 	return n >= 0;
 }
 
-struct conf *
-conf_load(const char *file, struct conf_problems *problems)
+static struct conf *
+load(const char *file, struct conf_problems *problems,
+    void (*read)(struct reading *))
 {
 	struct conf *conf = NULL;
 	struct buf text;
@@ -404,7 +447,8 @@ conf_load(const char *file, struct conf_problems *problems)
 	*problems = (struct conf_problems){ 0 };
 	buf_init(&text, CONF_BYTES_MAX + 128 * KiB);
 	if (read_file(file, &text))
-		conf = conf_parse(file, buf_text(&text), text.used, problems);
+		conf = parse(
+		    new_conf(file), buf_text(&text), text.used, problems, read);
 	else
 		conf_problem(problems,
 		    "%s: cannot be read: %s; give the path of "
@@ -412,6 +456,24 @@ conf_load(const char *file, struct conf_problems *problems)
 		    file, strerror(errno));
 	buf_free(&text);
 	return conf;
+}
+
+struct conf *
+conf_load(const char *file, struct conf_problems *problems)
+{
+	return load(file, problems, read_all);
+}
+
+char *
+conf_load_socket(const char *file, struct conf_problems *problems)
+{
+	struct conf *conf = load(file, problems, read_socket);
+	char *path = NULL;
+
+	if (conf != NULL)
+		path = must_strdup(conf->control_path);
+	conf_free(&conf);
+	return path;
 }
 
 void
@@ -428,6 +490,7 @@ conf_free(struct conf **conf)
 	}
 	conf_property_free(c);
 	json_free(&c->document);
+	json_free(&c->references);
 	free(c->control_path);
 	free(c->ds);
 	free(c->file);

@@ -16,6 +16,7 @@
 #define CONF_BYTES_MAX (16u * MiB)
 
 #define PROPERTY_TEXT(member) char *member;
+#define PROPERTY_SECRET(member) char *member;
 #define PROPERTY_BOOL(member) bool member;
 #define PROPERTY_INT(member) int64_t member;
 #define PROPERTY_SIZE(member) int64_t member;
@@ -57,7 +58,10 @@ struct ds_conf {
 
 struct conf {
 	char *file; /* name for messages */
+	/* with all that references in properties stand for in their places */
 	struct json *document;
+	/* path of a property → its value as written, where it has ${…} */
+	struct json *references;
 	struct ds_conf *ds; /* sorted by name */
 	unsigned ds_count;
 	unsigned receiver_count; /* tranqd.receivers, 0 resolved */
@@ -86,12 +90,16 @@ struct conf *conf_load(const char *file, struct conf_problems *) MUST_CHECK;
  * is JSON, all else YAML (yaml.h). */
 struct conf *conf_parse(const char *file, const char *text, size_t bytes,
     struct conf_problems *) MUST_CHECK;
+/* Of a file only where the control socket is, new: whatever else is wrong in
+ * it, and without its secrets, which the caller may not be allowed to read. */
+char *conf_load_socket(const char *file, struct conf_problems *) MUST_CHECK;
 void conf_free(struct conf **);
 void conf_problems_free(struct conf_problems *);
 void
 conf_problem(struct conf_problems *, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* The document as JSON, to be freed; conf_parse reads it back the same. */
+/* The document as JSON, to be freed; conf_parse reads it back the same, and
+ * opens no file and asks no environment for it: references are replaced. */
 char *conf_text(const struct conf *);
 /* NULL when there is no such dataSource. Binary search. */
 const struct ds_conf *
@@ -102,11 +110,10 @@ const char *conf_control_socket(const struct conf *);
  * when none does. */
 char *conf_restart_needed(const struct conf *now, const struct conf *then);
 /* What is in effect, new: every property with its value and where that comes
- * from ("default", "properties" or such as "dataSources[0].properties"), and
- * what follows from properties and specs. Secrets are "(set)". */
+ * from ("default", "properties" or such as "dataSources[0].properties"; also
+ * what is "written" there, when that is a reference), and what follows from
+ * properties and specs. Secrets are "(set)". */
 struct json *conf_show(const struct conf *);
-/* Whether a property of this name holds what nobody may see. */
-bool conf_is_secret(const char *property);
 /* The table of all properties as Markdown rows, for the README. */
 void conf_print_properties(void);
 /* A whole configuration with every property at its default, as it stands in

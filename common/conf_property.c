@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conf_reference.h"
 #include "conf_value.h"
 #include "panic.h"
 
@@ -73,6 +74,12 @@ static const struct legacy {
 
 static const char kafka_text[] =
     "belongs to Tranquility Kafka and has no effect here; take it out";
+
+bool
+conf_property_is_text(const struct conf_property *p)
+{
+	return p->type == CONF_TEXT || p->type == CONF_SECRET;
+}
 
 static const struct conf_property *
 find_property(const char *name)
@@ -140,16 +147,79 @@ static void
 read_one(struct conf_reader *r, const struct conf_property *p, void *base,
     const char *value)
 {
-	char why[CONF_WHY_BYTES];
+	char why[CONF_WHY_BYTES], wanted[CONF_WHY_BYTES];
+	const char *written = json_get_text(r->references, r->path, NULL);
 
-	if (!conf_value_set(p, base, value, why))
+	if (conf_value_set(p, base, value, why))
+		return;
+	if (written == NULL) {
 		conf_reader_problem(r, "%s", why);
+		return;
+	}
+	/* it may be a secret that stands in the wrong place */
+	conf_value_wanted(p, wanted);
+	conf_reader_problem(r,
+	    "'%.*s' stands for a value (not shown) that does not belong here; "
+	    "give %s",
+	    conf_reader_cut(written), written, wanted);
 }
 
-/* conf: NULL within a dataSource. */
+/* Where the properties of one place go. */
+struct target {
+	struct conf *conf; /* NULL within a dataSource */
+	struct ds_conf *ds;
+	struct json *replaced; /* name → what its references stand for */
+};
+
+/* What a value stands for, new; NULL with the problem said. */
+static char *
+expand(struct conf_reader *r, const char *name, const char *written,
+    struct json *replaced)
+{
+	char why[CONF_REFERENCE_WHY_BYTES];
+	char *value = conf_reference_expand(written, why), *escaped;
+
+	if (value == NULL) {
+		conf_reader_problem(r, "%s", why);
+		return NULL;
+	}
+	escaped = conf_reference_escape(value);
+	json_set_text(replaced, name, escaped);
+	if (strcmp(json_get_text(replaced, name, ""), escaped) != 0) {
+		conf_reader_problem(r,
+		    "'%.*s' stands for bytes that are not UTF-8; give text",
+		    conf_reader_cut(written), written);
+		free(value);
+		value = NULL;
+	} else if (strcmp(escaped, written) != 0) {
+		json_set_text(r->references, r->path, written);
+	}
+	free(escaped);
+	return value;
+}
+
+/* The value as text, new; NULL with the problem said. */
+static char *
+value_of(struct conf_reader *r, const char *name, const struct json *json,
+    struct json *replaced)
+{
+	char *written = scalar_text(json), *value;
+
+	if (written == NULL)
+		conf_reader_problem(r,
+		    "%s is no value of a property; give a "
+		    "string, a number or a boolean, or take it out",
+		    json_type_name(json));
+	if (written == NULL || !conf_reference_is_in(written))
+		return written;
+	value = expand(r, name, written, replaced);
+	free(written);
+	return value;
+}
+
 static void
 read_member(struct conf_reader *r, const char *name, const struct json *json,
-    struct conf *conf, struct ds_conf *ds)
+    const struct target *to)
 {
 	const struct conf_property *p = find_property(name);
 	const struct legacy *l = p == NULL ? find_legacy(name) : NULL;
@@ -159,57 +229,67 @@ read_member(struct conf_reader *r, const char *name, const struct json *json,
 		say_unknown(r, name);
 		return;
 	}
-	if (conf == NULL && (p != NULL ? p->is_global : l->is_global)) {
+	if (to->conf == NULL && (p != NULL ? p->is_global : l->is_global)) {
 		conf_reader_problem(r,
 		    "a global property; move it to the "
 		    "properties of the whole file");
 		return;
 	}
-	value = scalar_text(json);
+	value = value_of(r, name, json, to->replaced);
 	if (value == NULL)
-		conf_reader_problem(r,
-		    "%s is no value of a property; give a "
-		    "string, a number or a boolean, or take it out",
-		    json_type_name(json));
-	else if (l != NULL)
+		return;
+	if (l != NULL)
 		read_legacy(r, l, value);
 	else if (p->is_global)
-		read_one(r, p, conf, value);
+		read_one(r, p, to->conf, value);
 	else
-		read_one(r, p, ds, value);
+		read_one(r, p, to->ds, value);
 	free(value);
 }
 
 static void
-read_members(struct conf_reader *r, const struct json *properties,
-    struct conf *conf, struct ds_conf *ds)
+replace(struct json *properties, const struct json *replaced)
+{
+	for (struct json_member *m = json_first(replaced); m != NULL;
+	     m = json_next(replaced, m))
+		json_set(properties, json_member_name(m),
+		    json_clone(json_member(m)));
+}
+
+static void
+read_members(struct conf_reader *r, struct json *properties, struct target to)
 {
 	size_t inside, mark = conf_reader_enter(r, "properties");
 
-	if (properties != NULL && !json_is_object(properties))
+	if (properties != NULL && !json_is_object(properties) &&
+	    !json_is_null(properties))
 		conf_reader_problem(r, "%s; give an object, or take it out",
 		    json_type_name(properties));
+	to.replaced = json_new_object();
 	for (struct json_member *m = json_first(properties); m != NULL;
 	     m = json_next(properties, m)) {
 		inside = conf_reader_enter(r, json_member_name(m));
-		read_member(r, json_member_name(m), json_member(m), conf, ds);
+		read_member(r, json_member_name(m), json_member(m), &to);
 		conf_reader_leave(r, inside);
 	}
+	replace(properties, to.replaced);
+	json_free(&to.replaced);
 	conf_reader_leave(r, mark);
 }
 
 void
-conf_property_read_global(struct conf_reader *r, const struct json *properties,
+conf_property_read_global(struct conf_reader *r, struct json *properties,
     struct conf *conf, struct ds_conf *shared)
 {
-	read_members(r, properties, conf, shared);
+	read_members(
+	    r, properties, (struct target){ .conf = conf, .ds = shared });
 }
 
 void
 conf_property_read_ds(
-    struct conf_reader *r, const struct json *properties, struct ds_conf *ds)
+    struct conf_reader *r, struct json *properties, struct ds_conf *ds)
 {
-	read_members(r, properties, NULL, ds);
+	read_members(r, properties, (struct target){ .ds = ds });
 }
 
 void
@@ -230,9 +310,9 @@ conf_property_set_defaults(struct conf *conf, struct ds_conf *shared)
 static size_t
 member_bytes(const struct conf_property *p)
 {
-	return p->type == CONF_TEXT ? sizeof(char *)
-	    : p->type == CONF_BOOL  ? sizeof(bool)
-				    : sizeof(int64_t);
+	return conf_property_is_text(p) ? sizeof(char *)
+	    : p->type == CONF_BOOL      ? sizeof(bool)
+					: sizeof(int64_t);
 }
 
 static char *
@@ -240,7 +320,7 @@ text_at(const struct conf_property *p, const void *base)
 {
 	char *text;
 
-	must(p->type == CONF_TEXT);
+	must(conf_property_is_text(p));
 	memcpy(&text, (const char *)base + p->offset, sizeof text);
 	return text;
 }
@@ -256,7 +336,7 @@ conf_property_copy_ds(struct ds_conf *to, const struct ds_conf *from)
 			continue;
 		memcpy((char *)to + p->offset, (const char *)from + p->offset,
 		    member_bytes(p));
-		if (p->type == CONF_TEXT) {
+		if (conf_property_is_text(p)) {
 			text = must_strdup(text_at(p, from));
 			memcpy((char *)to + p->offset, &text, sizeof text);
 		}
@@ -271,7 +351,7 @@ free_texts(void *base, bool is_global)
 	for (unsigned i = 0; i < conf_property_count; i++) {
 		const struct conf_property *p = &conf_properties[i];
 
-		if (p->type != CONF_TEXT || p->is_global != is_global)
+		if (!conf_property_is_text(p) || p->is_global != is_global)
 			continue;
 		free(text_at(p, base));
 		memcpy((char *)base + p->offset, &none, sizeof none);
@@ -294,7 +374,7 @@ bool
 conf_property_same(
     const struct conf_property *p, const void *base, const void *other)
 {
-	if (p->type == CONF_TEXT)
+	if (conf_property_is_text(p))
 		return strcmp(text_at(p, base), text_at(p, other)) == 0;
 	return memcmp((const char *)base + p->offset,
 		   (const char *)other + p->offset, member_bytes(p)) == 0;
@@ -308,7 +388,7 @@ conf_property_print(
 	int64_t number = 0;
 	bool yes;
 
-	if (p->type == CONF_TEXT) {
+	if (conf_property_is_text(p)) {
 		buf_add_text(to, text_at(p, base));
 		return;
 	}

@@ -3,7 +3,8 @@
  *
  * Process: all. Internal to conf*.c.
  *
- * A value is a JSON string, number or boolean; "1" and 1 are the same.
+ * A value is a JSON string, number or boolean; "1" and 1 are the same. A
+ * string may hold references (conf_reference.h).
  *   BOOL    true or false
  *   INT     a whole decimal number
  *   SIZE    bytes, or a whole number with a unit: KiB MiB GiB TiB (or K M G T)
@@ -15,7 +16,14 @@
 #include "conf.h"
 #include "conf_reader.h"
 
-enum conf_type { CONF_TEXT, CONF_BOOL, CONF_INT, CONF_SIZE, CONF_PERIOD };
+enum conf_type {
+	CONF_TEXT,
+	CONF_SECRET, /* a text that no message, log line or status shows */
+	CONF_BOOL,
+	CONF_INT,
+	CONF_SIZE,
+	CONF_PERIOD,
+};
 enum conf_reload { CONF_LIVE, CONF_RESTART };
 
 struct conf_property {
@@ -32,14 +40,17 @@ struct conf_property {
 extern const struct conf_property conf_properties[];
 extern const unsigned conf_property_count;
 
+/* TEXT or SECRET: a char *. */
+bool conf_property_is_text(const struct conf_property *);
 /* Defaults into a zeroed conf and a zeroed ds_conf. */
 void conf_property_set_defaults(struct conf *, struct ds_conf *shared);
 /* The global properties; those that a dataSource may have too go to `shared`.
- * NULL: there are none. */
-void conf_property_read_global(struct conf_reader *,
-    const struct json *properties, struct conf *, struct ds_conf *shared);
+ * NULL: there are none. References in them are replaced by what they stand
+ * for. */
+void conf_property_read_global(struct conf_reader *, struct json *properties,
+    struct conf *, struct ds_conf *shared);
 void conf_property_read_ds(
-    struct conf_reader *, const struct json *properties, struct ds_conf *);
+    struct conf_reader *, struct json *properties, struct ds_conf *);
 /* `to` gets its own copies of the texts. */
 void conf_property_copy_ds(struct ds_conf *to, const struct ds_conf *from);
 void conf_property_free(struct conf *);

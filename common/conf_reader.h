@@ -17,6 +17,8 @@ struct conf_reader {
 	/* as people write it: dataSources[0].properties.task.partitions */
 	char path[CONF_PATH_BYTES];
 	size_t path_bytes;
+	/* path → value as written, of those that hold ${…} */
+	struct json *references;
 };
 
 /* Goes down to a member or element; returns what leave needs to come back. */

@@ -14,17 +14,6 @@
 #include "conf_value.h"
 #include "panic.h"
 
-bool
-conf_is_secret(const char *property)
-{
-	static const char *const marks[] = { "pass", "secret", "credential" };
-
-	for (size_t i = 0; i < ARRAY_LEN(marks); i++)
-		if (strcasestr(property, marks[i]) != NULL)
-			return true;
-	return false;
-}
-
 struct json *
 conf_show_value(const struct conf_property *p, const void *base)
 {
@@ -37,10 +26,10 @@ conf_show_value(const struct conf_property *p, const void *base)
 	conf_property_print(p, base, &text);
 	must(!text.failed);
 	number = strtoll(buf_text(&text), NULL, 10);
-	if (p->type == CONF_TEXT)
-		value = json_new_text(text.used > 0 && conf_is_secret(p->name)
-			? "(set)"
-			: buf_text(&text));
+	if (p->type == CONF_SECRET)
+		value = json_new_text(text.used > 0 ? "(set)" : "");
+	else if (p->type == CONF_TEXT)
+		value = json_new_text(buf_text(&text));
 	else if (p->type == CONF_BOOL)
 		value = json_new_bool(number != 0);
 	else if (p->type == CONF_INT)
@@ -53,15 +42,27 @@ conf_show_value(const struct conf_property *p, const void *base)
 	return value;
 }
 
+/* What a property is shown from. */
+struct origin {
+	const struct conf *conf;
+	const void *base; /* of the values */
+	const char *from;
+};
+
 static void
-add_property(struct json *to, const struct conf_property *p, const void *base,
-    const char *from)
+add_property(
+    struct json *to, const struct conf_property *p, const struct origin *o)
 {
 	struct json *entry = json_new_object();
+	char *path = must_format("%s.%s", o->from, p->name);
+	const char *written = json_get_text(o->conf->references, path, NULL);
 
-	json_set(entry, "value", conf_show_value(p, base));
-	json_set_text(entry, "from", from);
+	json_set(entry, "value", conf_show_value(p, o->base));
+	json_set_text(entry, "from", o->from);
+	if (written != NULL)
+		json_set_text(entry, "written", written);
 	json_set(to, p->name, entry);
+	free(path);
 }
 
 static const struct json *
@@ -78,11 +79,13 @@ show_global(const struct conf *conf)
 
 	for (unsigned i = 0; i < conf_property_count; i++) {
 		const struct conf_property *p = &conf_properties[i];
+		struct origin o = { conf, conf, "default" };
 
-		if (p->is_global)
-			add_property(all, p, conf,
-			    json_get(given, p->name) != NULL ? "properties"
-							     : "default");
+		if (!p->is_global)
+			continue;
+		if (json_get(given, p->name) != NULL)
+			o.from = "properties";
+		add_property(all, p, &o);
 	}
 	return all;
 }
@@ -96,15 +99,15 @@ show_own(const struct conf *conf, const struct ds_conf *ds,
 
 	for (unsigned i = 0; i < conf_property_count; i++) {
 		const struct conf_property *p = &conf_properties[i];
-		const char *from = "default";
+		struct origin o = { conf, ds, "default" };
 
 		if (p->is_global)
 			continue;
 		if (json_get(own, p->name) != NULL)
-			from = own_path;
+			o.from = own_path;
 		else if (json_get(given, p->name) != NULL)
-			from = "properties";
-		add_property(all, p, ds, from);
+			o.from = "properties";
+		add_property(all, p, &o);
 	}
 	return all;
 }

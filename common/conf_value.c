@@ -162,27 +162,70 @@ static const struct choice {
 	{ "druidBeam.taskLocator", { "curator", "overlord" } },
 };
 
-static bool
-read_choice(const struct choice *c, const char *text, char **value,
-    char why[static CONF_WHY_BYTES])
+static const struct choice *
+find_choice(const struct conf_property *p)
 {
-	char known[128] = "";
+	for (size_t i = 0; i < ARRAY_LEN(choices); i++)
+		if (strcmp(choices[i].property, p->name) == 0)
+			return &choices[i];
+	return NULL;
+}
 
-	for (size_t i = 0; c->names[i] != NULL; i++) {
-		size_t used = strlen(known);
+/* "error, warn, info or debug" */
+static void
+list_choices(const struct choice *c, char *out, size_t bytes)
+{
+	size_t used = 0;
 
-		if (strcasecmp(text, c->names[i]) == 0) {
-			*value = must_strdup(c->names[i]);
-			return true;
-		}
-		snprintf(known + used, sizeof known - used, "%s%s",
+	out[0] = '\0';
+	for (size_t i = 0; c->names[i] != NULL && used < bytes; i++)
+		used += (size_t)snprintf(out + used, bytes - used, "%s%s",
 		    i == 0                        ? ""
 			: c->names[i + 1] == NULL ? " or "
 						  : ", ",
 		    c->names[i]);
+}
+
+static bool
+read_choice(const struct choice *c, const char *text, char **value,
+    char why[static CONF_WHY_BYTES])
+{
+	char known[128];
+
+	for (size_t i = 0; c->names[i] != NULL; i++) {
+		if (strcasecmp(text, c->names[i]) != 0)
+			continue;
+		*value = must_strdup(c->names[i]);
+		return true;
 	}
+	list_choices(c, known, sizeof known);
 	return because(why, "'%.*s' is not known; give %s",
 	    conf_reader_cut(text), text, known);
+}
+
+void
+conf_value_wanted(
+    const struct conf_property *p, char out[static CONF_WHY_BYTES])
+{
+	const struct choice *c = find_choice(p);
+	char low[PERIOD_BYTES], high[PERIOD_BYTES];
+
+	if (c != NULL) {
+		list_choices(c, out, CONF_WHY_BYTES);
+		return;
+	}
+	if (conf_property_is_text(p)) {
+		snprintf(out, CONF_WHY_BYTES, "%s", p->meaning);
+		return;
+	}
+	if (p->minimum == 0 && p->maximum == 0) {
+		snprintf(out, CONF_WHY_BYTES, "%s", kinds[p->type].wanted);
+		return;
+	}
+	conf_value_format(p->type, p->minimum, low);
+	conf_value_format(p->type, p->maximum, high);
+	snprintf(out, CONF_WHY_BYTES, "%s, %s to %s", kinds[p->type].wanted,
+	    low, high);
 }
 
 static bool
@@ -422,14 +465,14 @@ static bool
 read_text(const struct conf_property *p, const char *text, char **value,
     char why[static CONF_WHY_BYTES])
 {
+	const struct choice *choice = find_choice(p);
 	const struct text_rule *rule = NULL;
 
 	if (strlen(text) > CONF_TEXT_BYTES_MAX)
 		return because(why, "longer than %d bytes; shorten it",
 		    CONF_TEXT_BYTES_MAX);
-	for (size_t i = 0; i < ARRAY_LEN(choices); i++)
-		if (strcmp(choices[i].property, p->name) == 0)
-			return read_choice(&choices[i], text, value, why);
+	if (choice != NULL)
+		return read_choice(choice, text, value, why);
 	for (size_t i = 0; i < ARRAY_LEN(text_rules); i++)
 		if (strcmp(text_rules[i].property, p->name) == 0)
 			rule = &text_rules[i];
@@ -464,7 +507,7 @@ conf_value_set(const struct conf_property *p, void *base, const char *text,
 	int64_t value;
 	bool yes;
 
-	if (p->type == CONF_TEXT)
+	if (conf_property_is_text(p))
 		return set_text(p, member, text, why);
 	if (!kinds[p->type].read(text, &value))
 		return because(why, "'%.*s' cannot be read; give %s",

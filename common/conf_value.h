@@ -14,5 +14,8 @@
  * otherwise `why` says what is wrong and what to do. */
 bool conf_value_set(const struct conf_property *, void *base, const char *text,
     char why[static CONF_WHY_BYTES]) MUST_CHECK;
+/* What its values look like: "a whole number, 0 to 65535". */
+void conf_value_wanted(
+    const struct conf_property *, char out[static CONF_WHY_BYTES]);
 /* An INT, SIZE or PERIOD as people write it: 5, 64MiB, PT10M. */
 void conf_value_format(enum conf_type, int64_t, char out[static PERIOD_BYTES]);

@@ -82,24 +82,20 @@ static char *
 find_socket(const struct arguments *a)
 {
 	struct conf_problems problems = { 0 };
-	struct conf *conf;
-	char *path = NULL;
+	char *path;
 
 	if (a->file == NULL)
 		return must_strdup(
 		    a->socket != NULL ? a->socket : DEFAULT_SOCKET);
-	conf = conf_load(a->file, &problems);
-	if (conf != NULL)
-		path = must_strdup(conf_control_socket(conf));
+	path = conf_load_socket(a->file, &problems);
 	for (unsigned i = 0; i < problems.count; i++)
 		fprintf(stderr, "tranqctl: %s\n", problems.lines[i]);
-	if (conf == NULL)
+	if (path == NULL)
 		fprintf(stderr,
 		    "tranqctl: %s does not say where the control socket is; "
 		    "give it with -s\n",
 		    a->file);
 	conf_problems_free(&problems);
-	conf_free(&conf);
 	return path;
 }
 

@@ -180,28 +180,12 @@ test_no_properties(void **state)
 }
 
 static void
-test_secrets(void **state)
-{
-	static const char *const secret[] = { "druidBeam.basicAuthPass",
-		"https.keyStorePassword", "druid.tls.trustStorePassword",
-		"x.clientSecret", "aws.Credentials", "PASSWORD" };
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(secret); i++)
-		assert_true(conf_is_secret(secret[i]));
-	/* none of these is one, or nothing could be seen */
-	assert_false(conf_is_secret("http.port"));
-	assert_false(conf_is_secret("druidBeam.basicAuthUser"));
-	assert_false(conf_is_secret("zookeeper.connect"));
-}
-
-static void
 test_secret_values(void **state)
 {
 	char set[] = "hidden", unset[] = "";
 	struct conf conf = { .user = set };
 	const struct conf_property secret = { .name = "x.password",
-		.type = CONF_TEXT,
+		.type = CONF_SECRET,
 		.offset = offsetof(struct conf, user) };
 	const struct conf_property open = { .name = "x.user",
 		.type = CONF_TEXT,
@@ -220,6 +204,43 @@ test_secret_values(void **state)
 	json_free(&j);
 }
 
+/* What a reference stands for is shown, and how it was written. */
+static void
+test_written(void **state)
+{
+	struct conf *conf;
+	struct json *shown;
+	const struct json *a, *own;
+
+	(void)state;
+	assert_int_equal(setenv("TRANQ_PORT", "8201", 1), 0);
+	assert_int_equal(setenv("TRANQ_TASKS", "3", 1), 0);
+	conf = parse("dataSources:\n"
+		     "  a: {spec: {" SCHEMA(
+			 "a") "},"
+			      " properties: {task.partitions:"
+			      " '${env:TRANQ_TASKS}', task.replicants: 2}}\n"
+			      "properties:\n"
+			      "  zookeeper.connect: z\n"
+			      "  http.port: '${env:TRANQ_PORT}'\n");
+	shown = conf_show(conf);
+	check_property(
+	    json_get(shown, "properties"), "http.port", "8201", "properties");
+	assert_string_equal(
+	    json_get_text(json_get(json_get(shown, "properties"), "http.port"),
+		"written", ""),
+	    "${env:TRANQ_PORT}");
+	a = json_at(json_get(shown, "dataSources"), 0);
+	own = json_get(a, "properties");
+	check_property(own, "task.partitions", "3", "dataSources.a.properties");
+	assert_string_equal(
+	    json_get_text(json_get(own, "task.partitions"), "written", ""),
+	    "${env:TRANQ_TASKS}");
+	assert_null(json_get(json_get(own, "task.replicants"), "written"));
+	json_free(&shown);
+	conf_free(&conf);
+}
+
 int
 main(void)
 {
@@ -227,8 +248,8 @@ main(void)
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_map),
 		cmocka_unit_test(test_no_properties),
-		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_secret_values),
+		cmocka_unit_test(test_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
