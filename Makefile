@@ -11,7 +11,8 @@ V ?=
 Q := $(if $(V),,@)
 TRANQ_SHARED ?= $(abspath ../shared)
 
-COMMON = base panic result log clock iso period buf json yaml loop ring \
+COMMON = base panic result log clock iso period granularity buf json \
+	yaml loop ring \
 	channel event life heritage smile_writer conf conf_reader conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print \
 	conf_show ctl

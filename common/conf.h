@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base.h"
+#include "granularity.h"
 #include "json.h"
 #include "period.h"
 
@@ -21,6 +22,7 @@
 #define PROPERTY_INT(member) int64_t member;
 #define PROPERTY_SIZE(member) int64_t member;
 #define PROPERTY_PERIOD(member) int64_t member;
+#define PROPERTY_CALENDAR(member) struct period member;
 
 /* One dataSource. Strings and arrays belong to the conf. */
 struct ds_conf {
@@ -42,9 +44,9 @@ struct ds_conf {
 	char **exclusions;
 	unsigned exclusion_count;
 
-	enum granularity segment_granularity;
-	enum granularity query_granularity;
-	int64_t window_ms; /* tuningConfig.windowPeriod, PT10M by default */
+	struct granularity segment_granularity;
+	struct granularity query_granularity;
+	struct period window; /* tuningConfig.windowPeriod, PT10M by default */
 
 #define GLOBAL_PROPERTY(...)
 #define DS_PROPERTY(type, member, ...) PROPERTY_##type(member)

@@ -312,6 +312,7 @@ member_bytes(const struct conf_property *p)
 {
 	return conf_property_is_text(p) ? sizeof(char *)
 	    : p->type == CONF_BOOL      ? sizeof(bool)
+	    : p->type == CONF_CALENDAR  ? sizeof(struct period)
 					: sizeof(int64_t);
 }
 
@@ -385,11 +386,19 @@ conf_property_print(
     const struct conf_property *p, const void *base, struct buf *to)
 {
 	const char *member = (const char *)base + p->offset;
+	char span[PERIOD_BYTES];
+	struct period period;
 	int64_t number = 0;
 	bool yes;
 
 	if (conf_property_is_text(p)) {
 		buf_add_text(to, text_at(p, base));
+		return;
+	}
+	if (p->type == CONF_CALENDAR) {
+		memcpy(&period, member, sizeof period);
+		period_format(&period, span);
+		buf_add_text(to, span);
 		return;
 	}
 	if (p->type == CONF_BOOL) {

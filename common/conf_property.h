@@ -9,7 +9,8 @@
  *   INT     a whole decimal number
  *   SIZE    bytes, or a whole number with a unit: KiB MiB GiB TiB (or K M G T)
  *           are powers of 1024, KB MB GB TB powers of 1000; any case
- *   PERIOD  ISO 8601 (PT10M, P1D, PT0.5S), or 0
+ *   PERIOD  ISO 8601 (PT10M, P1D, PT0.5S), or 0; a month is 30 days, a year 365
+ *   CALENDAR  the same, with months and years as the calendar has them
  */
 #pragma once
 
@@ -23,6 +24,7 @@ enum conf_type {
 	CONF_INT,
 	CONF_SIZE,
 	CONF_PERIOD,
+	CONF_CALENDAR,
 };
 enum conf_reload { CONF_LIVE, CONF_RESTART };
 

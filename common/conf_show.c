@@ -28,7 +28,7 @@ conf_show_value(const struct conf_property *p, const void *base)
 	number = strtoll(buf_text(&text), NULL, 10);
 	if (p->type == CONF_SECRET)
 		value = json_new_text(text.used > 0 ? "(set)" : "");
-	else if (p->type == CONF_TEXT)
+	else if (p->type == CONF_TEXT || p->type == CONF_CALENDAR)
 		value = json_new_text(buf_text(&text));
 	else if (p->type == CONF_BOOL)
 		value = json_new_bool(number != 0);
@@ -138,11 +138,11 @@ show_derived(const struct ds_conf *ds)
 	    j, "dimensions", show_names(ds->dimensions, ds->dimension_count));
 	json_set(
 	    j, "exclusions", show_names(ds->exclusions, ds->exclusion_count));
+	json_set_text(j, "segmentGranularity",
+	    granularity_name(&ds->segment_granularity));
 	json_set_text(
-	    j, "segmentGranularity", granularity_name(ds->segment_granularity));
-	json_set_text(
-	    j, "queryGranularity", granularity_name(ds->query_granularity));
-	conf_value_format(CONF_PERIOD, ds->window_ms, window);
+	    j, "queryGranularity", granularity_name(&ds->query_granularity));
+	period_format(&ds->window, window);
 	json_set_text(j, "windowPeriod", window);
 	return j;
 }

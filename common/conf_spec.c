@@ -181,7 +181,7 @@ read_timestamp(
 /* JSON text or object of a simple kind; false with a problem. */
 static bool
 read_granularity(struct conf_reader *r, const struct json *spec,
-    const char *name, enum granularity *out)
+    const char *name, struct granularity *out)
 {
 	const struct json *j = conf_spec_get(spec, name);
 	const char *text = json_text(j, json_get_text(j, "type", ""));
@@ -218,8 +218,8 @@ read_granularities(
 	size_t inside, mark = conf_reader_enter(r, "granularitySpec");
 	const char *type = json_get_text(spec, "type", "uniform");
 
-	ds->segment_granularity = GRANULARITY_DAY;
-	ds->query_granularity = GRANULARITY_NONE;
+	ds->segment_granularity = granularity_of(GRANULARITY_DAY);
+	ds->query_granularity = granularity_of(GRANULARITY_NONE);
 	if (strcmp(type, "uniform") != 0 && strcmp(type, "arbitrary") != 0) {
 		inside = conf_reader_enter(r, "type");
 		conf_reader_problem(r, "'%.*s' is not known; give uniform",
@@ -228,13 +228,13 @@ read_granularities(
 	}
 	if (read_granularity(
 		r, spec, "segmentGranularity", &ds->segment_granularity) &&
-	    (ds->segment_granularity == GRANULARITY_ALL ||
-		ds->segment_granularity == GRANULARITY_NONE)) {
+	    (ds->segment_granularity.kind == GRANULARITY_ALL ||
+		ds->segment_granularity.kind == GRANULARITY_NONE)) {
 		inside = conf_reader_enter(r, "segmentGranularity");
 		conf_reader_problem(r,
 		    "'%s' has no intervals to make tasks for; "
 		    "give HOUR or DAY, or another span of time",
-		    granularity_name(ds->segment_granularity));
+		    granularity_name(&ds->segment_granularity));
 		conf_reader_leave(r, inside);
 	}
 	read_granularity(r, spec, "queryGranularity", &ds->query_granularity);
@@ -249,19 +249,17 @@ read_window(
 	size_t mark = conf_reader_enter(r, "windowPeriod");
 	struct period p;
 
-	ds->window_ms = WINDOW_MS_DEFAULT;
+	ds->window = period_of_ms(WINDOW_MS_DEFAULT);
 	if (window != NULL && !period_parse(json_text(window, ""), &p))
 		conf_reader_problem(r,
 		    "not an ISO 8601 period; give one such as "
 		    "PT10M");
-	else if (window != NULL)
-		ds->window_ms = period_ms(&p);
-	if (ds->window_ms > WINDOW_MS_MAX) {
+	else if (window != NULL && period_ms(&p) > WINDOW_MS_MAX)
 		conf_reader_problem(r,
 		    "more than a hundred years; give at most "
 		    "P100Y");
-		ds->window_ms = WINDOW_MS_MAX;
-	}
+	else if (window != NULL)
+		ds->window = p;
 	conf_reader_leave(r, mark);
 }
 

@@ -94,11 +94,7 @@ read_period(const char *text, int64_t *value)
 {
 	struct period p;
 
-	if (strcmp(text, "0") == 0) {
-		*value = 0;
-		return true;
-	}
-	if (!period_parse(text, &p))
+	if (!period_parse(strcmp(text, "0") == 0 ? "PT0S" : text, &p))
 		return false;
 	*value = period_ms(&p);
 	return true;
@@ -114,15 +110,18 @@ static const struct {
 	    "a size: bytes, or a whole number with KiB, MiB or GiB" },
 	[CONF_PERIOD] = { read_period,
 	    "an ISO 8601 period such as PT10M, PT0.5S or P1D" },
+	[CONF_CALENDAR] = { read_period,
+	    "an ISO 8601 period such as PT10M, PT0.5S or P1D" },
 };
 
 void
 conf_value_format(
     enum conf_type type, int64_t value, char out[static PERIOD_BYTES])
 {
-	struct period p = { .ms = value };
+	struct period p;
 
-	if (type == CONF_PERIOD) {
+	if (type == CONF_PERIOD || type == CONF_CALENDAR) {
+		p = period_of_ms(value);
 		period_format(&p, out);
 		return;
 	}
@@ -504,6 +503,7 @@ conf_value_set(const struct conf_property *p, void *base, const char *text,
     char why[static CONF_WHY_BYTES])
 {
 	char *member = (char *)base + p->offset;
+	struct period period;
 	int64_t value;
 	bool yes;
 
@@ -517,7 +517,11 @@ conf_value_set(const struct conf_property *p, void *base, const char *text,
 	yes = value != 0;
 	if (p->type == CONF_BOOL)
 		memcpy(member, &yes, sizeof yes);
-	else
+	else if (p->type == CONF_CALENDAR) {
+		if (!period_parse(text, &period))
+			period = (struct period){ 0 }; /* it is "0" */
+		memcpy(member, &period, sizeof period);
+	} else
 		memcpy(member, &value, sizeof value);
 	return true;
 }

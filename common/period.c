@@ -1,37 +1,18 @@
 /*
- * period - spans of time and the buckets that time is cut into
+ * period - spans of time as ISO 8601 writes them
  *
  * Process: all. Pure.
  */
 #include "period.h"
 
+#include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <strings.h>
+#include <string.h>
 
 #include "iso.h"
 #include "panic.h"
-
-#define MONTH_MS (30 * ISO_DAY_MS)
-
-static int64_t
-add_saturating(int64_t a, int64_t b)
-{
-	int64_t sum;
-
-	if (__builtin_add_overflow(a, b, &sum))
-		return b < 0 ? INT64_MIN : INT64_MAX;
-	return sum;
-}
-
-static int64_t
-multiply_saturating(int64_t a, int64_t b)
-{
-	int64_t product;
-
-	if (__builtin_mul_overflow(a, b, &product))
-		return (a < 0) == (b < 0) ? INT64_MAX : INT64_MIN;
-	return product;
-}
+#include "saturate.h"
 
 static bool
 same_letter(char c, char capital)
@@ -71,22 +52,32 @@ read_fraction(const char **at, int64_t *ms)
 	return *at > start && same_letter(**at, 'S');
 }
 
+/* A field of struct period. */
 struct unit {
 	char letter;
 	bool is_time; /* stands behind the T */
-	int32_t months;
-	int64_t ms;
+	size_t offset;
+	int64_t ms; /* as period_ms counts it */
 };
 
 static const struct unit units[] = {
-	{ 'Y', false, 12, 0 },
-	{ 'M', false, 1, 0 },
-	{ 'W', false, 0, 7 * ISO_DAY_MS },
-	{ 'D', false, 0, ISO_DAY_MS },
-	{ 'H', true, 0, ISO_HOUR_MS },
-	{ 'M', true, 0, ISO_MINUTE_MS },
-	{ 'S', true, 0, ISO_SECOND_MS },
+	{ 'Y', false, offsetof(struct period, years), 365 * ISO_DAY_MS },
+	{ 'M', false, offsetof(struct period, months), 30 * ISO_DAY_MS },
+	{ 'W', false, offsetof(struct period, weeks), 7 * ISO_DAY_MS },
+	{ 'D', false, offsetof(struct period, days), ISO_DAY_MS },
+	{ 'H', true, offsetof(struct period, hours), ISO_HOUR_MS },
+	{ 'M', true, offsetof(struct period, minutes), ISO_MINUTE_MS },
+	{ 'S', true, offsetof(struct period, seconds), ISO_SECOND_MS },
 };
+
+static int32_t
+field(const struct period *p, const struct unit *unit)
+{
+	int32_t value;
+
+	memcpy(&value, (const char *)p + unit->offset, sizeof value);
+	return value;
+}
 
 /* The unit of this letter at or behind `from`: units come in order. */
 static unsigned
@@ -100,16 +91,12 @@ find_unit(unsigned from, bool is_time, char letter)
 }
 
 static bool
-add_part(struct period *p, const struct unit *unit, int64_t n, int64_t ms)
+set_field(struct period *p, const struct unit *unit, int64_t value)
 {
-	int64_t months, product;
+	int32_t fits = (int32_t)value;
 
-	if (__builtin_mul_overflow(n, (int64_t)unit->months, &months) ||
-	    __builtin_add_overflow(months, p->months, &p->months))
-		return false;
-	return !__builtin_mul_overflow(n, unit->ms, &product) &&
-	    !__builtin_add_overflow(p->ms, product, &p->ms) &&
-	    !__builtin_add_overflow(p->ms, ms, &p->ms);
+	memcpy((char *)p + unit->offset, &fits, sizeof fits);
+	return value <= INT32_MAX;
 }
 
 bool
@@ -132,64 +119,87 @@ period_parse(const char *text, struct period *p)
 		if (!read_number(&text, &n) || !read_fraction(&text, &ms))
 			return false;
 		unit = find_unit(unit, is_time, *text);
-		if (unit == ARRAY_LEN(units) ||
-		    !add_part(p, &units[unit], n, ms))
+		if (unit == ARRAY_LEN(units) || !set_field(p, &units[unit], n))
 			return false;
+		p->ms = (int32_t)ms;
 		unit++;
 		text++;
 	}
-	return true;
+	return period_ms(p) < INT64_MAX;
 }
 
-static int
-put_part(char *out, size_t bytes, int64_t n, const char *unit)
+/* The digits of a fraction of a second that are not needless. */
+static size_t
+put_fraction(char *out, size_t bytes, int32_t ms)
 {
-	return n == 0 ? 0 : snprintf(out, bytes, "%jd%s", (intmax_t)n, unit);
+	size_t n = (size_t)snprintf(out, bytes, ".%03" PRId32, ms);
+
+	while (out[n - 1] == '0')
+		n--;
+	return n;
 }
 
 void
 period_format(const struct period *p, char out[static PERIOD_BYTES])
 {
-	int64_t day_part = p->ms % ISO_DAY_MS;
-	int64_t seconds_ms = p->ms % ISO_MINUTE_MS;
-	const int64_t parts[] = { p->months / 12, p->months % 12,
-		p->ms / ISO_DAY_MS, day_part / ISO_HOUR_MS,
-		day_part / ISO_MINUTE_MS % 60 };
-	static const char *const names[] = { "Y", "M", "D", "H", "M" };
+	bool is_time = false;
 	size_t n = 1;
 
-	must(p->months >= 0 && p->ms >= 0);
 	out[0] = 'P';
-	for (unsigned i = 0; i < ARRAY_LEN(parts); i++) {
-		if (i == 3 && day_part != 0)
+	for (unsigned i = 0; i < ARRAY_LEN(units); i++) {
+		int32_t value = field(p, &units[i]);
+		bool has_ms = units[i].letter == 'S' && p->ms != 0;
+
+		must(value >= 0);
+		if (value == 0 && !has_ms)
+			continue;
+		if (units[i].is_time && !is_time)
 			out[n++] = 'T';
-		n += (size_t)put_part(
-		    out + n, PERIOD_BYTES - n, parts[i], names[i]);
+		is_time = units[i].is_time;
+		n += (size_t)snprintf(
+		    out + n, PERIOD_BYTES - n, "%" PRId32, value);
+		if (has_ms)
+			n += put_fraction(out + n, PERIOD_BYTES - n, p->ms);
+		out[n++] = units[i].letter;
 	}
 	out[n] = '\0';
 	if (n == 1)
-		(void)snprintf(out, PERIOD_BYTES, "PT0S");
-	if (seconds_ms == 0)
-		return;
-	n += (size_t)snprintf(out + n, PERIOD_BYTES - n, "%d.%03d",
-	    (int)(seconds_ms / 1000), (int)(seconds_ms % 1000));
-	while (out[n - 1] == '0')
-		n--;
-	if (out[n - 1] == '.')
-		n--;
-	out[n++] = 'S';
-	out[n] = '\0';
+		snprintf(out, PERIOD_BYTES, "PT0S");
+}
+
+struct period
+period_of_ms(int64_t ms)
+{
+	int64_t in_day = ms % ISO_DAY_MS;
+
+	must(ms >= 0 && ms / ISO_DAY_MS <= INT32_MAX);
+	return (struct period){ .days = (int32_t)(ms / ISO_DAY_MS),
+		.hours = (int32_t)(in_day / ISO_HOUR_MS),
+		.minutes = (int32_t)(in_day / ISO_MINUTE_MS % 60),
+		.seconds = (int32_t)(in_day / ISO_SECOND_MS % 60),
+		.ms = (int32_t)(in_day % ISO_SECOND_MS) };
 }
 
 int64_t
 period_ms(const struct period *p)
 {
-	return add_saturating(p->months * MONTH_MS, p->ms);
+	int64_t sum = p->ms;
+
+	for (unsigned i = 0; i < ARRAY_LEN(units); i++)
+		sum = saturate_add(
+		    sum, saturate_multiply(field(p, &units[i]), units[i].ms));
+	return sum;
+}
+
+bool
+period_equal(const struct period *a, const struct period *b)
+{
+	return memcmp(a, b, sizeof *a) == 0;
 }
 
 /* `ms` with its date moved by months; time of day kept, day cut to fit. */
 static int64_t
-add_months(int64_t ms, int32_t months)
+add_months(int64_t ms, int64_t months)
 {
 	int64_t day = iso_day_of(ms);
 	struct iso_date date = iso_date_of(day);
@@ -200,151 +210,24 @@ add_months(int64_t ms, int32_t months)
 	int64_t moved =
 	    iso_days(year, month, date.day < most ? date.day : most);
 
-	return add_saturating(ms, multiply_saturating(moved - day, ISO_DAY_MS));
+	return saturate_add(ms, saturate_multiply(moved - day, ISO_DAY_MS));
 }
 
 int64_t
-period_add(int64_t ms, const struct period *p)
+period_add(int64_t ms, const struct period *p, int times)
 {
-	if (p->months != 0)
-		ms = add_months(ms, p->months);
-	return add_saturating(ms, p->ms);
-}
+	for (unsigned i = 0; i < ARRAY_LEN(units); i++) {
+		const struct unit *u = &units[i];
+		int64_t n = (int64_t)field(p, u) * times;
 
-/* A kind of bucket: of fixed length (ms > 0), whole months, or neither. Buckets
- * of fixed length are counted from the origin, 0 <= origin < ms. */
-struct bucketing {
-	const char *name;
-	int64_t ms, origin;
-	int32_t months;
-};
-
-static const struct bucketing bucketings[GRANULARITIES] = {
-	[GRANULARITY_NONE] = { "none", 1, 0, 0 },
-	[GRANULARITY_SECOND] = { "second", ISO_SECOND_MS, 0, 0 },
-	[GRANULARITY_MINUTE] = { "minute", ISO_MINUTE_MS, 0, 0 },
-	[GRANULARITY_FIVE_MINUTE] = { "five_minute", 5 * ISO_MINUTE_MS, 0, 0 },
-	[GRANULARITY_TEN_MINUTE] = { "ten_minute", 10 * ISO_MINUTE_MS, 0, 0 },
-	[GRANULARITY_FIFTEEN_MINUTE] = { "fifteen_minute", 15 * ISO_MINUTE_MS,
-	    0, 0 },
-	[GRANULARITY_THIRTY_MINUTE] = { "thirty_minute", 30 * ISO_MINUTE_MS, 0,
-	    0 },
-	[GRANULARITY_HOUR] = { "hour", ISO_HOUR_MS, 0, 0 },
-	[GRANULARITY_SIX_HOUR] = { "six_hour", 6 * ISO_HOUR_MS, 0, 0 },
-	[GRANULARITY_EIGHT_HOUR] = { "eight_hour", 8 * ISO_HOUR_MS, 0, 0 },
-	[GRANULARITY_DAY] = { "day", ISO_DAY_MS, 0, 0 },
-	/* 1970-01-05 was a Monday */
-	[GRANULARITY_WEEK] = { "week", 7 * ISO_DAY_MS, 4 * ISO_DAY_MS, 0 },
-	[GRANULARITY_MONTH] = { "month", 0, 0, 1 },
-	[GRANULARITY_QUARTER] = { "quarter", 0, 0, 3 },
-	[GRANULARITY_YEAR] = { "year", 0, 0, 12 },
-	[GRANULARITY_ALL] = { "all", 0, 0, 0 },
-};
-
-bool
-granularity_parse(const char *name, enum granularity *g)
-{
-	for (unsigned i = 0; i < GRANULARITIES; i++)
-		if (strcasecmp(name, bucketings[i].name) == 0) {
-			*g = (enum granularity)i;
-			return true;
-		}
-	return false;
-}
-
-const char *
-granularity_name(enum granularity g)
-{
-	must(g < GRANULARITIES);
-	return bucketings[g].name;
-}
-
-static int64_t
-truncate_months(int64_t ms, unsigned months)
-{
-	struct iso_date date = iso_date_of(iso_day_of(ms));
-	unsigned month = (date.month - 1) / months * months + 1;
-
-	return multiply_saturating(iso_days(date.year, month, 1), ISO_DAY_MS);
-}
-
-int64_t
-granularity_truncate(enum granularity g, int64_t ms)
-{
-	const struct bucketing *b = &bucketings[g];
-	int64_t over;
-
-	must(g < GRANULARITIES);
-	if (b->months > 0)
-		return truncate_months(ms, (unsigned)b->months);
-	if (b->ms == 0)
-		return INT64_MIN;
-	over = ms % b->ms - b->origin;
-	while (over < 0) /* twice at most */
-		over += b->ms;
-	return add_saturating(ms, -over);
-}
-
-int64_t
-granularity_next(enum granularity g, int64_t start)
-{
-	const struct bucketing *b = &bucketings[g];
-
-	must(g < GRANULARITIES);
-	if (b->months > 0)
-		return add_months(start, b->months);
-	return b->ms == 0 ? INT64_MAX : add_saturating(start, b->ms);
-}
-
-struct interval
-granularity_bucket(enum granularity g, int64_t ms)
-{
-	int64_t start = granularity_truncate(g, ms);
-
-	return (struct interval){ start, granularity_next(g, start) };
-}
-
-unsigned
-granularity_cycle(enum granularity g, int64_t start)
-{
-	int64_t day = iso_day_of(start);
-	int64_t left = start % ISO_DAY_MS;
-	int64_t in_day = left < 0 ? left + ISO_DAY_MS : left;
-	unsigned second = (unsigned)(in_day / ISO_SECOND_MS);
-	unsigned minute = second / 60;
-
-	switch (g) {
-	case GRANULARITY_NONE:
-	case GRANULARITY_SECOND: return second % 900;
-	case GRANULARITY_MINUTE:
-	case GRANULARITY_FIVE_MINUTE:
-	case GRANULARITY_TEN_MINUTE:
-	case GRANULARITY_FIFTEEN_MINUTE:
-	case GRANULARITY_THIRTY_MINUTE: return minute % 180;
-	case GRANULARITY_HOUR:
-	case GRANULARITY_SIX_HOUR:
-	case GRANULARITY_EIGHT_HOUR: return minute / 60;
-	case GRANULARITY_DAY: return iso_date_of(day).day;
-	case GRANULARITY_WEEK: return iso_week(day);
-	case GRANULARITY_MONTH:
-	case GRANULARITY_QUARTER: return iso_date_of(day).month;
-	case GRANULARITY_YEAR:
-		return (unsigned)((iso_date_of(day).year % 100 + 100) % 100);
-	case GRANULARITY_ALL:
-	case GRANULARITIES: break;
+		if (n == 0)
+			continue;
+		if (u->offset == offsetof(struct period, years))
+			ms = add_months(ms, n * 12);
+		else if (u->offset == offsetof(struct period, months))
+			ms = add_months(ms, n);
+		else
+			ms = saturate_add(ms, saturate_multiply(n, u->ms));
 	}
-	return 0;
-}
-
-bool
-window_accepts(
-    enum granularity g, int64_t now, int64_t window_ms, int64_t event)
-{
-	int64_t start = granularity_truncate(g, event);
-	struct interval last;
-
-	must(window_ms >= 0);
-	last = granularity_bucket(g, add_saturating(now, window_ms));
-	return start < last.end &&
-	    start >= granularity_truncate(g, add_saturating(now, -window_ms));
+	return saturate_add(ms, (int64_t)p->ms * times);
 }

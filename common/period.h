@@ -1,77 +1,38 @@
 /*
- * period - spans of time and the buckets that time is cut into
+ * period - spans of time as ISO 8601 writes them
  *
  * Process: all. Pure: now is an argument. All times are milliseconds since
- * 1970, UTC. Results that would not fit 64 bits stay at the last value that
- * does.
+ * 1970. Results that would not fit 64 bits stay at the last value that does.
  */
 #pragma once
 
 #include "base.h"
 
 /* What period_format may write, the NUL included. */
-#define PERIOD_BYTES 64
+#define PERIOD_BYTES 96
 
+/* Joda's fields, each for itself: P12M and P1Y are not the same to Druid's
+ * granularities. Never negative. */
 struct period {
-	int32_t months; /* a year is 12 */
-	int64_t ms; /* a day is 24 hours, a week 7 days */
+	int32_t years, months, weeks, days;
+	int32_t hours, minutes, seconds, ms;
 };
 
 /* ISO 8601: P1Y2M3W4DT5H6M7.008S, any subset in that order, letters of either
  * case. Refused: signs, nothing after P or T, a fraction of anything but
- * seconds (of which digits past the third are dropped), overflow. */
+ * seconds (of which digits past the third are dropped), numbers past 32 bits
+ * (Joda's limit), a whole that period_ms could not tell. */
 bool period_parse(const char *text, struct period *);
-/* Shortest form of the same length: PT10M, P1D, P1Y2M, PT0.5S, PT0S. */
+/* As it was written: PT90S stays PT90S; PT0S when all is 0. */
 void period_format(const struct period *, char out[static PERIOD_BYTES]);
-/* Its length with every month taken as 30 days. */
+/* Days, hours, minutes, seconds and milliseconds; 0 <= ms <= INT32_MAX days. */
+struct period period_of_ms(int64_t ms);
+/* Its length with every month taken as 30 days and every year as 365: what a
+ * time-out means by one. */
 int64_t period_ms(const struct period *);
-/* By the calendar: months first (31 January + P1M is the last of February),
- * then the milliseconds. */
-int64_t period_add(int64_t ms, const struct period *);
+bool period_equal(const struct period *, const struct period *);
 
-/* The names of druid-api.md 9.5. Tranquility's own segmentGranularity knows
- * fewer; which of them a property may take is its reader's to say. */
-/* Period and duration objects (with zone and origin) will be a struct beside
- * this enum, behind the same granularity_truncate and granularity_next. */
-enum granularity {
-	GRANULARITY_NONE, /* every millisecond a bucket */
-	GRANULARITY_SECOND,
-	GRANULARITY_MINUTE,
-	GRANULARITY_FIVE_MINUTE,
-	GRANULARITY_TEN_MINUTE,
-	GRANULARITY_FIFTEEN_MINUTE,
-	GRANULARITY_THIRTY_MINUTE,
-	GRANULARITY_HOUR,
-	GRANULARITY_SIX_HOUR,
-	GRANULARITY_EIGHT_HOUR,
-	GRANULARITY_DAY,
-	GRANULARITY_WEEK, /* starts on Monday */
-	GRANULARITY_MONTH,
-	GRANULARITY_QUARTER,
-	GRANULARITY_YEAR,
-	GRANULARITY_ALL, /* one bucket, INT64_MIN to INT64_MAX */
-	GRANULARITIES
-};
-
-struct interval {
-	int64_t start, end; /* end is not in it */
-};
-
-bool granularity_parse(const char *name, enum granularity *); /* any case */
-const char *granularity_name(enum granularity); /* lower case, as Druid's */
-/* Start of the bucket that holds `ms`. */
-int64_t granularity_truncate(enum granularity, int64_t ms);
-/* Start of the bucket after the one that starts at `start`. */
-int64_t granularity_next(enum granularity, int64_t start);
-struct interval granularity_bucket(enum granularity, int64_t ms);
-/* Number of a bucket within its cycle, for firehose ids (tranquility.md 3,
- * "cycle by granularity"). Names that Tranquility does not know: none counts
- * as second, thirty_minute as minute, eight_hour as hour, quarter as month,
- * all is 0. */
-unsigned granularity_cycle(enum granularity, int64_t start);
-
-/* Whether a beam that exists still takes the event (tranquility.md 3, rule
- * 2): its bucket overlaps [bucket(now - window).start, bucket(now +
- * window).end). Window >= 0. */
-bool
-window_accepts(enum granularity, int64_t now, int64_t window_ms, int64_t event);
+/* `times` times the period later, by the calendar of UTC as Joda does it: years
+ * first, then months (31 January + P1M is the last of February), weeks, days,
+ * the rest. Negative `times`: earlier. */
+int64_t period_add(int64_t ms, const struct period *, int times);

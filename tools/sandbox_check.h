@@ -10,7 +10,7 @@
 
 #include "base.h"
 #include "json_scan.h"
-#include "period.h"
+#include "granularity.h"
 #include "sandbox_violation.h"
 
 #define CHECK_ERROR_BYTES 240

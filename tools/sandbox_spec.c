@@ -103,7 +103,8 @@ check_id(struct spec_context *c, struct spec *s)
 
 /* firehose:druid:overlord:{ds}-{cycle}-{partition}-{replicant}[suffix] */
 static void
-check_service(struct spec_context *c, const struct spec *s, enum granularity g)
+check_service(
+    struct spec_context *c, const struct spec *s, const struct granularity *g)
 {
 	char name[NAME_BYTES];
 	size_t colon;
@@ -141,17 +142,17 @@ check_names(struct spec_context *c, const struct spec *s,
 {
 	const char *name =
 	    json_get_text(granularity_spec, "segmentGranularity", "");
-	enum granularity g;
+	struct granularity g;
 	bool known = granularity_parse(name, &g);
 
 	expect(c, s, known, "granularitySpec.segmentGranularity");
 	if (!known || !s->has_interval || s->is_appenderator)
 		return;
 	expect(c, s,
-	    granularity_truncate(g, s->interval.start) == s->interval.start &&
-		granularity_truncate(g, s->interval.end) == s->interval.end,
+	    granularity_truncate(&g, s->interval.start) == s->interval.start &&
+		granularity_truncate(&g, s->interval.end) == s->interval.end,
 	    "an interval of whole segments");
-	check_service(c, s, g);
+	check_service(c, s, &g);
 	check_group(c, s);
 }
 

@@ -9,7 +9,7 @@
 
 #include "base.h"
 #include "json.h"
-#include "period.h"
+#include "granularity.h"
 #include "sandbox_violation.h"
 
 #define SPEC_ERROR_BYTES 240

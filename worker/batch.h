@@ -14,7 +14,7 @@
 
 #include "base.h"
 #include "event.h"
-#include "period.h"
+#include "granularity.h"
 
 /* Bytes of one chunk: a request to a task has to go to the kernel whole, its
  * head and its body in one call. A request that ends in the middle (this

@@ -197,8 +197,9 @@ static bool
 is_over(const struct beam_cluster *c, const struct beam_data *data,
     const struct want *w)
 {
-	int64_t oldest = granularity_truncate(
-	    c->ds->segment_granularity, clock_wall_ms() - c->ds->window_ms);
+	int64_t oldest = window_interval(
+	    &c->ds->segment_granularity, clock_wall_ms(), &c->ds->window)
+			     .start;
 
 	return (data->latest_close != 0 &&
 		   w->interval.start <= data->latest_close) ||
@@ -209,9 +210,11 @@ is_over(const struct beam_cluster *c, const struct beam_data *data,
 static bool
 may_make(const struct beam_cluster *c, const struct want *w)
 {
-	int64_t ahead = MAX_OF(c->ds->window_ms, c->ds->warming_ms);
-	struct interval last = granularity_bucket(
-	    c->ds->segment_granularity, clock_wall_ms() + ahead);
+	int64_t now = clock_wall_ms();
+	int64_t newest = MAX_OF(period_add(now, &c->ds->window, 1),
+	    period_add(now, &c->ds->warming, 1));
+	struct interval last =
+	    granularity_bucket(&c->ds->segment_granularity, newest);
 
 	return w->interval.start < last.end;
 }
@@ -355,7 +358,7 @@ make_next(struct beam_cluster *c)
 		return;
 	}
 	if (s == NULL) {
-		beam_data_prune(c->locked, clock_wall_ms(), c->ds->window_ms);
+		beam_data_prune(c->locked, clock_wall_ms(), &c->ds->window);
 		c->state = CLUSTER_COMMITTING;
 		beam_store_commit(c->store, committed, c);
 		return;

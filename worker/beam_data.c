@@ -197,20 +197,20 @@ beam_data_close(struct beam_data *d, int64_t bucket)
 
 /* A bucket goes as a whole: when its last beam has ended. */
 static bool
-bucket_is_over(
-    const struct beam_data *d, int64_t bucket, int64_t now, int64_t window)
+bucket_is_over(const struct beam_data *d, int64_t bucket, int64_t now,
+    const struct period *window)
 {
 	size_t count;
 	const struct beam_record *r = beam_data_bucket(d, bucket, &count);
 
 	for (size_t i = 0; i < count; i++)
-		if (r[i].interval.end + window >= now)
+		if (period_add(r[i].interval.end, window, 1) >= now)
 			return false;
 	return true;
 }
 
 size_t
-beam_data_prune(struct beam_data *d, int64_t now, int64_t window)
+beam_data_prune(struct beam_data *d, int64_t now, const struct period *window)
 {
 	size_t at = 0, removed = 0;
 

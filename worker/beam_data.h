@@ -10,7 +10,7 @@
 #include "base.h"
 #include "buf.h"
 #include "json.h"
-#include "period.h"
+#include "granularity.h"
 
 /* A znode takes 1 MiB with its overhead. */
 #define BEAM_DATA_BYTES_MAX (1000 * KiB)
@@ -75,8 +75,10 @@ void beam_record_add_task(
 /* Forgets the tasks: replacements follow by beam_record_add_task. */
 void beam_record_clear_tasks(struct beam_record *);
 
-/* Removes the beams whose interval has ended before now - window; latest_close
+/* Removes the beams whose interval has ended before now - window
+ * (end + window < now); latest_close
  * moves to the last bucket removed. Returns how many were removed. */
-size_t beam_data_prune(struct beam_data *, int64_t now, int64_t window);
+size_t
+beam_data_prune(struct beam_data *, int64_t now, const struct period *window);
 /* Removes one bucket, and closes it for good. */
 size_t beam_data_close(struct beam_data *, int64_t bucket);

@@ -17,6 +17,7 @@
 #include "log.h"
 #include "panic.h"
 #include "replicant.h"
+#include "task.h"
 
 #define HELD_SLACK_BYTES (4u * MiB) /* fresh batches that wait for their turn */
 #define BURY_A_TURN 32 /* batches made dead letters in one go */
@@ -419,7 +420,8 @@ task_lost(struct beam *b)
 			settle_lane(b, l);
 		return;
 	}
-	if (clock_wall_ms() >= b->interval.end + d->p.ds->window_ms) {
+	if (clock_wall_ms() >=
+	    period_add(b->interval.end, &d->p.ds->window, 1)) {
 		close_beam(b);
 		return;
 	}
@@ -556,7 +558,7 @@ static bool
 is_finished(const struct beam *b)
 {
 	const struct ds_conf *ds = b->dispatch->p.ds;
-	int64_t end = b->interval.end + ds->window_ms + ds->firehose_grace_ms;
+	int64_t end = task_shutoff_ms(ds, &b->interval);
 
 	if (waiting(b) > 0 || b->state == BEAM_WANTED)
 		return false;

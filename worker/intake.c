@@ -179,7 +179,7 @@ batch_for(struct intake *in, const struct event *e)
 	    takes(in, in->last, e, in->last->partition))
 		return in->last;
 	bucket =
-	    granularity_bucket(in->p.ds->segment_granularity, e->timestamp_ms);
+	    granularity_bucket(&in->p.ds->segment_granularity, e->timestamp_ms);
 	partitions = dispatch_partitions(in->p.dispatch, bucket.start);
 	partition = partition_pick(e->hash, partitions);
 	for (unsigned i = in->open_count; i-- > 0;)

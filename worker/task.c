@@ -20,7 +20,7 @@ char *
 task_firehose_id(const struct ds_conf *ds, const struct task_place *p)
 {
 	unsigned cycle =
-	    granularity_cycle(ds->segment_granularity, p->interval.start);
+	    granularity_cycle(&ds->segment_granularity, p->interval.start);
 	char *base = must_format(
 	    "%s-%03u-%04u-%04u", ds->name, cycle, p->partition, p->replicant);
 	char *id;
@@ -93,7 +93,8 @@ task_availability_group(const struct ds_conf *ds, const struct task_place *p)
 int64_t
 task_shutoff_ms(const struct ds_conf *ds, const struct interval *interval)
 {
-	return interval->end + ds->window_ms + ds->firehose_grace_ms;
+	return period_add(
+	    period_add(interval->end, &ds->window, 1), &ds->firehose_grace, 1);
 }
 
 static struct json *
@@ -151,7 +152,7 @@ make_schema(const struct ds_conf *ds)
 		json_set_text(granularity, "type", "uniform");
 	if (json_get(granularity, "segmentGranularity") == NULL)
 		json_set_text(granularity, "segmentGranularity",
-		    granularity_name(ds->segment_granularity));
+		    granularity_name(&ds->segment_granularity));
 	json_remove(granularity, "intervals");
 	json_set(schema, "granularitySpec", granularity);
 	if (json_get(ds->data_schema, "transformSpec") != NULL)

@@ -328,11 +328,11 @@ warm(struct worker *w)
 	int64_t newest = intake_newest_ms(w->intake);
 	struct interval now, then;
 
-	if (w->ds->warming_ms == 0 || newest == INT64_MIN)
+	if (period_ms(&w->ds->warming) == 0 || newest == INT64_MIN)
 		return;
-	now = granularity_bucket(w->ds->segment_granularity, newest);
-	then = granularity_bucket(
-	    w->ds->segment_granularity, newest + w->ds->warming_ms);
+	now = granularity_bucket(&w->ds->segment_granularity, newest);
+	then = granularity_bucket(&w->ds->segment_granularity,
+	    period_add(newest, &w->ds->warming, 1));
 	if (then.start != now.start)
 		dispatch_warm(w->dispatch, then);
 }

@@ -244,12 +244,9 @@ static bool
 in_window(struct settings_ds *ds, int64_t now_ms, int64_t event_ms)
 {
 	if (ds->window_now != now_ms) {
-		enum granularity g = ds->conf->segment_granularity;
-		int64_t w = ds->conf->window_ms;
-
 		ds->window_now = now_ms;
-		ds->window.start = granularity_truncate(g, now_ms - w);
-		ds->window.end = granularity_bucket(g, now_ms + w).end;
+		ds->window = window_interval(
+		    &ds->conf->segment_granularity, now_ms, &ds->conf->window);
 	}
 	return event_ms >= ds->window.start && event_ms < ds->window.end;
 }
@@ -349,7 +346,7 @@ take_event(struct body_reader *r, const struct body_input *in)
 	}
 	if (ds->is_hashed)
 		e->hash = partition_hash(&ds->hash,
-		    granularity_truncate(ds->conf->query_granularity, e->ms),
+		    granularity_truncate(&ds->conf->query_granularity, e->ms),
 		    scan->body, scan->fields, scan->field_count);
 	return append(r, s, r->plan.event_count++);
 }

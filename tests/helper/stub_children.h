@@ -203,7 +203,7 @@ begin(struct stub *s, unsigned fds_expected)
 	if (shall(s, "crash"))
 		panic_at(__FILE__, __LINE__, s->name, "shall crash");
 	tell(s, "start %u window %lld", s->h->incarnation,
-	    (long long)(s->h->ds != NULL ? s->h->ds->window_ms : 0));
+	    (long long)(s->h->ds != NULL ? period_ms(&s->h->ds->window) : 0));
 	if (open_fds() != fds_expected)
 		tell(s, "LEAK: %u descriptors, not %u", open_fds(),
 		    fds_expected);

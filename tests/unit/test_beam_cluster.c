@@ -269,6 +269,7 @@ begin(struct rig *r, const char *properties)
 static int
 set_up(void **state)
 {
+	struct granularity hour = granularity_of(GRANULARITY_HOUR);
 	struct rig *r = must_calloc(1, sizeof *r);
 
 	r->loop = loop_new();
@@ -277,7 +278,7 @@ set_up(void **state)
 	lord.loop = r->loop;
 	lord.store = &r->store;
 	lord.lose_lock_at = -1;
-	r->now = granularity_bucket(GRANULARITY_HOUR, clock_wall_ms());
+	r->now = granularity_bucket(&hour, clock_wall_ms());
 	begin(r, "");
 	*state = r;
 	return 0;

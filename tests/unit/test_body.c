@@ -211,19 +211,19 @@ digits(void **state UNUSED)
 static void
 window(void **state UNUSED)
 {
-	static const enum granularity granularities[] = { GRANULARITY_NONE,
+	static const enum granularity_kind kinds[] = { GRANULARITY_NONE,
 		GRANULARITY_MINUTE, GRANULARITY_HOUR, GRANULARITY_WEEK,
 		GRANULARITY_MONTH, GRANULARITY_ALL };
 	struct ds_conf *ds = &conf->ds[0];
 	char text[100];
 
-	for (size_t i = 0; i < ARRAY_LEN(granularities); i++) {
-		ds->segment_granularity = granularities[i];
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		ds->segment_granularity = granularity_of(kinds[i]);
 		for (int n = 0; n < 2000; n++) {
 			int64_t now = NOW + n * INT64_C(7654321);
 			int64_t event = now + (n * 7919 % 4001 - 2000) * 3600;
 			bool accepted = window_accepts(
-			    granularities[i], now, ds->window_ms, event);
+			    &ds->segment_granularity, now, &ds->window, event);
 
 			snprintf(
 			    text, sizeof text, "{" T "%lld}", (long long)event);
@@ -234,7 +234,7 @@ window(void **state UNUSED)
 			    !accepted);
 		}
 	}
-	ds->segment_granularity = GRANULARITY_HOUR;
+	ds->segment_granularity = granularity_of(GRANULARITY_HOUR);
 }
 
 /* Many events, sizes of all kinds, through a ring that is smaller. */

@@ -220,9 +220,9 @@ test_defaults(void **state)
 	assert_string_equal(ds->timestamp_column, "t");
 	assert_string_equal(ds->timestamp_format, "auto");
 	assert_null(ds->timestamp_missing);
-	assert_int_equal(ds->segment_granularity, GRANULARITY_DAY);
-	assert_int_equal(ds->query_granularity, GRANULARITY_NONE);
-	assert_int_equal(ds->window_ms, 600000);
+	assert_int_equal(ds->segment_granularity.kind, GRANULARITY_DAY);
+	assert_int_equal(ds->query_granularity.kind, GRANULARITY_NONE);
+	assert_int_equal(period_ms(&ds->window), 600000);
 	assert_null(ds->tuning);
 	assert_string_equal(ds->zookeeper_connect, "z:2181");
 	assert_int_equal(ds->spool_bytes_max, INT64_C(4) << 30);
@@ -252,8 +252,8 @@ test_spellings(void **state)
 	assert_false(ds->block_on_full);
 	assert_true(ds->randomize_task_id);
 	assert_int_equal(ds->linger_ms, -1);
-	assert_int_equal(ds->warming_ms, 0);
-	assert_int_equal(ds->firehose_grace_ms, 86400000);
+	assert_int_equal(period_ms(&ds->warming), 0);
+	assert_int_equal(period_ms(&ds->firehose_grace), 86400000);
 	assert_int_equal(c->http_idle_timeout_ms, 0);
 	assert_string_equal(c->log_level, "debug");
 	assert_string_equal(c->run_dir, "7");
@@ -410,9 +410,9 @@ test_new_form(void **state)
 	assert_string_equal(ds->timestamp_column, "w");
 	assert_string_equal(ds->timestamp_format, "posix");
 	assert_string_equal(ds->timestamp_missing, "2010-01-01T00:00:00.000Z");
-	assert_int_equal(ds->segment_granularity, GRANULARITY_SIX_HOUR);
-	assert_int_equal(ds->query_granularity, GRANULARITY_MINUTE);
-	assert_int_equal(ds->window_ms, 3600000);
+	assert_int_equal(ds->segment_granularity.kind, GRANULARITY_SIX_HOUR);
+	assert_int_equal(ds->query_granularity.kind, GRANULARITY_MINUTE);
+	assert_int_equal(period_ms(&ds->window), 3600000);
 	assert_names(ds->dimensions, ds->dimension_count, "x");
 	assert_string_equal(conf_control_socket(c), "/tmp/c");
 	assert_string_equal(
@@ -491,7 +491,7 @@ test_quickstart(void **state)
 	assert_string_equal(ds->overlord_url, "http://127.0.0.1:8190");
 	assert_string_equal(ds->timestamp_column, "time");
 	assert_int_equal(ds->dimension_count, 16);
-	assert_int_equal(ds->segment_granularity, GRANULARITY_HOUR);
+	assert_int_equal(ds->segment_granularity.kind, GRANULARITY_HOUR);
 	assert_names(ds->exclusions, ds->exclusion_count,
 	    "time count added deleted delta");
 	conf_free(&c);
