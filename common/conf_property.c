@@ -60,9 +60,6 @@ static const struct legacy {
 	{ "druidBeam.basicAuthPass", false, LEGACY_REFUSED, "",
 	    "basic authentication is not in this version; take it out and let "
 	    "a proxy add it" },
-	{ "serialization.format", false, LEGACY_REFUSED, "json",
-	    "only json is in this version; set it to json (tasks take "
-	    "either)" },
 	{ "topicPattern", false, LEGACY_WARN, NULL, NULL },
 	{ "topicPattern.priority", false, LEGACY_WARN, NULL, NULL },
 	{ "useTopicAsDataSource", false, LEGACY_WARN, NULL, NULL },

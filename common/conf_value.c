@@ -159,6 +159,7 @@ static const struct choice {
 	{ "log.format", { "text", "json" } },
 	{ "druidBeam.overlordLocator", { "curator" } },
 	{ "druidBeam.taskLocator", { "curator", "overlord" } },
+	{ "serialization.format", { "json", "smile" } },
 };
 
 static const struct choice *

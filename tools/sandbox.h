@@ -39,7 +39,7 @@ struct sandbox_options {
 };
 
 struct sandbox_counts {
-	uint64_t pushes, skipped, gzip, clipped, wire_bytes;
+	uint64_t pushes, skipped, gzip, smile, clipped, wire_bytes;
 	uint64_t overlord_requests;
 	uint64_t pushes_by_status[600];
 };

@@ -132,6 +132,7 @@ set_counts(struct json *j, const struct sandbox *s)
 	json_set_int(j, "pushes", (int64_t)c->pushes);
 	json_set_int(j, "skipped", (int64_t)c->skipped);
 	json_set_int(j, "gzip", (int64_t)c->gzip);
+	json_set_int(j, "smile", (int64_t)c->smile);
 	json_set_int(j, "clipped", (int64_t)c->clipped);
 	json_set_int(j, "wireBytes", (int64_t)c->wire_bytes);
 	json_set_int(j, "overlordRequests", (int64_t)c->overlord_requests);

@@ -91,13 +91,15 @@ sandbox_exchange_keep(struct exchange *x)
 {
 	size_t head_bytes = x->head->head_bytes;
 
-	if (x->body_copy != NULL)
+	if (x->bytes_copy != NULL)
 		return;
 	x->head_copy = *x->head;
 	x->head = &x->head_copy;
 	x->bytes_copy = must_malloc(head_bytes);
 	memcpy(x->bytes_copy, x->bytes, head_bytes);
 	x->bytes = x->bytes_copy;
+	if (x->body_copy != NULL)
+		return; /* the body is its own already */
 	x->body_copy = must_calloc(1, x->body_bytes + JSON_SCAN_PADDING);
 	if (x->body_bytes > 0)
 		memcpy(x->body_copy, x->body, x->body_bytes);

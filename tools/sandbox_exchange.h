@@ -41,6 +41,7 @@ struct exchange {
 	struct task *task;
 	struct producer *producer;
 	enum producer_verdict verdict;
+	bool is_smile; /* the body; JSON else */
 	bool has_answer; /* known from the head: */
 	enum answer answer;
 	bool is_waiting; /* for room in the firehose's buffer */

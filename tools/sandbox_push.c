@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "iso.h"
 #include "panic.h"
+#include "sandbox_smile.h"
 
 #define CHAT_BASE "/druid/worker/v1/chat/"
 #define NAME_BYTES 1024
@@ -102,11 +103,13 @@ static bool
 check_type(struct exchange *x)
 {
 	static const char json[] = "application/json";
+	static const char smile[] = "application/x-jackson-smile";
 	struct http_view v = x->head->content_type;
 	const char *type = x->bytes + v.at;
 	size_t bytes = sizeof json - 1;
 
-	if (v.bytes == bytes && memcmp(type, json, bytes) == 0)
+	x->is_smile = is_id(type, v.bytes, smile);
+	if (x->is_smile || is_id(type, v.bytes, json))
 		return true;
 	sandbox_violation_add(violations(x), VIOLATION_CONTENT_TYPE,
 	    "%s: '%.*s'", name_of(x), (int)MIN_OF(v.bytes, 100u), type);
@@ -345,6 +348,27 @@ wait_for_room(struct exchange *x, const struct check_event *events)
 	x->is_waiting = true;
 }
 
+/* From here on the body is what it says in JSON. False: answered. */
+static bool
+read_smile(struct exchange *x)
+{
+	const char *error;
+	size_t bytes;
+	char *text;
+
+	text = sandbox_smile_json(x->body, x->body_bytes, &bytes, &error);
+	if (text == NULL) {
+		sandbox_violation_add(
+		    violations(x), VIOLATION_BODY, "%s: %s", name_of(x), error);
+		refuse_push(x, ANSWER_BODY_MALFORMED, error);
+		return false;
+	}
+	free(x->body_copy);
+	x->body = x->body_copy = text;
+	x->body_bytes = bytes;
+	return true;
+}
+
 static void
 take_body(struct exchange *x)
 {
@@ -387,6 +411,7 @@ finish_push(struct exchange *x)
 	s->counts.pushes++;
 	s->counts.wire_bytes += x->wire_bytes;
 	s->counts.gzip += x->is_gzip;
+	s->counts.smile += x->is_smile;
 	x->task->pushes++;
 	if (x->is_gzip && !x->is_inflated)
 		sandbox_violation_add(violations(x), VIOLATION_GZIP,
@@ -404,7 +429,7 @@ finish_push(struct exchange *x)
 		refuse_push(x, ANSWER_FAULT, "told to fail");
 	else if (x->task->state != TASK_RUNNING)
 		refuse_push(x, ANSWER_FIREHOSE_CLOSED, NULL);
-	else
+	else if (!x->is_smile || read_smile(x))
 		take_body(x);
 }
 

@@ -12,11 +12,13 @@
 
 #include <sys/queue.h>
 
+#include "buf.h"
 #include "conf.h"
 #include "held.h"
 #include "http_client.h"
 #include "loop.h"
 #include "replicant.h"
+#include "smile_writer.h"
 #include "spool.h"
 
 struct beam;
@@ -54,6 +56,7 @@ struct feed {
 	int64_t failing_since_ms;
 	struct loop_timer timer;
 	struct http_exchange *exchange;
+	struct buf packed; /* what the request carries, when it is Smile */
 	bool is_stuck; /* its request does not count as sending any more */
 };
 
@@ -71,6 +74,7 @@ struct feeds {
 	struct spool *spool;
 	struct http_client *http;
 	struct held_cache held;
+	struct smile_writer *smile; /* NULL: tasks are sent JSON */
 	TAILQ_HEAD(feed_queue, feed) ready;
 	struct feed_queue storing;
 	unsigned sending, sending_max;

@@ -33,8 +33,11 @@ struct http_exchange *
 firehose_push(struct http_client *http, const struct push *p)
 {
 	char task[HEADER_BYTES], producer[HEADER_BYTES], sequence[64];
-	const char *const headers[] = { "Content-Type: application/json", task,
-		producer, sequence, NULL };
+	/* Druid compares the whole value: no parameters */
+	const char *type = p->is_smile
+	    ? "Content-Type: application/x-jackson-smile"
+	    : "Content-Type: application/json";
+	const char *const headers[] = { type, task, producer, sequence, NULL };
 	struct http_call call = { .url = p->url,
 		.body = p->body,
 		.body_bytes = p->body_bytes,

@@ -34,6 +34,7 @@ struct push {
 	uint64_t sequence;
 	const char *body; /* stays until `done` */
 	size_t body_bytes;
+	bool is_smile; /* JSON else */
 	int64_t timeout_ms;
 	http_done_fn *done; /* gets what firehose_judge understands */
 	void *context;

@@ -48,7 +48,7 @@ static const struct {
 	{ "druid.tls.trustStoreType", "", false, WARNED, "jks" },
 	{ "druid.tls.trustStoreAlgorithm", "", false, WARNED, "x" },
 	{ "druid.tls.trustStorePassword", "", false, WARNED, "p" },
-	{ "serialization.format", "json", false, REFUSED, "smile" },
+	{ "serialization.format", "json", false, OURS, "smile" },
 	{ "task.partitions", "1", false, OURS, "7" },
 	{ "task.replicants", "1", false, OURS, "7" },
 	{ "task.warmingPeriod", "PT0M", false, OURS, "PT3S" },

@@ -66,7 +66,8 @@ pushed(void *context, const struct http_answer *a)
 }
 
 static void
-push(struct rig *r, const char *url, const char *body, size_t bytes)
+push_as(struct rig *r, const char *url, const char *body, size_t bytes,
+    bool is_smile)
 {
 	struct push p = { .url = url,
 		.task_id = TASK,
@@ -74,6 +75,7 @@ push(struct rig *r, const char *url, const char *body, size_t bytes)
 		.sequence = (uint64_t)1 << 61,
 		.body = body,
 		.body_bytes = bytes,
+		.is_smile = is_smile,
 		.timeout_ms = 15000,
 		.done = pushed,
 		.context = r };
@@ -81,6 +83,12 @@ push(struct rig *r, const char *url, const char *body, size_t bytes)
 	r->done = false;
 	firehose_push(r->http, &p);
 	LOOP_UNTIL(r->loop, r->done);
+}
+
+static void
+push(struct rig *r, const char *url, const char *body, size_t bytes)
+{
+	push_as(r, url, body, bytes, false);
 }
 
 static void
@@ -161,6 +169,24 @@ test_request(void **state)
 	check_header(q, "X-Firehose-Producer-Id",
 	    "8c5f6f0e-0c9e-4f57-8d86-b6c2cb6f7f1b-3");
 	check_header(q, "X-Firehose-Producer-Seq", "2305843009213693952");
+}
+
+/* Druid compares the whole value; its answer is JSON all the same. */
+static void
+test_smile_request(void **state)
+{
+	static const char body[] = ":)\n\x01\xf8\xf9";
+	struct rig *r = *state;
+	char *url =
+	    firehose_url("127.0.0.1", script_port(r->server), false, SERVICE);
+
+	script_answer(r->server, 200, "{\"eventCount\":0}");
+	push_as(r, url, body, sizeof body - 1, true);
+	assert_int_equal(r->answer.result, PUSH_TAKEN);
+	assert_string_equal(script_request(r->server, 0)->body, body);
+	check_header(script_request(r->server, 0), "Content-Type",
+	    "application/x-jackson-smile");
+	free(url);
 }
 
 static void
@@ -260,6 +286,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_url),
 		FIREHOSE_TEST(test_request),
+		FIREHOSE_TEST(test_smile_request),
 		FIREHOSE_TEST(test_answers),
 		FIREHOSE_TEST(test_no_answers),
 	};
