@@ -18,14 +18,13 @@ COMMON = base panic result log clock iso period granularity buf json \
 	conf_show ctl
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 	front control status | notify title rate footprint
-RECEIVER = receiver listener connection exchange http_request inflate route post body \
-	json_scan timestamp partition_hash settings offer outlet ticket settle \
-	reply receiver_check | smile smile_value double_text unzstd memory \
-	json_string java_string
-# Readers of text/plain bodies: tested, not in tranqd yet.
-LINES = line_parser parse_spec json_lines delimited flatten regex_line | \
-	jq_path json_path json_path_filter json_path_read json_index \
-	delimited_quotes line_text regex_java
+RECEIVER = receiver listener connection exchange http_request route post \
+	content inflate smile line_parser parse_spec delimited regex_line \
+	json_lines flatten body json_scan timestamp partition_hash settings \
+	offer outlet ticket settle reply receiver_check | unzstd smile_value \
+	double_text line_text delimited_quotes regex_java jq_path json_path \
+	json_path_filter json_path_read json_index json_string java_string \
+	memory
 WORKER = worker intake batch spool spool_dir dispatch feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | held http_client zk zk_call zk_address | backoff checksum \
@@ -55,8 +54,7 @@ ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
 LIBS_COMMON = -ljansson -lyaml
-LIBS_RECEIVER = -lz -lzstd
-LIBS_LINES = -lpcre2-8 -ljq
+LIBS_RECEIVER = -lz -lzstd -lpcre2-8 -ljq
 LIBS_WORKER = -llmdb -lcurl -lzookeeper_st
 
 # Who may include what is decided here: a folder sees itself and common.
@@ -82,7 +80,6 @@ OBJ_RECEIVER = $(call objects,receiver,$(RECEIVER))
 OBJ_WORKER = $(call objects,worker,$(WORKER))
 LIB_COMMON = $(O)/common.a
 LIB_RECEIVER = $(O)/receiver.a
-LIB_LINES = $(O)/lines.a
 LIB_WORKER = $(O)/worker.a
 LIB_SUPERVISOR = $(O)/supervisor.a
 LIB_TOOLS = $(O)/tools.a
@@ -119,14 +116,12 @@ endef
 
 # A test's link takes out of the archives only what the test really uses.
 $(BUILD)/tests/%: $(O)/tests/unit/%.o $(LIB_SUPERVISOR) $(LIB_RECEIVER) \
-		$(LIB_LINES) \
 		$(LIB_WORKER) $(LIB_TOOLS) $(LIB_HELPER) $(LIB_COMMON)
-	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_LINES) \
-	    $(LIBS_COMMON) -lcmocka -lm)
+	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) \
+	    -lcmocka -lm)
 
 $(LIB_COMMON): $(OBJ_COMMON)
 $(LIB_RECEIVER): $(OBJ_RECEIVER)
-$(LIB_LINES): $(call objects,receiver,$(LINES))
 $(LIB_WORKER): $(OBJ_WORKER)
 $(LIB_SUPERVISOR): $(filter-out %/main.o,$(OBJ_SUPERVISOR))
 $(LIB_TOOLS): $(call objects,tools,$(filter-out sandbox load tranqctl, \

@@ -375,16 +375,24 @@ read_text(const char *file, const char *text, size_t bytes,
 	return NULL;
 }
 
+/* What is done with a document. */
+struct how {
+	void (*read)(struct reading *);
+	conf_check *check; /* or NULL */
+};
+
 /* conf has its file's name; NULL when there is a problem. */
 static struct conf *
 parse(struct conf *conf, const char *text, size_t bytes,
-    struct conf_problems *problems, void (*read)(struct reading *))
+    struct conf_problems *problems, const struct how *how)
 {
 	*problems = (struct conf_problems){ 0 };
 	conf->references = json_new_object();
 	conf->document = read_text(conf->file, text, bytes, problems);
 	if (conf->document != NULL)
-		read_document(conf, problems, read);
+		read_document(conf, problems, how->read);
+	if (how->check != NULL)
+		how->check(conf, problems);
 	if (problems->count > 0) {
 		conf_free(&conf);
 		return NULL;
@@ -407,7 +415,9 @@ struct conf *
 conf_parse(const char *file, const char *text, size_t bytes,
     struct conf_problems *problems)
 {
-	return parse(new_conf(file), text, bytes, problems, read_all);
+	static const struct how how = { read_all, NULL };
+
+	return parse(new_conf(file), text, bytes, problems, &how);
 }
 
 /* Up to CONF_BYTES_MAX + 1 bytes; false with errno. */
@@ -438,8 +448,7 @@ read_file(const char *file, struct buf *to)
 }
 
 static struct conf *
-load(const char *file, struct conf_problems *problems,
-    void (*read)(struct reading *))
+load(const char *file, struct conf_problems *problems, const struct how *how)
 {
 	struct conf *conf = NULL;
 	struct buf text;
@@ -448,7 +457,7 @@ load(const char *file, struct conf_problems *problems,
 	buf_init(&text, CONF_BYTES_MAX + 128 * KiB);
 	if (read_file(file, &text))
 		conf = parse(
-		    new_conf(file), buf_text(&text), text.used, problems, read);
+		    new_conf(file), buf_text(&text), text.used, problems, how);
 	else
 		conf_problem(problems,
 		    "%s: cannot be read: %s; give the path of "
@@ -461,13 +470,21 @@ load(const char *file, struct conf_problems *problems,
 struct conf *
 conf_load(const char *file, struct conf_problems *problems)
 {
-	return load(file, problems, read_all);
+	return conf_load_checked(file, NULL, problems);
+}
+
+struct conf *
+conf_load_checked(
+    const char *file, conf_check *check, struct conf_problems *problems)
+{
+	return load(file, problems, &(struct how){ read_all, check });
 }
 
 char *
 conf_load_socket(const char *file, struct conf_problems *problems)
 {
-	struct conf *conf = load(file, problems, read_socket);
+	struct conf *conf =
+	    load(file, problems, &(struct how){ read_socket, NULL });
 	char *path = NULL;
 
 	if (conf != NULL)

@@ -35,6 +35,12 @@ struct ds_conf {
 	char *timestamp_column;
 	char *timestamp_format; /* as written, "auto" by default */
 	char *timestamp_missing; /* missingValue, or NULL */
+	/* how text/plain bodies are read: the parser's parseSpec or an
+	 * inputFormat, and where that stands; NULL: JSON lines */
+	const struct json *text_spec;
+	bool is_input_format;
+	char *text_spec_at; /* "dataSources[0].spec.…", not NULL */
+	const struct json *dimensions_spec; /* may be NULL */
 	/* dimensions that count for the partition, in the file's order;
 	 * none: schemaless, all fields but the exclusions */
 	char **dimensions;
@@ -85,9 +91,16 @@ struct conf_problems {
 	unsigned warning_count;
 };
 
+/* What else must hold: adds a line for each problem. It is asked even when
+ * there are problems already, so that all come out at once: then members of a
+ * ds_conf may be NULL. */
+typedef void conf_check(const struct conf *, struct conf_problems *);
+
 /* Reads and checks a file: a new configuration, or NULL when there is a
  * problem. `problems` is filled either way (warnings), to be freed. */
 struct conf *conf_load(const char *file, struct conf_problems *) MUST_CHECK;
+struct conf *conf_load_checked(
+    const char *file, conf_check *, struct conf_problems *) MUST_CHECK;
 /* The same from text; `file` is the name for messages. What begins with { or [
  * is JSON, all else YAML (yaml.h). */
 struct conf *conf_parse(const char *file, const char *text, size_t bytes,

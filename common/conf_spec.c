@@ -314,13 +314,8 @@ check_io(struct conf_reader *r, const struct json *spec)
 static void
 check_parser_types(struct conf_reader *r, const struct json *parser)
 {
-	static const char *const formats[] = { "json", "jsonLowercase", "csv",
-		"tsv", "regex", "timeAndDims" };
-	const struct json *parse_spec = conf_spec_get(parser, "parseSpec");
 	const char *type = json_get_text(parser, "type", "string");
-	const char *format = json_get_text(parse_spec, "format", "tsv");
 	size_t mark;
-	bool known = false;
 
 	if (strcmp(type, "string") != 0 && strcmp(type, "map") != 0) {
 		mark = conf_reader_enter(r, "parser.type");
@@ -329,16 +324,49 @@ check_parser_types(struct conf_reader *r, const struct json *parser)
 		    conf_reader_cut(type), type);
 		conf_reader_leave(r, mark);
 	}
-	for (size_t i = 0; i < ARRAY_LEN(formats); i++)
-		known |= strcasecmp(format, formats[i]) == 0;
-	if (!known) {
-		mark = conf_reader_enter(r, "parser.parseSpec.format");
-		conf_reader_problem(r,
-		    "'%.*s' is not supported; give json, csv, "
-		    "tsv or regex",
-		    conf_reader_cut(format), format);
+}
+
+/* How text bodies are read; the receiver knows what is right in it. The path
+ * stands on the object that has it. */
+static void
+set_text_spec(struct conf_reader *r, const struct json *parent,
+    const char *name, struct ds_conf *ds)
+{
+	size_t mark = conf_reader_enter(r, name);
+
+	ds->text_spec = conf_spec_get(parent, name);
+	ds->is_input_format = strcmp(name, "inputFormat") == 0;
+	if (ds->text_spec != NULL)
+		ds->text_spec_at = must_strdup(r->path);
+	conf_reader_leave(r, mark);
+}
+
+/* Druid has it in the ioConfig, beside a dataSchema of the newer form; we take
+ * it in the dataSchema too. */
+static void
+read_input_format(
+    struct conf_reader *r, const struct json *spec, struct ds_conf *ds)
+{
+	const struct json *io = conf_spec_get(spec, "ioConfig");
+	const struct json *at = conf_spec_get(ds->data_schema, "inputFormat");
+	bool is_in_io = conf_spec_get(io, "inputFormat") != NULL;
+	size_t mark =
+	    conf_reader_enter(r, is_in_io ? "ioConfig" : "dataSchema");
+
+	if (at == NULL && !is_in_io) {
 		conf_reader_leave(r, mark);
+		return;
 	}
+	if (ds->text_spec != NULL || (at != NULL && is_in_io)) {
+		conf_reader_enter(r, "inputFormat");
+		conf_reader_problem(r, "given beside %s; keep one of the two",
+		    ds->text_spec != NULL ? ds->text_spec_at
+					  : "dataSchema.inputFormat");
+	} else {
+		set_text_spec(
+		    r, is_in_io ? io : ds->data_schema, "inputFormat", ds);
+	}
+	conf_reader_leave(r, mark);
 }
 
 /* timestampSpec and dimensionsSpec stand in `parts`, `at` below dataSchema. */
@@ -351,6 +379,7 @@ read_parts(struct conf_reader *r, const struct json *schema,
 
 	if (*at != '\0')
 		conf_reader_enter(r, at);
+	ds->dimensions_spec = conf_spec_get(parts, "dimensionsSpec");
 	read_timestamp(r,
 	    need_object(r, parts, "timestampSpec",
 		"give {\"column\": \"timestamp\", \"format\": \"auto\"}"),
@@ -388,6 +417,7 @@ read_schema(
 		parse_spec = need_object(r, parser, "parseSpec",
 		    "give {\"format\": \"json\", \"timestampSpec\": …, "
 		    "\"dimensionsSpec\": …}");
+		set_text_spec(r, parser, "parseSpec", ds);
 		conf_reader_leave(r, mark);
 	}
 	if (parse_spec != NULL) {
@@ -410,6 +440,7 @@ conf_spec_read(
 		read_schema(r, ds->data_schema, ds);
 		conf_reader_leave(r, mark);
 	}
+	read_input_format(r, spec, ds);
 	check_io(r, spec);
 	read_tuning(r, spec, ds);
 }
@@ -429,6 +460,7 @@ conf_spec_free(struct ds_conf *ds)
 	free(ds->timestamp_column);
 	free(ds->timestamp_format);
 	free(ds->timestamp_missing);
+	free(ds->text_spec_at);
 	free_names(ds->dimensions, ds->dimension_count);
 	free_names(ds->exclusions, ds->exclusion_count);
 }

@@ -81,10 +81,8 @@ static struct conf *
 load(const char *file)
 {
 	struct conf_problems problems = { 0 };
-	struct conf *conf = conf_load(file, &problems);
+	struct conf *conf = conf_load_checked(file, receiver_check, &problems);
 
-	if (conf != NULL && !receiver_check(conf, &problems))
-		conf_free(&conf);
 	print_problems(&problems);
 	conf_problems_free(&problems);
 	return conf;

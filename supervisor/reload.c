@@ -158,11 +158,10 @@ static struct conf *
 read_configuration(struct supervisor *s)
 {
 	struct conf_problems problems = { 0 };
-	struct conf *then = conf_load(s->options.file, &problems);
+	struct conf *then =
+	    conf_load_checked(s->options.file, receiver_check, &problems);
 	char *names;
 
-	if (then != NULL && !receiver_check(then, &problems))
-		conf_free(&then);
 	report_problems(s, &problems);
 	conf_problems_free(&problems);
 	if (then == NULL)

@@ -18,6 +18,7 @@
 #define FIRST_EVENTS 1024u
 #define KEEP_EVENTS 65536u /* between requests */
 #define VALUE_SHOWN 64u
+#define WHY_BYTES 384u
 #define TIME_BYTES_MAX 256u /* of a text that may be a time */
 
 void
@@ -95,6 +96,34 @@ fail(struct body_reader *r, unsigned status, const char *format, ...)
 	memcpy(r->error + used, "\n", 2);
 	r->status = status;
 	return false;
+}
+
+/* The event that is read now, as its sender counts: "event[2]", or in text
+ * "line[3]". */
+static const char *
+place(struct body_reader *r)
+{
+	const struct body_input *in = r->in;
+	uint32_t index = r->scan.event_index;
+
+	if (in->lines == NULL)
+		snprintf(r->place, sizeof r->place, "event[%u]", index);
+	else
+		snprintf(r->place, sizeof r->place, "line[%llu]",
+		    (unsigned long long)line_parser_line(
+			in->to->lines, in->lines, in->lines_bytes, index));
+	return r->place;
+}
+
+/* "Malformed …: event[2]", or of any text "Malformed string on line[3]", as
+ * Tranquility says it. */
+static bool
+fail_malformed(struct body_reader *r, const char *what, const char *why)
+{
+	if (r->in->lines != NULL)
+		return fail(
+		    r, 400, "Malformed string on %s: %s", place(r), why);
+	return fail(r, 400, "Malformed %s: %s: %s", what, place(r), why);
 }
 
 /* Up to VALUE_SHOWN bytes of a client's text, whole characters, nothing that
@@ -179,20 +208,20 @@ fail_time(struct body_reader *r, const struct settings_ds *ds,
 {
 	const char *column = ds->conf->timestamp_column;
 	char value[VALUE_SHOWN + 4], name[VALUE_SHOWN + 4];
+	const char *quote = f != NULL && f->type == SCAN_STRING ? "'" : "";
+	char why[WHY_BYTES];
 
 	r->at_fault = ds;
 	show(column, ds->column_bytes, name);
-	if (f == NULL)
-		return fail(r, 400,
-		    "Malformed timestamp: event[%u]: column '%s' is missing",
-		    r->scan.event_index, name);
+	if (f == NULL) {
+		snprintf(why, sizeof why, "column '%s' is missing", name);
+		return fail_malformed(r, "timestamp", why);
+	}
 	show(r->scan.body + f->value, f->value_bytes, value);
-	return fail(r, 400,
-	    "Malformed timestamp: event[%u]: column '%s' holds %s%s%s, which "
-	    "is no time in format %s",
-	    r->scan.event_index, name, f->type == SCAN_STRING ? "'" : "", value,
-	    f->type == SCAN_STRING ? "'" : "",
-	    timestamp_format_name(ds->format));
+	snprintf(why, sizeof why,
+	    "column '%s' holds %s%s%s, which is no time in format %s", name,
+	    quote, value, quote, timestamp_format_name(ds->format));
+	return fail_malformed(r, "timestamp", why);
 }
 
 static bool
@@ -301,9 +330,9 @@ append(struct body_reader *r, struct body_share *s, uint32_t index)
 
 	if (UNLIKELY(sizeof(struct event_block) + bytes > max))
 		return fail(r, 413,
-		    "event[%u] of %u bytes is larger than a quarter of "
+		    "%s of %u bytes is larger than a quarter of "
 		    "tranqd.ringBytes (%llu bytes)",
-		    r->scan.event_index, e->bytes, (unsigned long long)max);
+		    place(r), e->bytes, (unsigned long long)max);
 	if (s->block_bytes + bytes > max) {
 		s->bytes += sizeof(struct event_block);
 		s->block_bytes = sizeof(struct event_block);
@@ -358,6 +387,8 @@ fail_json(struct body_reader *r)
 
 	if (s->is_out_of_memory)
 		return fail(r, 503, "Out of memory");
+	if (r->in->lines != NULL) /* such as too many members */
+		return fail_malformed(r, "JSON", s->error);
 	return fail(r, 400, "Malformed JSON: event[%u], at byte %u: %s",
 	    s->event_index, s->error_offset, s->error);
 }
@@ -369,6 +400,7 @@ begin(struct body_reader *r, const struct body_input *in)
 
 	if (p->event_capacity > KEEP_EVENTS)
 		body_free_plan(p);
+	r->in = in;
 	p->event_count = p->received = 0;
 	p->share_count = 0;
 	r->status = 0;

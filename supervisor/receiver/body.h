@@ -14,6 +14,7 @@
 #include "settings.h"
 
 #define BODY_ERROR_BYTES 512
+#define BODY_PLACE_BYTES 64
 
 struct body_event {
 	uint32_t at, bytes; /* the object in the body */
@@ -49,6 +50,10 @@ struct body_input {
 	struct settings *settings;
 	struct settings_ds *to; /* of all events; NULL: each names its own */
 	int64_t now_ms; /* wall time, for the window */
+	/* the text that the JSON was made of, of `to`'s format: what is wrong
+	 * is told by its line; NULL: none */
+	const char *lines;
+	size_t lines_bytes;
 };
 
 struct body_reader {
@@ -58,6 +63,8 @@ struct body_reader {
 	char error[BODY_ERROR_BYTES]; /* ends with a newline */
 	const struct settings_ds *at_fault;
 	/* private */
+	const struct body_input *in; /* while it is read */
+	char place[BODY_PLACE_BYTES];
 	struct json_scan scan;
 	uint64_t mark;
 	bool is_ready;

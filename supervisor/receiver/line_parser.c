@@ -111,14 +111,13 @@ compile(struct line_parser *p, const struct parse_spec *s,
 }
 
 struct line_parser *
-line_parser_compile(const struct json *spec, enum line_parser_form form,
-    struct line_parser_problem *problem)
+line_parser_compile(
+    const struct line_parser_spec *spec, struct line_parser_problem *problem)
 {
 	struct line_parser *p = must_calloc(1, sizeof *p);
 	struct parse_spec s = { .document = NULL };
 
-	if (!parse_spec_read(&s, spec, form, problem) ||
-	    !compile(p, &s, problem))
+	if (!parse_spec_read(&s, spec, problem) || !compile(p, &s, problem))
 		line_parser_free(&p);
 	parse_spec_fini(&s);
 	return p;

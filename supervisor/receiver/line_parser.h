@@ -33,11 +33,17 @@ struct line_parser_problem {
 	char why[LINE_PARSER_WHY_BYTES]; /* what is wrong; what to do */
 };
 
+struct line_parser_spec {
+	const struct json *format; /* NULL: one JSON object a line */
+	const struct json *dimensions; /* the dimensionsSpec, or NULL */
+	enum line_parser_form form;
+};
+
 struct line_parser;
 
-/* The document is not needed afterwards. NULL with the problem. */
-struct line_parser *line_parser_compile(const struct json *spec,
-    enum line_parser_form, struct line_parser_problem *);
+/* The documents are not needed afterwards. NULL with the problem. */
+struct line_parser *line_parser_compile(
+    const struct line_parser_spec *, struct line_parser_problem *);
 void line_parser_free(struct line_parser **);
 
 /* Appends the body's events to `out`, JSON_SCAN_PADDING readable bytes behind

@@ -257,12 +257,6 @@ read_header(struct reading *r)
 	    is_input_format(r) ? "findColumnsFromHeader" : "hasHeaderRow");
 }
 
-static const struct json *
-listed_dimensions(const struct parse_spec *s)
-{
-	return json_get(json_get(s->document, "dimensionsSpec"), "dimensions");
-}
-
 /* The dimension's name and type. */
 static const char *
 dimension_name(const struct json *j, const char **type)
@@ -275,7 +269,7 @@ dimension_name(const struct json *j, const char **type)
 static bool
 check_dimensions(struct reading *r)
 {
-	const struct json *dimensions = listed_dimensions(r->s);
+	const struct json *dimensions = r->s->dimensions;
 	char where[64];
 
 	if (r->s->column_count == 0 || r->s->has_header || is_input_format(r))
@@ -354,16 +348,21 @@ read_regex(struct reading *r)
 }
 
 bool
-parse_spec_read(struct parse_spec *s, const struct json *document,
-    enum line_parser_form form, struct line_parser_problem *p)
+parse_spec_read(struct parse_spec *s, const struct line_parser_spec *from,
+    struct line_parser_problem *p)
 {
 	struct reading r = { s, p };
 
-	*s = (struct parse_spec){ .form = form, .document = document };
+	*s = (struct parse_spec){ .form = from->form,
+		.format = PARSE_SPEC_JSON,
+		.document = from->format,
+		.dimensions = json_get(from->dimensions, "dimensions") };
 	*p = (struct line_parser_problem){ .where = "" };
-	if (!json_is_object(document))
+	if (from->format == NULL)
+		return true;
+	if (!json_is_object(from->format))
 		return problem(&r, "", "%s; it is an object",
-		    document == NULL ? "missing" : json_type_name(document));
+		    json_type_name(from->format));
 	if (!read_format(&r))
 		return false;
 	switch (s->format) {
@@ -391,7 +390,7 @@ parse_spec_nested_dimension(const struct parse_spec *s, unsigned i)
 {
 	static const char *const flat[] = { "string", "long", "float", "double",
 		"spatial" };
-	const struct json *dimensions = listed_dimensions(s);
+	const struct json *dimensions = s->dimensions;
 
 	for (size_t j = 0; j < json_size(dimensions); j++) {
 		const char *type;

@@ -23,6 +23,7 @@ struct parse_spec {
 	enum line_parser_form form;
 	enum parse_spec_format format;
 	const struct json *document;
+	const struct json *dimensions; /* the list, or NULL */
 	char **columns; /* the array is ours */
 	unsigned column_count;
 	const char *delimiter, *list_delimiter, *pattern;
@@ -32,8 +33,8 @@ struct parse_spec {
 };
 
 /* False with the problem. */
-bool parse_spec_read(struct parse_spec *, const struct json *document,
-    enum line_parser_form, struct line_parser_problem *);
+bool parse_spec_read(struct parse_spec *, const struct line_parser_spec *,
+    struct line_parser_problem *);
 void parse_spec_fini(struct parse_spec *);
 /* The i-th listed dimension that may hold nested values (of a type such as
  * json or auto), or NULL when there are no more. */

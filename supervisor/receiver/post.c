@@ -14,7 +14,6 @@
 #include "panic.h"
 #include "settle.h"
 
-#define INFLATED_KEPT (1u * MiB) /* between requests */
 #define RETRY_AFTER_S 1
 #define NAME_SHOWN 100
 
@@ -42,7 +41,7 @@ post_init(struct posts *ps, struct loop *loop, struct memory *memory,
 	ps->outlets.forget_shares = forget_shares;
 	ticket_init(&ps->tickets, incarnation);
 	body_init(&ps->reader);
-	inflate_init(&ps->inflater);
+	content_init(&ps->content);
 	if (incarnation > 1) /* acks for a predecessor's requests */
 		settle_expect_strays(ps);
 }
@@ -66,7 +65,7 @@ post_fini(struct posts *ps)
 		free(s);
 	}
 	body_fini(&ps->reader);
-	inflate_fini(&ps->inflater);
+	content_fini(&ps->content);
 	ticket_fini(&ps->tickets);
 }
 
@@ -140,63 +139,22 @@ post_may_begin(struct posts *ps, const struct route *r, struct reply *reply)
 	    find_ds(ps, r, reply) != NULL;
 }
 
-static void
-refuse_inflated(struct posts *ps, const struct inflate_input *in,
-    enum inflate_result result, struct reply *reply)
-{
-	switch (result) {
-	case INFLATE_DONE: unreachable("it is inflated");
-	case INFLATE_MALFORMED:
-		snprintf(ps->text, sizeof ps->text, "Malformed %s body: %s\n",
-		    inflate_coding_name(in->coding), ps->inflater.reason);
-		refuse(reply, 400, ps->text);
-		return;
-	case INFLATE_TOO_LARGE:
-		snprintf(ps->text, sizeof ps->text,
-		    "The inflated body is larger than http.maxBodyBytes "
-		    "(%zu bytes)\n",
-		    in->max_bytes);
-		refuse(reply, 413, ps->text);
-		return;
-	case INFLATE_TOO_DENSE:
-		snprintf(ps->text, sizeof ps->text,
-		    "The inflated body is larger than http.maxInflationRatio "
-		    "(%zu) times its %zu bytes as sent\n",
-		    in->max_ratio, in->bytes);
-		refuse(reply, 413, ps->text);
-		return;
-	case INFLATE_NO_MEMORY: refuse(reply, 503, "Out of memory\n"); return;
-	}
-}
-
-/* The body as it is after its content coding. */
+/* The body as JSON. */
 static bool
-decode(struct posts *ps, const struct post_input *in, struct body_input *to,
-    struct reply *reply)
+read_content(struct posts *ps, const struct post_input *in,
+    struct body_input *to, struct reply *reply)
 {
-	const struct conf *conf = ps->settings->conf;
-	struct inflate_input coded = {
-		.coding = in->route->coding,
-		.from = in->body,
-		.bytes = in->bytes,
-		.max_bytes = (size_t)conf->http_max_body_bytes,
-		.max_ratio = (size_t)conf->http_max_inflation_ratio,
-		.padding = JSON_SCAN_PADDING,
-	};
-	enum inflate_result result;
+	struct content_input content = { .route = in->route,
+		.conf = ps->settings->conf,
+		.body = in->body,
+		.bytes = in->bytes };
 
-	to->bytes = in->body;
-	to->count = in->bytes;
-	if (LIKELY(coded.coding == INFLATE_IDENTITY))
+	if (LIKELY(content_read(&ps->content, &content, to)))
 		return true;
-	result = inflate_decode(&ps->inflater, &coded);
-	if (result != INFLATE_DONE) {
-		refuse_inflated(ps, &coded, result, reply);
-		return false;
-	}
-	to->bytes = ps->inflater.bytes;
-	to->count = ps->inflater.used;
-	return true;
+	if (to->to != NULL && ps->content.status == 400)
+		count(&to->to->outlet->channel.header->refused_malformed);
+	refuse(reply, ps->content.status, ps->content.error);
+	return false;
 }
 
 static bool
@@ -301,8 +259,8 @@ static void
 drop_kept(struct post *p)
 {
 	body_free_plan(&p->plan);
-	free(p->inflated);
-	p->inflated = NULL;
+	free(p->kept);
+	p->kept = NULL;
 	if (p->charged > 0)
 		memory_credit(p->posts->memory, p->charged);
 	p->charged = 0;
@@ -562,11 +520,8 @@ post_keep(struct post *p, const char *body, struct reply *reply)
 	struct posts *ps = p->posts;
 	size_t size = 0, plan = body_plan_bytes(&p->plan);
 
-	if (p->body == ps->inflater.bytes) {
-		p->inflated = inflate_take(&ps->inflater, &size);
-		body = p->inflated;
-	}
-	p->body = body;
+	p->kept = content_take(&ps->content, p->body, &size);
+	p->body = p->kept != NULL ? p->kept : body;
 	if (memory_charge(ps->memory, size + plan)) {
 		p->charged = size + plan;
 		return true;
@@ -606,8 +561,7 @@ post_begin(struct posts *ps, const struct post_input *in, struct post **post,
 	if (in->route->ds != NULL &&
 	    (body.to = find_ds(ps, in->route, reply)) == NULL)
 		return POST_ANSWERED;
-	inflate_trim(&ps->inflater, INFLATED_KEPT);
-	if (!decode(ps, in, &body, reply) || !read_body(ps, &body, reply))
+	if (!read_content(ps, in, &body, reply) || !read_body(ps, &body, reply))
 		return POST_ANSWERED;
 	if (ps->reader.plan.received == 0) {
 		*reply = (struct reply){ .status = 200 };

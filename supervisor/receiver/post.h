@@ -12,7 +12,7 @@
 
 #include "base.h"
 #include "body.h"
-#include "inflate.h"
+#include "content.h"
 #include "loop.h"
 #include "memory.h"
 #include "outlet.h"
@@ -56,8 +56,8 @@ struct post {
 	struct post *next_blocked, *previous_blocked;
 	struct body_plan plan;
 	const char *body;
-	char *inflated; /* NULL: the body is the owner's */
-	size_t charged; /* to the memory, for plan and inflated */
+	char *kept; /* NULL: the body is the owner's */
+	size_t charged; /* to the memory, for plan and body */
 
 	struct post *next_spare;
 };
@@ -76,7 +76,7 @@ struct posts {
 	void (*written)(void *owner);
 	/* private */
 	struct body_reader reader;
-	struct inflater inflater;
+	struct content content;
 	int64_t wall_ms; /* 0: to be read again */
 	struct loop_timer strays; /* acks that nobody waits for any more */
 	struct share *spare_shares;

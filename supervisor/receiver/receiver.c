@@ -139,7 +139,9 @@ parse_coming(struct receiver *r)
 		return NULL;
 	conf = conf_parse(name, text, (size_t)st.st_size, &problems);
 	munmap(text, (size_t)st.st_size);
-	if (conf != NULL && !receiver_check(conf, &problems))
+	if (conf != NULL)
+		receiver_check(conf, &problems);
+	if (problems.count > 0)
 		conf_free(&conf);
 	for (unsigned i = 0; conf == NULL && i < problems.count; i++)
 		log_error("%s", problems.lines[i]);

@@ -8,6 +8,6 @@
 #include "base.h"
 #include "conf.h"
 
-/* Adds a line for each problem; false when there is one. A configuration that
- * passes can be used by receiver_main. */
-bool receiver_check(const struct conf *, struct conf_problems *) MUST_CHECK;
+/* A conf_check: adds a line for each problem. A configuration that has none
+ * can be used by receiver_main. */
+void receiver_check(const struct conf *, struct conf_problems *);

@@ -92,17 +92,25 @@ find_parameter(const char *query, size_t bytes, const char *name,
 
 /* False: neither yes nor no. */
 static bool
-read_async(struct route *r, const char *query, size_t bytes)
+read_flag(const char *query, size_t bytes, const char *name, bool *flag)
 {
 	char v[PARAMETER_MAX] = { 0 };
 	size_t n;
 
-	if (bytes == 0 || !find_parameter(query, bytes, "async", v, &n))
+	if (!find_parameter(query, bytes, name, v, &n))
 		return true;
-	r->is_async =
+	*flag =
 	    is_word(v, n, "true") || is_word(v, n, "1") || is_word(v, n, "yes");
-	return r->is_async || n == 0 || is_word(v, n, "false") ||
+	return *flag || n == 0 || is_word(v, n, "false") ||
 	    is_word(v, n, "0") || is_word(v, n, "no");
+}
+
+static bool
+read_query(struct route *r, const char *query, size_t bytes)
+{
+	return bytes == 0 ||
+	    (read_flag(query, bytes, "async", &r->is_async) &&
+		read_flag(query, bytes, "detail", &r->is_detailed));
 }
 
 static bool
@@ -126,22 +134,22 @@ media_type_bytes(const char *type, size_t bytes)
 
 /* NULL: it is read. */
 static const char *
-type_refusal(const struct route *r, const char *type, size_t bytes)
+read_type(struct route *r, const char *type, size_t bytes)
 {
 	bytes = media_type_bytes(type, bytes);
 	if (is_word(type, bytes, "application/json"))
-		return NULL;
-	if (is_word(type, bytes, "application/x-jackson-smile"))
-		return "contentType application/x-jackson-smile is not read "
-		       "by this version of tranqd; send application/json\n";
-	if (!is_word(type, bytes, "text/plain"))
+		r->type = ROUTE_JSON;
+	else if (is_word(type, bytes, "application/x-jackson-smile"))
+		r->type = ROUTE_SMILE;
+	else if (is_word(type, bytes, "text/plain"))
+		r->type = ROUTE_TEXT;
+	else
 		return "Expected contentType application/json, "
 		       "application/x-jackson-smile, or text/plain\n";
-	if (r->ds == NULL)
+	if (r->type == ROUTE_TEXT && r->ds == NULL)
 		return "Must include dataSource in URL for "
 		       "contentType[text/plain]\n";
-	return "contentType text/plain is not read by this version of "
-	       "tranqd; send application/json\n";
+	return NULL;
 }
 
 static bool
@@ -198,12 +206,11 @@ find_post(struct route *r, const struct http_request *q, const char *head)
 		refuse(r, 400, "Malformed request target\n");
 		return;
 	}
-	if (!read_async(r, head + q->query.at, q->query.bytes)) {
+	if (!read_query(r, head + q->query.at, q->query.bytes)) {
 		refuse(r, 400, "Expected true or false\n");
 		return;
 	}
-	text =
-	    type_refusal(r, head + q->content_type.at, q->content_type.bytes);
+	text = read_type(r, head + q->content_type.at, q->content_type.bytes);
 	if (text != NULL) {
 		refuse(r, 400, text);
 		return;
@@ -224,7 +231,8 @@ route_find(struct route *r, const struct http_request *q, const char *head)
 
 	r->ds = NULL;
 	r->ds_bytes = 0;
-	r->is_async = false;
+	r->is_async = r->is_detailed = false;
+	r->type = ROUTE_JSON;
 	r->coding = INFLATE_IDENTITY;
 	if (q->method == HTTP_POST && is_post_path(r, path, bytes)) {
 		find_post(r, q, head);

@@ -2,8 +2,8 @@
  * route - what a request's head asks for
  *
  * Process: receiver. Pure.   After: http_request.c.   Before: post.c.
- * Checks in Tranquility's order (tranquility.md 1): path, async, content
- * type, content encoding.
+ * Checks in Tranquility's order (tranquility.md 1): path, async (and our
+ * detail), content type, content encoding.
  */
 #pragma once
 
@@ -13,12 +13,16 @@
 
 enum route_kind { ROUTE_BANNER, ROUTE_POST, ROUTE_REFUSED };
 
+/* What a body is written in. */
+enum route_type { ROUTE_JSON, ROUTE_SMILE, ROUTE_TEXT };
+
 struct route {
 	enum route_kind kind;
 	/* post */
 	const char *ds; /* NULL: each event names its own */
 	size_t ds_bytes;
-	bool is_async;
+	bool is_async, is_detailed;
+	enum route_type type; /* ROUTE_TEXT: with a ds */
 	enum inflate_coding coding; /* of the body */
 	/* refused */
 	unsigned status;

@@ -39,10 +39,24 @@ make_hash(struct settings_ds *s)
 		    &s->hash, is_schemaless, (const char *const *)names, count);
 }
 
+struct line_parser *
+settings_compile_lines(
+    const struct ds_conf *conf, struct line_parser_problem *problem)
+{
+	struct line_parser_spec spec = { .format = conf->text_spec,
+		.dimensions = conf->dimensions_spec,
+		.form = conf->is_input_format || conf->text_spec == NULL
+		    ? LINE_PARSER_INPUT_FORMAT
+		    : LINE_PARSER_PARSE_SPEC };
+
+	return line_parser_compile(&spec, problem);
+}
+
 static void
 make_ds(struct settings_ds *s, const struct ds_conf *conf)
 {
 	const char *missing = conf->timestamp_missing;
+	struct line_parser_problem problem;
 
 	s->conf = conf;
 	s->column_bytes = strlen(conf->timestamp_column);
@@ -55,6 +69,8 @@ make_ds(struct settings_ds *s, const struct ds_conf *conf)
 	s->window_now = INT64_MIN;
 	make_member(s);
 	make_hash(s);
+	s->lines = settings_compile_lines(conf, &problem);
+	must(s->lines != NULL);
 }
 
 struct settings *
@@ -93,6 +109,7 @@ settings_release(struct settings **settings)
 		if (ds->is_hashed)
 			partition_hash_fini(&ds->hash);
 		free(ds->member);
+		line_parser_free(&ds->lines);
 	}
 	free(s->ds);
 	conf_free(&s->owned);

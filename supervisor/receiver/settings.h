@@ -8,6 +8,7 @@
 
 #include "base.h"
 #include "conf.h"
+#include "line_parser.h"
 #include "outlet.h"
 #include "partition_hash.h"
 #include "timestamp.h"
@@ -23,6 +24,7 @@ struct settings_ds {
 	char *member; /* "column": as it is inserted into an event */
 	size_t member_bytes;
 	struct partition_hash_spec hash;
+	struct line_parser *lines; /* of text/plain */
 	/* body.c: events accepted at `window_now`, this body's share */
 	struct interval window;
 	int64_t window_now;
@@ -42,6 +44,9 @@ struct settings {
  * The configuration must have passed receiver_check. One reference is the
  * caller's. Outlets are attached apart. */
 struct settings *settings_new(const struct conf *, struct conf *owned);
+/* The reader of a dataSource's text; NULL with the problem. */
+struct line_parser *settings_compile_lines(
+    const struct ds_conf *, struct line_parser_problem *) MUST_CHECK;
 struct settings *settings_hold(struct settings *);
 void settings_release(struct settings **);
 /* Takes over the caller's reference to the outlet. */

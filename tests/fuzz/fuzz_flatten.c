@@ -61,7 +61,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (line == NULL)
 		return 0;
 	spec = new_spec(text, (size_t)(line - text));
-	p = line_parser_compile(spec, LINE_PARSER_PARSE_SPEC, &problem);
+	p = line_parser_compile(
+	    &(struct line_parser_spec){ .format = spec }, &problem);
 	json_free(&spec);
 	if (p == NULL)
 		return 0;

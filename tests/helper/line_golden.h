@@ -34,6 +34,17 @@ line_golden_json(const char *text, size_t bytes)
 	return j;
 }
 
+static inline struct line_parser *
+line_golden_compile(const struct json *spec, enum line_parser_form form,
+    struct line_parser_problem *problem)
+{
+	return line_parser_compile(
+	    &(struct line_parser_spec){ .format = spec,
+		.dimensions = json_get(spec, "dimensionsSpec"),
+		.form = form },
+	    problem);
+}
+
 /* A spec as C text; single quotes stand for double ones, unless they have a
  * backslash before them. */
 static inline struct line_parser *
@@ -51,7 +62,7 @@ line_golden_try(const char *spec, enum line_parser_form form,
 			*end++ = *spec == '\'' ? '"' : *spec;
 	}
 	j = line_golden_json(text, (size_t)(end - text));
-	p = line_parser_compile(j, form, problem);
+	p = line_golden_compile(j, form, problem);
 	json_free(&j);
 	free(text);
 	return p;
@@ -197,7 +208,7 @@ line_golden_check(const char *text, size_t bytes)
 	bool is_new =
 	    strcmp(json_get_text(vector, "form", ""), "inputFormat") == 0;
 	struct line_parser_problem problem;
-	struct line_parser *p = line_parser_compile(json_get(vector, "spec"),
+	struct line_parser *p = line_golden_compile(json_get(vector, "spec"),
 	    is_new ? LINE_PARSER_INPUT_FORMAT : LINE_PARSER_PARSE_SPEC,
 	    &problem);
 	struct line_error error;

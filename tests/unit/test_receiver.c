@@ -113,13 +113,13 @@ refused_heads(void **state UNUSED)
 		{ "/v1/post", "Content-Type: text/plain\r\n", 400,
 		    "Must include dataSource in URL for "
 		    "contentType[text/plain]\n" },
-		{ "/v1/post/pages", "Content-Type: text/plain\r\n", 400,
-		    "contentType text/plain is not read by this version of "
-		    "tranqd; send application/json\n" },
+		{ "/v1/post/pages",
+		    "Content-Type: TEXT/Plain ; charset=utf-8\r\n", 400,
+		    "Malformed string on line[1]: column 'time' is missing\n" },
 		{ "/v1/post/pages",
 		    "Content-Type: application/x-jackson-smile\r\n", 400,
-		    "contentType application/x-jackson-smile is not read by "
-		    "this version of tranqd; send application/json\n" },
+		    "Malformed Smile: event[0], at byte 0: this is JSON text, "
+		    "not Smile\n" },
 		{ "/v1/post/pages",
 		    "Content-Type: application/json\r\n"
 		    "Content-Encoding: br\r\n",

@@ -1,0 +1,46 @@
+/*
+ * content - what a request's body says, as JSON text
+ *
+ * Process: receiver.   After: connection.c has the whole body.
+ * Before:  body.c scans the JSON.
+ * Owns:    the room that bodies are inflated into, and written out as JSON
+ *          when they are Smile or lines of text.
+ * Fails:   with a status and a sentence.
+ */
+#pragma once
+
+#include "base.h"
+#include "body.h"
+#include "buf.h"
+#include "inflate.h"
+#include "route.h"
+#include "smile.h"
+
+#define CONTENT_ERROR_BYTES 512
+
+struct content {
+	/* after a failure */
+	unsigned status;
+	char error[CONTENT_ERROR_BYTES]; /* ends with a newline */
+	/* private */
+	struct inflater inflater;
+	struct smile smile;
+	struct buf json;
+};
+
+struct content_input {
+	const struct route *route;
+	const struct conf *conf;
+	const char *body; /* JSON_SCAN_PADDING readable bytes behind it */
+	size_t bytes;
+};
+
+void content_init(struct content *);
+void content_fini(struct content *);
+/* Finds the JSON of a body; `to` has its dataSource, and gets the bytes, good
+ * until the next call. False: see status and error. */
+bool content_read(struct content *, const struct content_input *,
+    struct body_input *to) MUST_CHECK;
+/* Gives the bytes away when they are ours: the caller frees them. `size` is
+ * their memory. NULL: they are the connection's. */
+char *content_take(struct content *, const char *bytes, size_t *size);
