@@ -20,7 +20,7 @@
 #include "panic.h"
 
 #define CHANNEL_MAGIC UINT64_C(0x316e616863717274) /* "trqchan1" */
-#define CHANNEL_VERSION 1
+#define CHANNEL_VERSION 2
 #define PAGE_BYTES 4096u
 #define CONTROLS_AT PAGE_BYTES
 #define DATA_AT (2 * PAGE_BYTES)
@@ -285,6 +285,20 @@ channel_is_stopped(const struct channel *c)
 {
 	return atomic_load_explicit(
 		   &c->header->is_stopped, memory_order_acquire) != 0;
+}
+
+void
+channel_want_hashes(struct channel *c, bool want)
+{
+	atomic_store_explicit(
+	    &c->header->wants_no_hashes, !want, memory_order_relaxed);
+}
+
+bool
+channel_wants_hashes(const struct channel *c)
+{
+	return atomic_load_explicit(
+		   &c->header->wants_no_hashes, memory_order_relaxed) == 0;
 }
 
 int

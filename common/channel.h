@@ -32,6 +32,9 @@ struct channel_header {
 	uint64_t generation;
 	uint64_t event_bytes, ack_bytes;
 	char ds[CHANNEL_DS_BYTES];
+	/* worker's, seldom written: channel_want_hashes. Off from the start:
+	 * hashes are wanted until a worker says otherwise */
+	_Atomic uint32_t wants_no_hashes;
 
 	/* receiver's counters of this dataSource, since the generation began;
 	 * what stands before a ring position is counted when it is committed */
@@ -95,6 +98,10 @@ void channel_ring_receiver(struct channel *);
  * what is offered would wait for nobody knows how long; or it goes on. */
 void channel_stop(struct channel *, bool stop);
 bool channel_is_stopped(const struct channel *);
+/* Worker: some interval's events are spread over several partitions, or it
+ * does not know yet, so that events need their hash; or they do not. */
+void channel_want_hashes(struct channel *, bool want);
+bool channel_wants_hashes(const struct channel *);
 /* Writes one ack; false when the ack ring is full (receiver gone or slow). */
 bool channel_ack(struct channel *, const struct ack *) MUST_CHECK;
 /* The next ack, copied out; false when there is none. */

@@ -27,7 +27,7 @@ struct event_block {
 
 struct event {
 	int64_t timestamp_ms;
-	int32_t hash; /* partition_hash, 0 when there is one partition */
+	int32_t hash; /* partition_hash, 0 while no interval has partitions */
 	uint32_t bytes;
 };
 

@@ -54,6 +54,7 @@ struct beam_cluster {
 	enum cluster_state state;
 	struct beam_data known; /* as last read or written */
 	bool is_known, is_stale;
+	bool is_spread; /* known has a bucket of several partitions */
 	struct beam_data *locked; /* while the lock is held */
 	struct want *wants;
 	struct order_slip *slips;
@@ -76,7 +77,7 @@ changed(void *context)
 	struct beam_cluster *c = context;
 
 	c->is_stale = true;
-	if (c->wants != NULL && c->state == CLUSTER_IDLE)
+	if (c->state == CLUSTER_IDLE)
 		go_on(c);
 }
 
@@ -278,7 +279,10 @@ know(struct beam_cluster *c, const struct beam_data *data)
 	beam_data_fini(&c->known);
 	beam_data_copy(&c->known, data);
 	c->is_known = true;
-	c->is_stale = false;
+	c->is_stale = c->is_spread = false;
+	for (size_t i = 0; i + 1 < data->count; i++)
+		c->is_spread |=
+		    data->beams[i].bucket == data->beams[i + 1].bucket;
 }
 
 static void
@@ -496,7 +500,7 @@ have_read(void *context, enum result result, const struct beam_data *data)
 static void
 go_on(struct beam_cluster *c)
 {
-	if (c->state != CLUSTER_IDLE || c->wants == NULL)
+	if (c->state != CLUSTER_IDLE)
 		return;
 	if (c->is_known && !c->is_stale && settle(c, &c->known))
 		return;
@@ -536,4 +540,16 @@ beam_cluster_partitions(const struct beam_cluster *c, int64_t bucket)
 	if (c->is_known)
 		beam_data_bucket(&c->known, bucket, &count);
 	return (unsigned)MAX_OF((int64_t)count, c->ds->partitions);
+}
+
+bool
+beam_cluster_is_spread(const struct beam_cluster *c)
+{
+	return c->ds->partitions > 1 || !c->is_known || c->is_spread;
+}
+
+void
+beam_cluster_look(struct beam_cluster *c)
+{
+	go_on(c);
 }

@@ -28,6 +28,9 @@ typedef void beam_cluster_fn(void *context, struct interval, unsigned partition,
 struct beam_cluster *beam_cluster_new(struct loop *, const struct ds_conf *,
     struct beam_store *, struct overlord *);
 void beam_cluster_free(struct beam_cluster **);
+/* At start: learns what is there already, so that the first events go where
+ * they belong. Goes on by itself. */
+void beam_cluster_look(struct beam_cluster *);
 void
 beam_cluster_answer(struct beam_cluster *, beam_cluster_fn *, void *context);
 
@@ -38,6 +41,10 @@ void beam_cluster_want(struct beam_cluster *, struct interval,
 /* Partitions that the bucket's events are to be spread over, as far as is
  * known: at least task.partitions. */
 unsigned beam_cluster_partitions(const struct beam_cluster *, int64_t bucket);
+/* Whether some interval has, or may have, more than one: task.partitions says
+ * so, or intervals from before it was lowered are there still, or it is not
+ * known yet. */
+bool beam_cluster_is_spread(const struct beam_cluster *);
 /* Why beams are not there yet, for the status; "" when nothing is wanted. */
 const char *beam_cluster_note(const struct beam_cluster *);
 /* Tasks are on their way to the Overlord and not written down yet: whoever

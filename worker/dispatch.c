@@ -256,6 +256,12 @@ dispatch_partitions(const struct dispatch *d, int64_t bucket)
 	return beam_cluster_partitions(d->p.cluster, bucket);
 }
 
+bool
+dispatch_is_spread(const struct dispatch *d)
+{
+	return beam_cluster_is_spread(d->p.cluster);
+}
+
 unsigned
 dispatch_lane(struct dispatch *d, struct interval interval, unsigned partition)
 {

@@ -45,7 +45,9 @@ void dispatch_free(struct dispatch **);
 /* Beams and lanes of what the spool holds; at start. */
 void dispatch_replay(struct dispatch *);
 
+/* Of beam_cluster.h. */
 unsigned dispatch_partitions(const struct dispatch *, int64_t bucket);
+bool dispatch_is_spread(const struct dispatch *);
 /* The lane for a new batch. */
 unsigned dispatch_lane(struct dispatch *, struct interval, unsigned partition);
 /* The batch is durable: `value` (taken over) is kept for the sending when

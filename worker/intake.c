@@ -41,6 +41,7 @@ struct intake {
 	struct batch *last; /* that the last event went to */
 	size_t open_bytes;
 	bool has_full, has_waiting; /* a full batch; a synchronous request */
+	bool is_spread; /* over partitions; as of this turn */
 	int64_t opened_ms;
 	struct sealed *sealed;
 	unsigned sealed_count, sealed_size;
@@ -175,7 +176,7 @@ batch_for(struct intake *in, const struct event *e)
 	unsigned partition = 0, partitions = 1;
 
 	/* nearly all events go where the one before went */
-	if (in->last != NULL && in->p.ds->partitions == 1 &&
+	if (in->last != NULL && !in->is_spread &&
 	    takes(in, in->last, e, in->last->partition))
 		return in->last;
 	bucket =
@@ -300,6 +301,7 @@ intake_drain(struct intake *in, int64_t now_ms UNUSED)
 	size_t share = TURN_BYTES / in->p.channel_count;
 	bool room = true;
 
+	in->is_spread = dispatch_is_spread(in->p.dispatch);
 	for (unsigned i = 0; i < in->p.channel_count; i++) {
 		size_t budget = share;
 

@@ -41,6 +41,7 @@
 #define DESCRIBE_MS 100 /* at most one new description in that time */
 #define OLDEST_MS 500
 #define LOCK_WAIT_MS 30000
+#define WARM_MAX 64 /* intervals made ahead of time */
 #define ERROR_BYTES 600
 
 enum stopped { STOPPED_NOT, STOPPED_FULL, STOPPED_DISK, STOPPED_DRAINING };
@@ -203,6 +204,17 @@ describe_timer_due(struct loop_timer *t)
 	look_for_changes(t->context);
 }
 
+/* A predecessor's word stands until we know better. */
+static void
+tell_hashing(struct worker *w)
+{
+	bool want = beam_cluster_is_spread(w->cluster);
+
+	for (unsigned i = 0; i < w->channel_count; i++)
+		if (channel_wants_hashes(&w->channels[i]) != want)
+			channel_want_hashes(&w->channels[i], want);
+}
+
 /* The first change is told at once, what follows it in one go later. */
 static void
 look_for_changes(struct worker *w)
@@ -326,15 +338,18 @@ static void
 warm(struct worker *w)
 {
 	int64_t newest = intake_newest_ms(w->intake);
-	struct interval now, then;
+	struct interval next;
+	int64_t last;
 
 	if (period_ms(&w->ds->warming) == 0 || newest == INT64_MIN)
 		return;
-	now = granularity_bucket(&w->ds->segment_granularity, newest);
-	then = granularity_bucket(&w->ds->segment_granularity,
-	    period_add(newest, &w->ds->warming, 1));
-	if (then.start != now.start)
-		dispatch_warm(w->dispatch, then);
+	last = period_add(newest, &w->ds->warming, 1);
+	next = granularity_bucket(&w->ds->segment_granularity, newest);
+	for (int n = 0; n < WARM_MAX && next.end <= last; n++) {
+		next =
+		    granularity_bucket(&w->ds->segment_granularity, next.end);
+		dispatch_warm(w->dispatch, next);
+	}
 }
 
 /* It is called full while there is still room for what the receivers write
@@ -422,6 +437,7 @@ turn_end(void *context)
 	if (!w->hands_over && !w->is_orphan)
 		dispatch_run(w->dispatch);
 	ack_flush(w->acks);
+	tell_hashing(w);
 	look_for_changes(w);
 	publish(w);
 	quiet = rings_quiet(w);
@@ -597,6 +613,7 @@ make_parts(struct worker *w)
 	w->intake = intake_new(&intake);
 	intake_resume(w->intake);
 	dispatch_replay(w->dispatch);
+	beam_cluster_look(w->cluster);
 }
 
 static void

@@ -373,7 +373,7 @@ take_event(struct body_reader *r, const struct body_input *in)
 		s->dropped[DROP_WINDOW]++;
 		return true;
 	}
-	if (ds->is_hashed)
+	if (ds->is_hashed || channel_wants_hashes(&ds->outlet->channel))
 		e->hash = partition_hash(&ds->hash,
 		    granularity_truncate(&ds->conf->query_granularity, e->ms),
 		    scan->body, scan->fields, scan->field_count);

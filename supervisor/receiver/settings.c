@@ -34,9 +34,8 @@ make_hash(struct settings_ds *s)
 	size_t count = is_schemaless ? c->exclusion_count : c->dimension_count;
 
 	s->is_hashed = c->partitions > 1;
-	if (s->is_hashed)
-		partition_hash_init(
-		    &s->hash, is_schemaless, (const char *const *)names, count);
+	partition_hash_init(
+	    &s->hash, is_schemaless, (const char *const *)names, count);
 }
 
 struct line_parser *
@@ -106,8 +105,7 @@ settings_release(struct settings **settings)
 		struct settings_ds *ds = &s->ds[i];
 
 		outlet_release(&ds->outlet);
-		if (ds->is_hashed)
-			partition_hash_fini(&ds->hash);
+		partition_hash_fini(&ds->hash);
 		free(ds->member);
 		line_parser_free(&ds->lines);
 	}

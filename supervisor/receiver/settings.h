@@ -18,6 +18,7 @@ struct settings_ds {
 	struct outlet *outlet; /* NULL: its channel has not come yet */
 	uint64_t block_bytes_max;
 	enum timestamp_format format;
+	/* is_hashed: whatever the worker says, channel_wants_hashes */
 	bool has_missing, is_hashed;
 	int64_t missing_ms;
 	size_t column_bytes; /* of conf->timestamp_column */

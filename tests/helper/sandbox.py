@@ -110,6 +110,10 @@ class Sandbox:
             raise AssertionError(f"{method} {path}: {status} {answer!r}")
         return json.loads(answer)
 
+    def get(self, path):
+        """The JSON answer."""
+        return self._json("GET", path)
+
     def stats(self):
         return self._json("GET", "/sandbox/stats")
 

@@ -144,6 +144,7 @@ class TestTwoInstances(ZooKeeperCase):
         for n, server in enumerate(servers):
             events += harness.events(50, run=f"a{n}")
             self.assertEqual(server.post("wikipedia", events[-50:]).sent, 50)
+            self.await_drained(server)
         self.assertEqual(self.druid.fault("kill-task"), 4)
         for n, server in enumerate(servers):
             events += harness.events(50, run=f"b{n}")

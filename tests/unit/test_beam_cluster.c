@@ -563,6 +563,34 @@ test_scaled_down(void **state)
 	assert_int_equal(lord.submits, 0);
 }
 
+/* Events need their hash as long as it is not known that there is one
+ * partition, and while there are more. */
+static void
+test_spread(void **state)
+{
+	struct rig *r = *state;
+
+	assert_true(beam_cluster_is_spread(r->cluster));
+	add_beam(r, hours_from_now(r, -1), 0, "a");
+	add_beam(r, r->now, 0, "b");
+	r->store.read_script[0] = RESULT_RETRY; /* it goes on by itself */
+	beam_cluster_look(r->cluster);
+	LOOP_UNTIL(r->loop, !beam_cluster_is_spread(r->cluster));
+	assert_int_equal(r->store.reads, 2);
+	/* another instance, or our own past, has made more */
+	add_beam(r, hours_from_now(r, -1), 1, "c");
+	r->store.store.changed(r->store.store.changed_context);
+	LOOP_UNTIL(r->loop, beam_cluster_is_spread(r->cluster));
+	assert_int_equal(r->answer_count, 0);
+	assert_string_equal(beam_cluster_note(r->cluster), "");
+	begin(r, "\"task.partitions\":2");
+	beam_data_fini(&r->store.document);
+	beam_data_init(&r->store.document);
+	beam_cluster_look(r->cluster);
+	LOOP_UNTIL(r->loop, r->store.reads == 4);
+	assert_true(beam_cluster_is_spread(r->cluster));
+}
+
 static void
 test_many_wants_one_lock(void **state)
 {
@@ -798,6 +826,7 @@ main(void)
 		CLUSTER_TEST(test_warming),
 		CLUSTER_TEST(test_scaled_up),
 		CLUSTER_TEST(test_scaled_down),
+		CLUSTER_TEST(test_spread),
 		CLUSTER_TEST(test_many_wants_one_lock),
 		CLUSTER_TEST(test_want_in_answer),
 		CLUSTER_TEST(test_replaced),

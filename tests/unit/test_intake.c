@@ -65,7 +65,7 @@ struct rig {
 /* ---- dispatch, as intake sees it ---- */
 
 static struct {
-	unsigned partitions;
+	unsigned partitions; /* of an interval; task.partitions may be less */
 	unsigned sealed;
 	struct spool_entry last;
 } fake;
@@ -75,6 +75,13 @@ dispatch_partitions(const struct dispatch *d, int64_t bucket)
 {
 	(void)d, (void)bucket;
 	return fake.partitions;
+}
+
+bool
+dispatch_is_spread(const struct dispatch *d)
+{
+	(void)d;
+	return fake.partitions > 1;
 }
 
 unsigned
