@@ -43,11 +43,6 @@ static const struct legacy {
 	{ "http.threads", true, LEGACY_WARN, NULL,
 	    "has no meaning any more, receivers are one a core; take it out, "
 	    "or see tranqd.receivers" },
-	{ "https.port.enable", true, LEGACY_REFUSED, "false",
-	    "HTTPS is not in this version; set it to false and let a proxy "
-	    "take TLS connections" },
-	{ "https.*", true, LEGACY_WARN, NULL,
-	    "has no effect, HTTPS is not in this version; take it out" },
 	{ "druid.tls.enable", false, LEGACY_REFUSED, "false",
 	    "TLS by druid.tls is not in this version; set it to false, and "
 	    "reach Druid over plain HTTP or through a proxy" },

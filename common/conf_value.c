@@ -157,6 +157,7 @@ static const struct choice {
 } choices[] = {
 	{ "log.level", { "error", "warn", "info", "debug" } },
 	{ "log.format", { "text", "json" } },
+	{ "https.clientAuth", { "need", "want" } },
 	{ "druidBeam.overlordLocator", { "curator" } },
 	{ "druidBeam.taskLocator", { "curator", "overlord" } },
 	{ "serialization.format", { "json", "smile" } },

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "panic.h"
 #include "receiver_check.h"
+#include "receiver_keys.h"
 
 #include "supervisor.h"
 #include "title.h"
@@ -76,12 +77,34 @@ print_problems(const struct conf_problems *p)
 		fprintf(stderr, "warning: %s\n", p->warnings[i]);
 }
 
+/* The files of certificates and passwords can be used; they are read again
+ * by whoever serves with them. */
+static bool
+check_keys(const struct conf *conf, struct conf_problems *problems)
+{
+	int fd;
+
+	if (!receiver_keys_load(conf, &fd, problems))
+		return false;
+	if (fd >= 0)
+		close(fd);
+	return true;
+}
+
+static bool
+check(const struct conf *conf, struct conf_problems *problems)
+{
+	bool good = receiver_check(conf, problems);
+
+	return check_keys(conf, problems) && good;
+}
+
 /* Checked whole, problems printed; NULL when there are any. */
 static struct conf *
 load(const char *file)
 {
 	struct conf_problems problems = { 0 };
-	struct conf *conf = conf_load_checked(file, receiver_check, &problems);
+	struct conf *conf = conf_load_checked(file, check, &problems);
 
 	print_problems(&problems);
 	conf_problems_free(&problems);
