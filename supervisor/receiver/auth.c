@@ -125,13 +125,14 @@ add_token(struct reading *r, const char *hex)
 	uint8_t hash[SECRET_HASH_BYTES];
 
 	if (!read_hex(hex, hash)) {
-		complain(r, "sha256: is not followed by 64 hexadecimal "
-			    "digits; make them with 'printf %s TOKEN | "
-			    "sha256sum'");
+		complain(r,
+		    "sha256: is not followed by 64 hexadecimal "
+		    "digits; make them with 'printf %s TOKEN | "
+		    "sha256sum'");
 		return;
 	}
-	a->tokens = must_realloc(
-	    a->tokens, (a->token_count + 1) * sizeof a->tokens[0]);
+	a->tokens =
+	    must_realloc(a->tokens, (a->token_count + 1) * sizeof a->tokens[0]);
 	secret_hash_keyed(
 	    a->key, hash, sizeof hash, a->tokens[a->token_count++]);
 }
@@ -143,9 +144,10 @@ add_user(struct reading *r, const char *name, char *hash)
 
 	hash[strcspn(hash, ":")] = '\0'; /* a comment, as htpasswd has it */
 	if (!is_hash(hash)) {
-		complain(r, "a hash of a kind that is not taken, or a damaged "
-			    "one; make one with 'openssl passwd -6' or "
-			    "'htpasswd -nB NAME'");
+		complain(r,
+		    "a hash of a kind that is not taken, or a damaged "
+		    "one; make one with 'openssl passwd -6' or "
+		    "'htpasswd -nB NAME'");
 		return;
 	}
 	a->users =
@@ -199,8 +201,9 @@ read_lines(struct reading *r, const char *text, size_t bytes)
 	copy[bytes] = '\0';
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		if (++r->line > AUTH_LINES_MAX) {
-			complain(r, "one more than are read; spread the users "
-				    "over several instances");
+			complain(r,
+			    "one more than are read; spread the users "
+			    "over several instances");
 			break;
 		}
 		read_line(r, line);
@@ -215,8 +218,8 @@ finish(struct reading *r)
 	struct auth *a = r->auth;
 
 	if (a->user_count > 0)
-		qsort(a->users, a->user_count, sizeof a->users[0],
-		    compare_users);
+		qsort(
+		    a->users, a->user_count, sizeof a->users[0], compare_users);
 	if (a->token_count > 0)
 		qsort(a->tokens, a->token_count, sizeof a->tokens[0],
 		    compare_tokens);
@@ -226,13 +229,11 @@ finish(struct reading *r)
 			    "%s: '%.80s' is there twice; take one out",
 			    r->conf->http_auth_file, a->users[i].name);
 	snprintf(a->challenge, sizeof a->challenge, "%s%s",
-	    a->user_count > 0
-		? "WWW-Authenticate: Basic realm=\"tranqd\", "
-		  "charset=\"UTF-8\"\r\n"
-		: "",
-	    a->token_count > 0
-		? "WWW-Authenticate: Bearer realm=\"tranqd\"\r\n"
-		: "");
+	    a->user_count > 0 ? "WWW-Authenticate: Basic realm=\"tranqd\", "
+				"charset=\"UTF-8\"\r\n"
+			      : "",
+	    a->token_count > 0 ? "WWW-Authenticate: Bearer realm=\"tranqd\"\r\n"
+			       : "");
 }
 
 struct auth *
@@ -272,8 +273,8 @@ cost_bytes(const char *hash)
 
 /* Only the kinds and costs that are there are tried, not every user's. */
 bool
-auth_check_costs(struct auth *a, const struct conf *conf,
-    struct conf_problems *problems)
+auth_check_costs(
+    struct auth *a, const struct conf *conf, struct conf_problems *problems)
 {
 	const char *tried[COSTS_MAX];
 	unsigned count = 0, before = problems->count;
@@ -503,8 +504,7 @@ scheme_bytes(const char *value, size_t bytes, const char *scheme)
 {
 	size_t n = strlen(scheme);
 
-	if (bytes <= n || strncasecmp(value, scheme, n) != 0 ||
-	    value[n] != ' ')
+	if (bytes <= n || strncasecmp(value, scheme, n) != 0 || value[n] != ' ')
 		return 0;
 	while (n < bytes && value[n] == ' ')
 		n++;

@@ -52,8 +52,8 @@ struct auth *auth_hold(struct auth *);
 void auth_release(struct auth **);
 
 /* value: of the field Authorization; NULL: there is none. */
-enum auth_result auth_check(
-    struct auth *, const char *value, size_t bytes, int64_t now_ms);
+enum auth_result
+auth_check(struct auth *, const char *value, size_t bytes, int64_t now_ms);
 /* What 401 is to ask for: fields WWW-Authenticate, each with CRLF. */
 const char *auth_challenge(const struct auth *);
 /* How often a slow hash was computed. */

@@ -99,8 +99,8 @@ read_pair(struct gathering *g, struct tls_store_file *file,
 	buf_init(&key_bytes, 2 * RECEIVER_KEYS_FILE_MAX);
 	good = read_file(g, file->property, file->path, &bytes);
 	if (*key->path != '\0')
-		good = read_file(g, key->property, key->path, &key_bytes) &&
-		    good;
+		good =
+		    read_file(g, key->property, key->path, &key_bytes) && good;
 	file->bytes = bytes.bytes;
 	file->count = bytes.used;
 	key->bytes = key_bytes.bytes;
@@ -228,8 +228,8 @@ pack(const struct gathering *g, const struct tls_material *m)
 		.pem_bytes = g->pem.used,
 		.client_ca_bytes = g->client_ca.used,
 		.auth_bytes = g->auth.used };
-	int error, fd = memfd_create(
-		       "tranqd-keys", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int error,
+	    fd = memfd_create("tranqd-keys", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	bool good;
 
 	if (fd < 0)

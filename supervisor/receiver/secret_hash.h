@@ -10,8 +10,8 @@
 #define SECRET_HASH_BYTES 32
 
 /* SHA-256. For what is long and random; not for passwords. */
-void secret_hash(const void *bytes, size_t count,
-    uint8_t out[static SECRET_HASH_BYTES]);
+void secret_hash(
+    const void *bytes, size_t count, uint8_t out[static SECRET_HASH_BYTES]);
 
 /* HMAC-SHA256 with a random key of its own: values that nobody outside can
  * foresee, so looking for one tells nothing by how long it takes. */

@@ -34,8 +34,8 @@ struct reading {
 };
 
 /* Always false. */
-static bool PRINTF_LIKE(2, 3)
-    complain(struct reading *r, const char *format, ...)
+static bool
+    PRINTF_LIKE(2, 3) complain(struct reading *r, const char *format, ...)
 {
 	va_list args;
 	char text[1024];
@@ -123,13 +123,15 @@ read_pem_certificates(struct reading *r)
 	good = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 	BIO_free(bio);
 	if (!good)
-		return complain(r, "a certificate cannot be read (%s); make "
-				   "the file anew",
+		return complain(r,
+		    "a certificate cannot be read (%s); make "
+		    "the file anew",
 		    library_reason());
 	ERR_clear_error();
 	return r->certificate != NULL ||
-	    complain(r, "no certificate is in it; put ours there in PEM, and "
-			"behind it those that lead to its CA");
+	    complain(r,
+		"no certificate is in it; put ours there in PEM, and "
+		"behind it those that lead to its CA");
 }
 
 static bool
@@ -146,15 +148,15 @@ read_pem_key(struct reading *r)
 	if (r->key != NULL)
 		return true;
 	if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
-		return complain(r, "no private key is in it; name the file "
-				   "that has it with https.keyFile");
+		return complain(r,
+		    "no private key is in it; name the file "
+		    "that has it with https.keyFile");
 	if (memmem(r->file->bytes, r->file->count, "ENCRYPTED", 9) != NULL)
 		return complain(r, "the private key does not open; %s",
 		    has_password
 			? "mend https.keyManagerPassword"
 			: "give its password with https.keyManagerPassword");
-	return complain(
-	    r, "the private key cannot be read (%s); make it anew",
+	return complain(r, "the private key cannot be read (%s); make it anew",
 	    library_reason());
 }
 
@@ -238,8 +240,7 @@ take_bags(
 		if (PKCS12_SAFEBAG_get_nid(bag) != NID_safeContentsBag)
 			take_bag(s, bag);
 		else if (depth < BAG_DEPTH_MAX)
-			take_bags(
-			    s, PKCS12_SAFEBAG_get0_safes(bag), depth + 1);
+			take_bags(s, PKCS12_SAFEBAG_get0_safes(bag), depth + 1);
 	}
 }
 
@@ -279,8 +280,7 @@ list_aliases(const struct store *s, char to[static ALIASES_BYTES])
 	for (unsigned i = 0; i < s->count && used < ALIASES_BYTES; i++)
 		if (s->items[i].is_key)
 			used += (size_t)snprintf(to + used,
-			    ALIASES_BYTES - used, "%s%s",
-			    used > 0 ? ", " : "",
+			    ALIASES_BYTES - used, "%s%s", used > 0 ? ", " : "",
 			    s->items[i].alias != NULL ? s->items[i].alias
 						      : "(without a name)");
 	return to;
@@ -308,8 +308,9 @@ choose_entry(struct store *s)
 			first = item;
 	}
 	if (keys == 0)
-		complain(s->reading, "no private key is in it; export it "
-				     "together with its certificate");
+		complain(s->reading,
+		    "no private key is in it; export it "
+		    "together with its certificate");
 	else if (first == NULL)
 		complain(s->reading,
 		    "no entry '%s' with a key is in it; set https.certAlias "
@@ -380,8 +381,9 @@ take_entry(struct store *s)
 		    key->alias != NULL ? key->alias : "");
 	r->certificate = certificate_of(s, key);
 	if (r->certificate == NULL)
-		return complain(r, "the private key's certificate is not in "
-				   "it; export both together");
+		return complain(r,
+		    "the private key's certificate is not in "
+		    "it; export both together");
 	must(X509_up_ref(r->certificate) == 1);
 	r->key = key->key;
 	key->key = NULL;
@@ -430,8 +432,9 @@ read_store(struct reading *r)
 		    *password != '\0' ? "mend https.keyStorePassword"
 				      : "give https.keyStorePassword");
 	else if (!take_safes(s))
-		good = complain(r, "the key store cannot be read (%s); make "
-				   "it anew",
+		good = complain(r,
+		    "the key store cannot be read (%s); make "
+		    "it anew",
 		    library_reason());
 	else
 		good = take_entry(s);
@@ -524,8 +527,7 @@ write_pem(const struct reading *r, struct buf *to)
 
 	must(bio != NULL && PEM_write_bio_X509(bio, r->certificate) == 1);
 	for (int i = 0; i < sk_X509_num(r->chain); i++)
-		must(
-		    PEM_write_bio_X509(bio, sk_X509_value(r->chain, i)) == 1);
+		must(PEM_write_bio_X509(bio, sk_X509_value(r->chain, i)) == 1);
 	must(PEM_write_bio_PKCS8PrivateKey(
 		 bio, r->key, NULL, NULL, 0, NULL, NULL) == 1);
 	count = BIO_get_mem_data(bio, &bytes);
@@ -539,9 +541,7 @@ tls_store_read(const struct conf *conf, const struct tls_store_file *file,
     const struct tls_store_file *key, struct buf *pem,
     struct conf_problems *problems)
 {
-	struct reading r = {
-		.conf = conf, .problems = problems, .file = file
-	};
+	struct reading r = { .conf = conf, .problems = problems, .file = file };
 	bool good;
 
 	r.chain = sk_X509_new_null();

@@ -23,11 +23,10 @@
 #define SAFE "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
 /* What may be chosen: all that has a key and a certificate behind it. */
 #define POSSIBLE "ALL:!aNULL:!eNULL:!PSK:!SRP"
-#define SAFE13                                              \
+#define SAFE13                                                 \
 	"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:" \
 	"TLS_AES_128_GCM_SHA256"
-#define POSSIBLE13 \
-	SAFE13 ":TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256"
+#define POSSIBLE13 SAFE13 ":TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256"
 
 #define INCLUDE_SUITES "https.includeCipherSuites"
 #define EXCLUDE_SUITES "https.excludeCipherSuites"
@@ -97,10 +96,10 @@ select_protocols(const struct conf *conf, struct tls_suites *s,
     struct conf_problems *problems)
 {
 	unsigned before = problems->count;
-	unsigned included = read_protocols(conf, INCLUDE_PROTOCOLS,
-	    conf->https_include_protocols, problems);
-	unsigned excluded = read_protocols(conf, EXCLUDE_PROTOCOLS,
-	    conf->https_exclude_protocols, problems);
+	unsigned included = read_protocols(
+	    conf, INCLUDE_PROTOCOLS, conf->https_include_protocols, problems);
+	unsigned excluded = read_protocols(
+	    conf, EXCLUDE_PROTOCOLS, conf->https_exclude_protocols, problems);
 
 	if (included == 0)
 		included = TLS12 | TLS13;
@@ -109,7 +108,7 @@ select_protocols(const struct conf *conf, struct tls_suites *s,
 	if (problems->count == before && !s->has_tls12 && !s->has_tls13)
 		conf_problem_of(problems, conf,
 		    *conf->https_exclude_protocols != '\0' ? EXCLUDE_PROTOCOLS
-							    : INCLUDE_PROTOCOLS,
+							   : INCLUDE_PROTOCOLS,
 		    "no protocol is left; let TLSv1.2 or TLSv1.3 be one");
 	return problems->count == before;
 }
@@ -186,8 +185,8 @@ take(struct choice *c, unsigned i, bool is_in)
 
 /* How many suites the entry names. */
 static unsigned
-apply_entry(struct choice *c, const char *property, const char *name,
-    bool is_in)
+apply_entry(
+    struct choice *c, const char *property, const char *name, bool is_in)
 {
 	char *whole = must_format("^(%s)$", name), why[100];
 	unsigned count = 0;
