@@ -77,26 +77,16 @@ print_problems(const struct conf_problems *p)
 		fprintf(stderr, "warning: %s\n", p->warnings[i]);
 }
 
-/* The files of certificates and passwords can be used; they are read again
- * by whoever serves with them. */
-static bool
-check_keys(const struct conf *conf, struct conf_problems *problems)
+/* The files of certificates and passwords are read again by whoever serves
+ * with them. */
+static void
+check(const struct conf *conf, struct conf_problems *problems)
 {
 	int fd;
 
-	if (!receiver_keys_load(conf, &fd, problems))
-		return false;
-	if (fd >= 0)
+	receiver_check(conf, problems);
+	if (receiver_keys_load(conf, &fd, problems) && fd >= 0)
 		close(fd);
-	return true;
-}
-
-static bool
-check(const struct conf *conf, struct conf_problems *problems)
-{
-	bool good = receiver_check(conf, problems);
-
-	return check_keys(conf, problems) && good;
 }
 
 /* Checked whole, problems printed; NULL when there are any. */
