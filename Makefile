@@ -13,23 +13,22 @@ TRANQ_SHARED ?= $(abspath ../shared)
 
 COMMON = base panic result log clock iso period granularity buf json \
 	yaml loop ring \
-	channel event life heritage smile_writer conf conf_reader conf_reference conf_value \
+	channel event life heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print \
-	conf_show ctl
+	conf_show trust_store ctl
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 	front control status | notify title rate footprint
 RECEIVER = receiver listener connection exchange http_request route post \
 	content inflate smile line_parser parse_spec delimited regex_line \
 	json_lines flatten body json_scan timestamp partition_hash settings \
-	offer outlet ticket settle reply receiver_check receiver_keys | tls \
-	tls_suites tls_store auth secret_hash unzstd smile_value \
+	offer outlet ticket settle reply receiver_check | unzstd smile_value \
 	double_text line_text delimited_quotes regex_java jq_path json_path \
 	json_path_filter json_path_read json_index json_string java_string \
 	memory
 WORKER = worker intake batch spool spool_dir dispatch feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | held http_client zk zk_call zk_address | backoff checksum \
-	partition beam_data task
+	partition place beam_data task
 TRANQCTL = tranqctl tranqctl_output
 SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
 LOAD = $(patsubst tools/%.c,%,$(wildcard tools/load*.c)) text_map digest
@@ -55,8 +54,8 @@ ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
 LIBS_COMMON = -ljansson -lyaml
-LIBS_RECEIVER = -lz -lzstd -lpcre2-8 -ljq -lssl -lcrypto -lcrypt
-LIBS_WORKER = -llmdb -lcurl -lzookeeper_st
+LIBS_RECEIVER = -lz -lzstd -lpcre2-8 -ljq
+LIBS_WORKER = -llmdb -lcurl -lzookeeper_st -lcrypto
 
 # Who may include what is decided here: a folder sees itself and common.
 INCLUDE_common = -iquote common
@@ -88,7 +87,7 @@ LIB_HELPER = $(O)/helper.a
 PROGRAMS = $(addprefix $(BUILD)/bin/,tranqd tranqctl tranq-sandbox tranq-load)
 TESTS = $(addprefix $(BUILD)/tests/,$(UNIT))
 
-.PHONY: all help deps quickstart test unit integration check format asan tsan \
+.PHONY: all help deps quickstart test unit integration check generate format asan tsan \
 	bench druid druid-down test-druid install clean
 .DELETE_ON_ERROR:
 
@@ -182,6 +181,9 @@ tsan: deps ## rings and channels under TSan
 
 check: deps ## format, warnings of gcc and clang, static analysis, rules
 	$(Q)tools/check
+
+generate: all ## README's table and examples, out of the code's tables
+	$(Q)tools/generate
 
 format: ## lay all sources out by .clang-format
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')

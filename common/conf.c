@@ -75,6 +75,29 @@ check_druid(struct conf_reader *r, const struct ds_conf *ds)
 	conf_reader_leave(r, mark);
 }
 
+/* Properties that only make sense together. */
+static void
+check_security(struct conf_reader *r, const struct ds_conf *ds)
+{
+	bool has_user = *ds->basic_user != '\0';
+	bool has_password = *ds->basic_password != '\0';
+	size_t mark = conf_reader_enter(r, "properties");
+
+	/* as Tranquility, which says nothing */
+	if (has_user != has_password)
+		conf_reader_warning(r,
+		    "no user is given to Druid: %s is missing; give both or "
+		    "none",
+		    has_user ? "druidBeam.basicAuthPass"
+			     : "druidBeam.basicAuthUser");
+	if (ds->tls_enable && strcasestr(ds->overlord_url, "http://") != NULL)
+		conf_reader_problem(r,
+		    "druid.overlord.url is a plain http:// URL, and "
+		    "druid.tls.enable is true; give https://, or set "
+		    "druid.tls.enable to false");
+	conf_reader_leave(r, mark);
+}
+
 /* The path stands on the entry. */
 static void
 check_name(struct reading *in, const char *key, const char *name)
@@ -124,6 +147,7 @@ read_ds(struct reading *in, const char *key, const struct json *entry)
 	conf_reader_leave(r, mark);
 	conf_property_read_ds(r, json_get(entry, "properties"), ds);
 	check_druid(r, ds);
+	check_security(r, ds);
 	if (ds->name != NULL)
 		check_name(in, key, ds->name);
 	if (ds->data_schema != NULL)
@@ -215,10 +239,11 @@ resolve(struct conf_reader *r, struct conf *conf)
 	conf->control_path = *conf->control_socket != '\0'
 	    ? must_strdup(conf->control_socket)
 	    : must_format("%s/control.sock", conf->run_dir);
-	if (!conf->http_port_enable && !conf->https_port_enable)
+	if (!conf->http_port_enable)
 		conf_reader_warning(r,
-		    "http.port.enable and https.port.enable are false, so no "
-		    "event can come in; set one to true to take events");
+		    "http.port.enable is false, so no event can come in; set "
+		    "it "
+		    "to true to take events");
 	if (strlen(conf->control_path) >= sizeof address.sun_path) {
 		conf_reader_enter(r, "tranqd.controlSocket");
 		conf_reader_problem(r,
@@ -492,6 +517,18 @@ conf_load_socket(const char *file, struct conf_problems *problems)
 	return path;
 }
 
+static void
+free_stores(struct conf *c)
+{
+	struct conf_store *s;
+
+	while ((s = c->stores) != NULL) {
+		c->stores = s->next;
+		free(s->pem);
+		free(s);
+	}
+}
+
 void
 conf_free(struct conf **conf)
 {
@@ -504,6 +541,7 @@ conf_free(struct conf **conf)
 		conf_spec_free(&c->ds[i]);
 		conf_property_free_ds(&c->ds[i]);
 	}
+	free_stores(c);
 	conf_property_free(c);
 	json_free(&c->document);
 	json_free(&c->references);

@@ -60,8 +60,20 @@ struct ds_conf {
 #undef GLOBAL_PROPERTY
 #undef DS_PROPERTY
 
+	/* PEM, of the conf; NULL: none is given. By trust_store_load only. */
+	const char *druid_trust; /* certificates by which Druid is believed */
+	const char *druid_key; /* our certificate and its key, for Druid */
+
 	/* equal digests: nothing that concerns the worker has changed */
 	uint64_t digest;
+};
+
+/* A file of certificates that druid.tls.* names (trust_store.h). */
+struct conf_store {
+	struct conf_store *next;
+	const char *path, *password; /* of the ds_conf that named it first */
+	bool with_key;
+	char *pem; /* NULL: a problem */
 };
 
 struct conf {
@@ -72,6 +84,7 @@ struct conf {
 	struct json *references;
 	struct ds_conf *ds; /* sorted by name */
 	unsigned ds_count;
+	struct conf_store *stores;
 	unsigned receiver_count; /* tranqd.receivers, 0 resolved */
 	char *control_path; /* tranqd.controlSocket, the default resolved */
 
@@ -94,7 +107,7 @@ struct conf_problems {
 /* What else must hold: adds a line for each problem. It is asked even when
  * there are problems already, so that all come out at once: then members of a
  * ds_conf may be NULL. */
-typedef void conf_check(const struct conf *, struct conf_problems *);
+typedef void conf_check(struct conf *, struct conf_problems *);
 
 /* Reads and checks a file: a new configuration, or NULL when there is a
  * problem. `problems` is filled either way (warnings), to be freed. */
@@ -112,11 +125,6 @@ void conf_free(struct conf **);
 void conf_problems_free(struct conf_problems *);
 void
 conf_problem(struct conf_problems *, const char *format, ...) PRINTF_LIKE(2, 3);
-/* "FILE: properties.NAME: …", about what a global property names. */
-void conf_problem_of(struct conf_problems *, const struct conf *,
-    const char *property, const char *format, ...) PRINTF_LIKE(4, 5);
-void conf_warning_of(struct conf_problems *, const struct conf *,
-    const char *property, const char *format, ...) PRINTF_LIKE(4, 5);
 
 /* The document as JSON, to be freed; conf_parse reads it back the same, and
  * opens no file and asks no environment for it: references are replaced. */

@@ -81,6 +81,12 @@ add_json(uint64_t digest, const struct json *j)
 }
 
 uint64_t
+conf_digest_add(uint64_t digest, const char *text)
+{
+	return add_text(digest, text);
+}
+
+uint64_t
 conf_digest(const struct ds_conf *ds)
 {
 	uint64_t digest = DIGEST_START;

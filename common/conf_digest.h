@@ -10,3 +10,5 @@
 /* Of the spec (the order of members does not count) and the effective
  * properties. */
 uint64_t conf_digest(const struct ds_conf *);
+/* Of that and what stands in a file that a property names. */
+uint64_t conf_digest_add(uint64_t digest, const char *text);

@@ -43,18 +43,16 @@ static const struct legacy {
 	{ "http.threads", true, LEGACY_WARN, NULL,
 	    "has no meaning any more, receivers are one a core; take it out, "
 	    "or see tranqd.receivers" },
-	{ "druid.tls.enable", false, LEGACY_REFUSED, "false",
-	    "TLS by druid.tls is not in this version; set it to false, and "
-	    "reach Druid over plain HTTP or through a proxy" },
-	{ "druid.tls.*", false, LEGACY_WARN, NULL,
-	    "has no effect, TLS by druid.tls is not in this version; take it "
-	    "out" },
-	{ "druidBeam.basicAuthUser", false, LEGACY_REFUSED, "",
-	    "basic authentication is not in this version; take it out and let "
-	    "a proxy add it" },
-	{ "druidBeam.basicAuthPass", false, LEGACY_REFUSED, "",
-	    "basic authentication is not in this version; take it out and let "
-	    "a proxy add it" },
+	{ "https.port.enable", true, LEGACY_REFUSED, "false",
+	    "HTTPS is not in this version; set it to false and let a proxy "
+	    "take TLS connections" },
+	{ "https.*", true, LEGACY_WARN, NULL,
+	    "has no effect, HTTPS is not in this version; take it out" },
+	{ "druid.tls.trustStoreAlgorithm", false, LEGACY_WARN, NULL,
+	    "has no meaning any more (it names a Java class); take it out" },
+	{ "druid.tls.trustStoreType", false, LEGACY_WARN, NULL,
+	    "has no meaning any more, PEM and PKCS#12 are told apart by the "
+	    "file; take it out" },
 	{ "topicPattern", false, LEGACY_WARN, NULL, NULL },
 	{ "topicPattern.priority", false, LEGACY_WARN, NULL, NULL },
 	{ "useTopicAsDataSource", false, LEGACY_WARN, NULL, NULL },

@@ -6,15 +6,13 @@
 #include "conf_reference.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "buf.h"
+#include "conf_file.h"
 #include "conf_reader.h"
 #include "conf_value.h"
 #include "panic.h"
@@ -61,45 +59,6 @@ add_variable(
 	return true;
 }
 
-/* As many bytes as there are, at most `room`; -1 with errno. */
-static ssize_t
-read_all(int fd, char *bytes, size_t room)
-{
-	size_t used = 0;
-	ssize_t n = 1;
-
-	while (n != 0 && used < room) {
-		n = read(fd, bytes + used, room - used);
-		if (n < 0 && errno != EINTR)
-			return -1;
-		if (n > 0)
-			used += (size_t)n;
-	}
-	return (ssize_t)used;
-}
-
-/* One that a reload can read again: no pipe, no device. -1 with errno, 0 for
- * "too large". */
-static ssize_t
-read_file(const char *path, char *bytes, size_t room)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	ssize_t got = -1;
-	struct stat st;
-	int error;
-
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
-		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-	else
-		got = read_all(fd, bytes, room);
-	error = errno;
-	close(fd);
-	errno = error;
-	return got;
-}
-
 static size_t
 without_line_end(const char *bytes, size_t count)
 {
@@ -114,32 +73,30 @@ static bool
 add_file(
     struct buf *to, const char *path, char why[static CONF_REFERENCE_WHY_BYTES])
 {
-	char bytes[CONF_TEXT_BYTES_MAX + 3]; /* a line end, and one too many */
 	int cut = conf_reader_cut(path);
-	ssize_t got;
+	struct buf bytes;
+	bool good = true;
 
 	if (path[0] != '/')
 		return because(why,
 		    "${file:%.*s}: no absolute path; begin it with a slash",
 		    cut, path);
-	got = read_file(path, bytes, sizeof bytes);
-	if (got < 0)
-		return because(why,
-		    "${file:%.*s}: cannot be read: %s; give a file that "
-		    "tranqd may read when it starts",
-		    cut, path,
-		    errno == EINVAL ? "no regular file" : strerror(errno));
-	if (memchr(bytes, '\0', (size_t)got) != NULL)
-		return because(why,
+	/* the text, a line end */
+	buf_init(&bytes, CONF_TEXT_BYTES_MAX + KiB);
+	if (!conf_file_read(path, &bytes, CONF_TEXT_BYTES_MAX + 2))
+		good = because(why,
+		    "${file:%.*s}: cannot be read: %s; give a file of at most "
+		    "%d bytes that tranqd may read when it starts",
+		    cut, path, conf_file_why(errno), CONF_TEXT_BYTES_MAX);
+	else if (memchr(buf_text(&bytes), '\0', bytes.used) != NULL)
+		good = because(why,
 		    "${file:%.*s}: has a zero byte in it; give a text file",
 		    cut, path);
-	if ((size_t)got == sizeof bytes)
-		return because(why,
-		    "${file:%.*s}: longer than %d bytes; is it the right "
-		    "file?",
-		    cut, path, CONF_TEXT_BYTES_MAX);
-	buf_add(to, bytes, without_line_end(bytes, (size_t)got));
-	return true;
+	else
+		buf_add(
+		    to, bytes.bytes, without_line_end(bytes.bytes, bytes.used));
+	buf_free(&bytes);
+	return good;
 }
 
 /* `*text` stands on a reference and is moved behind it. */

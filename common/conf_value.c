@@ -157,7 +157,7 @@ static const struct choice {
 } choices[] = {
 	{ "log.level", { "error", "warn", "info", "debug" } },
 	{ "log.format", { "text", "json" } },
-	{ "https.clientAuth", { "need", "want" } },
+	{ "druid.tls.protocol", { "TLSv1.2", "TLSv1.3", "TLS" } },
 	{ "druidBeam.overlordLocator", { "curator" } },
 	{ "druidBeam.taskLocator", { "curator", "overlord" } },
 	{ "serialization.format", { "json", "smile" } },
@@ -284,8 +284,8 @@ check_url(const char *url, char why[static CONF_WHY_BYTES])
 	end = host + strcspn(host, "/?#");
 	if (memchr(host, '@', (size_t)(end - host)) != NULL)
 		return because(why,
-		    "user and password in a URL are not in this version; take "
-		    "them out and let a proxy add them");
+		    "no place for user and password; give them in "
+		    "druidBeam.basicAuthUser and druidBeam.basicAuthPass");
 	if (strpbrk(host, "?#") != NULL || has_space(url))
 		return because(why,
 		    "'%.*s' has a query, a fragment or white space; give "
@@ -445,6 +445,39 @@ read_user(const char *text, char **value, char why[static CONF_WHY_BYTES])
 	return true;
 }
 
+static bool
+has_control(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if (iscntrl((unsigned char)*text))
+			return true;
+	return false;
+}
+
+/* RFC 7617 */
+static bool
+read_basic_user(const char *text, char **value, char why[static CONF_WHY_BYTES])
+{
+	if (strchr(text, ':') != NULL || has_control(text))
+		return because(why,
+		    "'%.*s' has a colon or a control character in it, which "
+		    "Basic authentication has no room for; give another user",
+		    conf_reader_cut(text), text);
+	*value = must_strdup(text);
+	return true;
+}
+
+static bool
+read_secret(const char *text, char **value, char why[static CONF_WHY_BYTES])
+{
+	if (has_control(text))
+		return because(why,
+		    "a line end or another control character in it; is it the "
+		    "right text?");
+	*value = must_strdup(text);
+	return true;
+}
+
 /* Texts that must look like something. Those that may not be empty have a
  * default. */
 static const struct text_rule {
@@ -457,6 +490,8 @@ static const struct text_rule {
 	{ "zookeeper.path", read_path, true },
 	{ "druid.discovery.curator.path", read_path, true },
 	{ "druid.selectors.indexing.serviceName", read_service, true },
+	{ "druidBeam.basicAuthUser", read_basic_user, false },
+	{ "druidBeam.basicAuthPass", read_secret, false },
 	{ "tranqd.user", read_user, false },
 	{ "tranqd.runDir", NULL, true },
 	{ "tranqd.dataDir", NULL, true },

@@ -8,7 +8,6 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "channel.h"
@@ -36,8 +35,7 @@ spawn_receiver(struct child *c)
 	h->conf = conf;
 	h->index = f->index;
 	h->generation = s->generation;
-	memcpy(h->listen_fds, s->listen_fds, sizeof h->listen_fds);
-	h->keys_fd = s->keys_fd;
+	h->listen_fd = s->listen_fd;
 	h->channel_count = conf->ds_count;
 	h->channels = must_calloc(conf->ds_count, sizeof h->channels[0]);
 	for (unsigned i = 0; i < conf->ds_count; i++) {
@@ -51,9 +49,7 @@ spawn_receiver(struct child *c)
 		spawn_keep(&plan, src->bell);
 	}
 	spawn_keep(&plan, f->bell);
-	for (unsigned i = 0; i < PORT_KINDS; i++)
-		spawn_keep(&plan, s->listen_fds[i]);
-	spawn_keep(&plan, s->keys_fd);
+	spawn_keep(&plan, s->listen_fd);
 	f->told = false;
 	pid = spawn_fork(c, &plan);
 	free(h->channels);

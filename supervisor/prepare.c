@@ -22,6 +22,8 @@
 
 #include "log.h"
 #include "panic.h"
+#include "receiver_check.h"
+#include "trust_store.h"
 
 #define PATH_BYTES 1024
 #define LOCK_TRIES 5
@@ -61,6 +63,13 @@ find_group(const char *name, struct identity *id, struct trouble *t)
 		    name);
 	id->gid = g->gr_gid;
 	return true;
+}
+
+void
+prepare_check(struct conf *conf, struct conf_problems *problems)
+{
+	receiver_check(conf, problems);
+	trust_store_load(conf, problems);
 }
 
 bool

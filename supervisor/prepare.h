@@ -28,6 +28,9 @@ struct identity {
 	gid_t gid;
 };
 
+/* A conf_check of all that the processes will need, files of certificates with
+ * it. */
+void prepare_check(struct conf *, struct conf_problems *);
 bool prepare_identity(
     const struct conf *, struct identity *, struct trouble *) MUST_CHECK;
 bool prepare_run_dir(const struct conf *, struct trouble *) MUST_CHECK;

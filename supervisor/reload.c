@@ -20,8 +20,7 @@
 #include "clock.h"
 #include "log.h"
 #include "panic.h"
-#include "receiver_check.h"
-#include "receiver_keys.h"
+#include "trust_store.h"
 
 #include "notify.h"
 #include "supervisor.h"
@@ -146,35 +145,16 @@ keep_restart_properties(struct supervisor *s, const struct conf *then)
 	}
 	text = json_to_text(document);
 	kept = conf_parse(then->file, text, strlen(text), &none);
-	if (kept == NULL)
+	if (kept != NULL)
+		trust_store_load(kept, &none);
+	if (none.count > 0) {
 		report_problems(s, &none);
+		conf_free(&kept);
+	}
 	free(text);
 	json_free(&document);
 	conf_problems_free(&none);
 	return kept;
-}
-
-static void
-forget_keys(struct supervisor *s)
-{
-	if (s->reload.keys_fd >= 0)
-		close(s->reload.keys_fd);
-	s->reload.keys_fd = -1;
-}
-
-/* The keys that receivers get with the configuration; the files are read anew
- * each time, since a renewed certificate is why many reload. False: told. */
-static bool
-read_keys(struct supervisor *s, const struct conf *then)
-{
-	struct conf_problems problems = { 0 };
-	bool good;
-
-	forget_keys(s);
-	good = receiver_keys_load(then, &s->reload.keys_fd, &problems);
-	report_problems(s, &problems);
-	conf_problems_free(&problems);
-	return good;
 }
 
 /* The new configuration, or NULL with all problems reported. */
@@ -183,13 +163,11 @@ read_configuration(struct supervisor *s)
 {
 	struct conf_problems problems = { 0 };
 	struct conf *then =
-	    conf_load_checked(s->options.file, receiver_check, &problems);
+	    conf_load_checked(s->options.file, prepare_check, &problems);
 	char *names;
 
 	report_problems(s, &problems);
 	conf_problems_free(&problems);
-	if (then != NULL && !read_keys(s, then))
-		conf_free(&then);
 	if (then == NULL)
 		return NULL;
 	names = conf_restart_needed(s->conf, then);
@@ -201,8 +179,6 @@ read_configuration(struct supervisor *s)
 		free(names);
 		conf_free(&then);
 		then = kept;
-		if (then != NULL && !read_keys(s, then))
-			conf_free(&then);
 	}
 	return then;
 }
@@ -291,7 +267,6 @@ end_reload(struct supervisor *s, bool good, const char *text)
 		s->sources[i]->conf = s->conf;
 	}
 	conf_free(&r->other);
-	forget_keys(s);
 	answer(s, good, text);
 	r->phase = RELOAD_IDLE;
 	supervisor_look(s);
@@ -377,7 +352,7 @@ tell_front(struct supervisor *s, struct front *f, int text_fd)
 		if (s->sources[i]->change == SOURCE_ADDED)
 			m.index++;
 	f->told = true;
-	child_order(&f->child, &m, text_fd, s->keys_fd);
+	child_order(&f->child, &m, text_fd, -1);
 	m.order = ORDER_CHANNEL;
 	for (unsigned i = 0; i < then->ds_count; i++) {
 		const struct source *src = supervisor_find(s, then->ds[i].name);
@@ -432,10 +407,6 @@ commit(struct supervisor *s)
 	}
 	s->conf = r->other;
 	r->other = old;
-	if (s->keys_fd >= 0)
-		close(s->keys_fd);
-	s->keys_fd = r->keys_fd;
-	r->keys_fd = -1;
 	r->number++;
 	for (unsigned i = 0; i < s->front_count; i++)
 		tell_front(s, &s->fronts[i], fd);
@@ -631,8 +602,7 @@ reload_ask(struct supervisor *s, uint64_t ticket)
 void
 reload_init(struct supervisor *s)
 {
-	s->reload =
-	    (struct reload){ .phase = RELOAD_IDLE, .keys_fd = -1, .number = 1 };
+	s->reload = (struct reload){ .phase = RELOAD_IDLE, .number = 1 };
 	buf_init(&s->reload.report, REPORT_MAX);
 }
 
@@ -655,6 +625,5 @@ void
 reload_fini(struct supervisor *s)
 {
 	conf_free(&s->reload.other);
-	forget_keys(s);
 	buf_free(&s->reload.report);
 }

@@ -34,6 +34,7 @@
 enum option_id {
 	OPTION_PORT = 256,
 	OPTION_PEON_PORT,
+	OPTION_TLS_PORT,
 	OPTION_ADDRESS,
 	OPTION_PORT_FILE,
 	OPTION_ZOOKEEPER,
@@ -59,6 +60,7 @@ enum option_id {
 static const struct option long_options[] = {
 	{ "port", required_argument, NULL, OPTION_PORT },
 	{ "peon-port", required_argument, NULL, OPTION_PEON_PORT },
+	{ "tls-port", required_argument, NULL, OPTION_TLS_PORT },
 	{ "address", required_argument, NULL, OPTION_ADDRESS },
 	{ "port-file", required_argument, NULL, OPTION_PORT_FILE },
 	{ "zookeeper", required_argument, NULL, OPTION_ZOOKEEPER },
@@ -89,6 +91,8 @@ static const char help[] =
     "\n"
     "  --port N               Overlord and tasks; 0 (default): a free one\n"
     "  --peon-port N          tasks on a port of their own; 0: a free one\n"
+    "  --tls-port N           Overlord and tasks are said to be at this TLS\n"
+    "                         port only (a proxy's that you run before it)\n"
     "  --address A            IPv4 address to bind and to be found at\n"
     "                         (127.0.0.1)\n"
     "  --port-file FILE       the port's number goes there as well\n"
@@ -214,6 +218,9 @@ set_number_option(struct sandbox_options *o, int option, const char *value)
 		o->has_peon_port = true;
 		o->peon_port = (unsigned)number("peon-port", value, 65535);
 		return true;
+	case OPTION_TLS_PORT:
+		o->tls_port = (unsigned)number("tls-port", value, 65535);
+		return true;
 	case OPTION_BUFFER: o->buffer = number("buffer", value, any); break;
 	case OPTION_DRAIN:
 		o->drain_rate = number("drain", value, 1000000000);
@@ -297,6 +304,7 @@ start_announce(struct sandbox *s)
 		.discovery = s->options.discovery_path,
 		.address = s->options.address,
 		.task_port = s->task_port,
+		.tls_port = s->options.tls_port,
 		.has_tls_field = s->options.version >= DRUID_LOCATION_TLS };
 
 	if (s->options.zookeeper == NULL)

@@ -23,6 +23,7 @@ struct sandbox_options {
 	const char *address, *port_file;
 	unsigned port, peon_port; /* 0: any free one */
 	bool has_peon_port;
+	unsigned tls_port; /* where others take TLS for it; 0: nowhere */
 	const char *zookeeper; /* connect string, or NULL */
 	const char *discovery_path, *overlord_service;
 	int64_t buffer; /* events of a firehose; 0: as its spec says */

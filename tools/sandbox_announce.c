@@ -81,8 +81,13 @@ compose(const struct entry *e, struct buf *to)
 	json_set_text(j, "name", e->service);
 	json_set_text(j, "id", e->uuid);
 	json_set_text(j, "address", e->announce->options.address);
-	json_set_int(j, "port", e->port);
-	if (e->announce->options.has_tls_field)
+	if (e->announce->options.tls_port != 0)
+		json_set(j, "port", json_new_null());
+	else
+		json_set_int(j, "port", e->port);
+	if (e->announce->options.tls_port != 0)
+		json_set_int(j, "sslPort", e->announce->options.tls_port);
+	else if (e->announce->options.has_tls_field)
 		json_set_int(j, "sslPort", -1);
 	else
 		json_set(j, "sslPort", json_new_null());

@@ -15,7 +15,8 @@ struct announce_options {
 	const char *connect; /* host:port[,…][/folder] */
 	const char *discovery; /* "/druid/discovery" */
 	const char *address;
-	unsigned task_port;
+	unsigned task_port,
+	    tls_port; /* tls_port: instead of the plain ones; or 0 */
 	bool has_tls_field; /* "sslPort":-1 instead of null */
 };
 

@@ -47,9 +47,13 @@ location(const struct task *t)
 
 	json_set(j, "host",
 	    known ? json_new_text(s->options.address) : json_new_null());
-	json_set_int(j, "port", known ? (int64_t)s->task_port : -1);
+	json_set_int(j, "port",
+	    known && s->options.tls_port == 0 ? (int64_t)s->task_port : -1);
 	if (s->options.version >= DRUID_LOCATION_TLS)
-		json_set_int(j, "tlsPort", -1);
+		json_set_int(j, "tlsPort",
+		    known && s->options.tls_port != 0
+			? (int64_t)s->options.tls_port
+			: -1);
 	return j;
 }
 

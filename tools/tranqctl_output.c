@@ -195,16 +195,12 @@ print_supervisor(const struct json *document, struct buf *to)
 	const struct json *last = json_get(s, "lastReload");
 	char up[SHORT_BYTES], ago[SHORT_BYTES];
 
-	buf_addf(to, "tranqd %s, pid %lld, %s, up %s, HTTP port %lld",
+	buf_addf(to, "tranqd %s, pid %lld, %s, up %s, HTTP port %lld\n",
 	    json_get_text(s, "version", "-"),
 	    (long long)json_get_int(s, "pid", 0),
 	    json_get_text(s, "state", "-"),
 	    duration_text(json_get_int(s, "uptimeMs", 0), up),
 	    (long long)json_get_int(s, "httpPort", 0));
-	if (json_get(s, "httpsPort") != NULL)
-		buf_addf(to, ", HTTPS port %lld",
-		    (long long)json_get_int(s, "httpsPort", 0));
-	buf_add_text(to, "\n");
 	buf_addf(
 	    to, "configuration %s", json_get_text(s, "configuration", "-"));
 	if (json_get_bool(s, "reloading", false))
@@ -439,6 +435,7 @@ static void
 print_task(const struct json *task, struct buf *to)
 {
 	const char *location = json_get_text(task, "location", "");
+	const char *trouble = json_get_text(task, "trouble", "");
 
 	buf_add_text(to, "              task ");
 	add_clean(to, json_get_text(task, "id", "-"));
@@ -447,6 +444,10 @@ print_task(const struct json *task, struct buf *to)
 	if (location[0] != '\0') {
 		buf_add_text(to, " at ");
 		add_clean(to, location);
+	}
+	if (trouble[0] != '\0') {
+		buf_add_text(to, ": ");
+		add_clean(to, trouble);
 	}
 	buf_add_text(to, "\n");
 }

@@ -33,6 +33,7 @@ batch_new(
 	b->interval = interval;
 	b->partition = partition;
 	b->chunk_events_max = chunk_events_max;
+	b->chunk_bytes_max = BATCH_CHUNK_BYTES_MAX;
 	b->size = FIRST_BYTES;
 	b->value = must_malloc(b->size);
 	b->used = b->chunk_start = sizeof(struct batch_header);
@@ -112,7 +113,7 @@ batch_add(struct batch *b, const struct event *e, const char *text,
 
 	if (in_chunk > 0 &&
 	    (b->events - b->chunk_first >= b->chunk_events_max ||
-		in_chunk + e->bytes + 2 > BATCH_CHUNK_BYTES_MAX)) {
+		in_chunk + e->bytes + 2 > b->chunk_bytes_max)) {
 		end_chunk(b);
 		in_chunk = 0;
 	}

@@ -23,6 +23,9 @@
  * connection ends behind the head. curl sends both in one call when the body
  * has less than 64 KiB. Only an event larger than that goes in two. */
 #define BATCH_CHUNK_BYTES_MAX (64u * KiB - 2)
+/* With TLS each record goes to the kernel by itself, and has 16 KiB at most,
+ * the request's head with them. */
+#define BATCH_CHUNK_BYTES_TLS (15u * KiB)
 
 struct batch_header {
 	uint32_t magic;
@@ -64,6 +67,7 @@ struct batch {
 	unsigned partition;
 	unsigned events;
 	unsigned chunk_events_max;
+	size_t chunk_bytes_max;
 	size_t chunk_start; /* where the open chunk begins in value */
 	unsigned chunk_first;
 	char *value;
@@ -74,7 +78,8 @@ struct batch {
 	unsigned chunk_count, chunk_size;
 };
 
-/* New, empty. chunk_events_max: druidBeam.firehoseChunkSize. */
+/* New, empty. chunk_events_max: druidBeam.firehoseChunkSize. Its
+ * chunk_bytes_max is that of plain connections and may be lowered now. */
 struct batch *
 batch_new(struct interval, unsigned partition, unsigned chunk_events_max);
 void batch_free(struct batch **);

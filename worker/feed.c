@@ -293,6 +293,8 @@ push_failed(struct feed *f, const struct push_answer *a)
 	if (f->failures++ == 0)
 		f->failing_since_ms = now;
 	complain(f, a, is_early);
+	if (!is_early)
+		replicant_trouble(f->replicant, a->why);
 	if (not_there)
 		replicant_distrust(f->replicant);
 	if (a->result == PUSH_ANEW)

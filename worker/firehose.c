@@ -16,15 +16,15 @@
 #define HEADER_BYTES 400
 
 char *
-firehose_url(const char *host, int port, bool is_tls, const char *service_name)
+firehose_url(
+    const char *host, const struct place *place, const char *service_name)
 {
-	bool is_ipv6 = strchr(host, ':') != NULL && host[0] != '[';
 	char *escaped = http_escape(service_name);
-	char *url = must_format("%s://%s%s%s:%d/druid/worker/v1/chat/%s/"
-				"push-events",
-	    is_tls ? "https" : "http", is_ipv6 ? "[" : "", host,
-	    is_ipv6 ? "]" : "", port, escaped);
+	char *server = place_url(host, place);
+	char *url = must_format(
+	    "%s/druid/worker/v1/chat/%s/push-events", server, escaped);
 
+	free(server);
 	free(escaped);
 	return url;
 }
@@ -42,6 +42,7 @@ firehose_push(struct http_client *http, const struct push *p)
 		.body = p->body,
 		.body_bytes = p->body_bytes,
 		.headers = headers,
+		.authorize = true,
 		.timeout_ms = p->timeout_ms,
 		.done = p->done,
 		.context = p->context };
@@ -78,6 +79,17 @@ is_at_door(const struct http_answer *a)
 	    (a->status == 400 && strstr(a->body, "Producer sequence") != NULL);
 }
 
+/* Somebody has to mend something in Druid or in our configuration. */
+static const char *
+denial(int status)
+{
+	return status == 401
+	    ? "the task answered 401; mend druidBeam.basicAuthUser and "
+	      "druidBeam.basicAuthPass"
+	    : "the task answered 403; let the user of druidBeam.basicAuthUser "
+	      "write this dataSource in Druid";
+}
+
 static struct push_answer
 judge_refusal(const struct http_answer *a)
 {
@@ -92,6 +104,8 @@ judge_refusal(const struct http_answer *a)
 		p.result = PUSH_CROWDED;
 	else if (is_at_door(a))
 		p.result = PUSH_SAME;
+	if (p.result == PUSH_SAME && (a->status == 401 || a->status == 403))
+		p.why = denial(a->status);
 	return p;
 }
 

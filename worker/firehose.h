@@ -8,6 +8,7 @@
 
 #include "base.h"
 #include "http_client.h"
+#include "place.h"
 
 enum push_result {
 	PUSH_TAKEN, /* in the task, now or from an earlier try */
@@ -42,7 +43,7 @@ struct push {
 
 /* The URL of a task's firehose; new, to be freed. */
 char *
-firehose_url(const char *host, int port, bool is_tls, const char *service_name);
+firehose_url(const char *host, const struct place *, const char *service_name);
 struct http_exchange *firehose_push(struct http_client *, const struct push *);
 /* What the answer means for the chunk. */
 struct push_answer firehose_judge(const struct http_answer *);

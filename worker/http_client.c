@@ -7,6 +7,7 @@
  */
 #include "http_client.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,7 +19,7 @@
 #include "panic.h"
 
 #define CONNECT_TIMEOUT_MS 5000
-#define REDIRECTS_MAX 4L
+#define WHY_BYTES (CURL_ERROR_SIZE + 200)
 /* A chunk goes to the kernel in one call with its head (batch.h says why), a
  * body too large for that at least in one call of its own: curl's buffer and
  * the socket's have to take it. */
@@ -47,6 +48,7 @@ struct watch {
 
 struct http_client {
 	struct loop *loop;
+	const struct ds_conf *ds; /* NULL: plain, nobody in particular */
 	CURLM *multi;
 	struct loop_timer timer;
 	struct http_exchange *first;
@@ -113,31 +115,69 @@ outcome_of(const struct http_exchange *x, CURLcode code)
 	return body_sent < x->body_bytes ? HTTP_CUT_SHORT : HTTP_UNKNOWN;
 }
 
+/* What to do about it, when it is for the operator to do. */
+static const char *
+remedy(CURLcode code, const char *why)
+{
+	switch (code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+		return strstr(why, "subject name") != NULL ||
+			strstr(why, "host name") != NULL
+		    ? "; give Druid a certificate with that name, or set "
+		      "druid.tls.verifyHostname to false"
+		    : "; druid.tls.trustStorePath must have the CA of Druid's "
+		      "certificate";
+	case CURLE_SSL_CONNECT_ERROR:
+		return "; is that a TLS port, and do druid.tls.protocol and "
+		       "druid.tls.keyStorePath suit it?";
+	default: return "";
+	}
+}
+
+static void
+say_why(const struct http_exchange *x, CURLcode code, char why[WHY_BYTES])
+{
+	const char *reason = x->why[0] != '\0' ? x->why
+	    : code == CURLE_OK ? "the answer broke off in its head"
+			       : curl_easy_strerror(code);
+
+	snprintf(why, WHY_BYTES, "%s%s", reason, remedy(code, reason));
+}
+
+static char *
+redirect_of(CURL *easy)
+{
+	char *url = NULL; /* curl's */
+
+	curl_easy_getinfo(easy, CURLINFO_REDIRECT_URL, &url);
+	return url != NULL ? must_strdup(url) : NULL;
+}
+
 static void
 conclude(struct http_exchange *x, CURLcode code)
 {
 	struct http_answer answer = { .outcome = outcome_of(x, code) };
+	char *redirect = redirect_of(x->easy), why[WHY_BYTES];
 	http_done_fn *done = x->done;
 	void *context = x->context;
 	struct buf kept = x->answer;
-	char why[CURL_ERROR_SIZE];
 	long status = 0;
 
 	curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
-	memcpy(why, x->why, sizeof why);
+	say_why(x, code, why);
 	buf_init(&x->answer, HTTP_ANSWER_MAX + 1 /* a NUL */);
 	free_exchange(x);
 	answer.status = (int)status;
 	answer.body = buf_text(&kept);
 	answer.body_bytes = kept.used;
-	answer.why = why[0] != '\0' ? why
-	    : code == CURLE_OK      ? "the answer broke off in its head"
-				    : curl_easy_strerror(code);
+	answer.redirect = redirect;
+	answer.why = why;
 	if (answer.body == NULL) {
 		answer.body = "";
 		answer.body_bytes = 0;
 	}
 	done(context, &answer);
+	free(redirect);
 	buf_free(&kept);
 }
 
@@ -257,7 +297,7 @@ head_line(char *line, size_t one, size_t count, void *context)
 	struct http_exchange *x = context;
 
 	if (count > 5 && memcmp(line, "HTTP/", 5) == 0)
-		x->has_head = false; /* after a redirect, or 100 */
+		x->has_head = false; /* after 100 */
 	else if (line[0] == '\r' || line[0] == '\n')
 		x->has_head = true;
 	return one * count;
@@ -280,6 +320,12 @@ http_client_new(struct loop *loop)
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, want_timer);
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
 	return c;
+}
+
+void
+http_client_secure(struct http_client *c, const struct ds_conf *ds)
+{
+	c->ds = ds;
 }
 
 void
@@ -320,15 +366,9 @@ set_request(struct http_exchange *x, const struct http_call *call)
 	set(curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
 	    (long)MIN_OF(call->timeout_ms, CONNECT_TIMEOUT_MS)));
 	set(curl_easy_setopt(e, CURLOPT_NOPROXY, "*"));
-	if (call->follow) {
-		/* a 307 keeps method and body */
-		set(curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L));
-		set(curl_easy_setopt(e, CURLOPT_MAXREDIRS, REDIRECTS_MAX));
-		set(curl_easy_setopt(
-		    e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https"));
-		set(curl_easy_setopt(
-		    e, CURLOPT_POSTREDIR, CURL_REDIR_POST_ALL));
-	}
+	/* HTTP/2 would cut a request in parts (batch.h) */
+	set(curl_easy_setopt(
+	    e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1));
 	/* no "Expect: 100-continue": it would cost a round trip */
 	x->headers = curl_slist_append(NULL, "Expect:");
 	for (const char *const *h = call->headers; h != NULL && *h; h++)
@@ -341,6 +381,54 @@ set_request(struct http_exchange *x, const struct http_call *call)
 	set(curl_easy_setopt(
 	    e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_bytes));
 	set(curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BYTES));
+}
+
+/* The text stays where it is until the call's end. */
+static struct curl_blob
+blob_of(const char *text)
+{
+	union {
+		const char *text;
+		void *data;
+	} u = { .text = text }; /* curl wants no const, and only reads */
+
+	return (struct curl_blob){
+		.data = u.data, .len = strlen(text), .flags = CURL_BLOB_NOCOPY
+	};
+}
+
+static void
+set_tls(CURL *e, const struct ds_conf *ds)
+{
+	long version = strcmp(ds->tls_protocol, "TLSv1.3") == 0
+	    ? CURL_SSLVERSION_TLSv1_3
+	    : CURL_SSLVERSION_TLSv1_2;
+	struct curl_blob blob;
+
+	set(curl_easy_setopt(e, CURLOPT_SSLVERSION, version));
+	set(curl_easy_setopt(
+	    e, CURLOPT_SSL_VERIFYHOST, ds->tls_verify_host ? 2L : 0L));
+	if (ds->druid_trust != NULL) {
+		blob = blob_of(ds->druid_trust);
+		set(curl_easy_setopt(e, CURLOPT_CAINFO_BLOB, &blob));
+		/* these, and not the system's too */
+		set(curl_easy_setopt(e, CURLOPT_CAPATH, NULL));
+	}
+	if (ds->druid_key != NULL) {
+		blob = blob_of(ds->druid_key);
+		set(curl_easy_setopt(e, CURLOPT_SSLCERT_BLOB, &blob));
+		set(curl_easy_setopt(e, CURLOPT_SSLKEY_BLOB, &blob));
+	}
+}
+
+static void
+set_user(CURL *e, const struct ds_conf *ds)
+{
+	if (*ds->basic_user == '\0' || *ds->basic_password == '\0')
+		return;
+	set(curl_easy_setopt(e, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC));
+	set(curl_easy_setopt(e, CURLOPT_USERNAME, ds->basic_user));
+	set(curl_easy_setopt(e, CURLOPT_PASSWORD, ds->basic_password));
 }
 
 static void
@@ -372,6 +460,10 @@ http_send(struct http_client *c, const struct http_call *call)
 	buf_init(&x->answer, HTTP_ANSWER_MAX + 1 /* a NUL */);
 	set_plumbing(x);
 	set_request(x, call);
+	if (c->ds != NULL)
+		set_tls(x->easy, c->ds);
+	if (c->ds != NULL && call->authorize)
+		set_user(x->easy, c->ds);
 	x->next = c->first;
 	if (c->first != NULL)
 		c->first->previous = x;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base.h"
+#include "conf.h"
 #include "loop.h"
 
 #define HTTP_ANSWER_MAX (16u * MiB) /* a longer answer is a failure */
@@ -25,6 +26,7 @@ struct http_answer {
 	int status; /* of an HTTP_ANSWERED */
 	const char *body; /* with a NUL behind it, lent for the call */
 	size_t body_bytes;
+	const char *redirect; /* of a 3xx: the URL it leads to, or NULL; lent */
 	const char *why; /* one sentence when it was not answered */
 };
 
@@ -37,16 +39,19 @@ struct http_call {
 	size_t body_bytes;
 	/* "Name: value" lines, NULL-terminated; copied */
 	const char *const *headers;
-	bool follow; /* 307 and 308, a few times */
+	bool authorize; /* with user and password, if there are any */
 	int64_t timeout_ms; /* for the whole of it */
 	http_done_fn *done; /* once, from the loop, unless cancelled */
 	void *context;
 };
 
 struct http_client *http_client_new(struct loop *);
+/* TLS and Basic authentication as the dataSource has them (druid.tls.*,
+ * druidBeam.basicAuth*), which must stay. */
+void http_client_secure(struct http_client *, const struct ds_conf *);
 /* Cancels what is under way. */
 void http_client_free(struct http_client **);
-/* Begins a call; a handle for http_cancel, good until `done` has begun. */
+/* Begins a call (redirects are answers, what to do is the caller's business); a handle for http_cancel, good until `done` has begun. */
 struct http_exchange *http_send(struct http_client *, const struct http_call *);
 /* Ends it without `done`. */
 void http_cancel(struct http_client *, struct http_exchange **);

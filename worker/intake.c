@@ -157,6 +157,8 @@ open_batch(struct intake *in, const struct event *e, unsigned partition,
 	struct batch *b = batch_new(
 	    bucket, partition, (unsigned)in->p.ds->firehose_chunk_events);
 
+	if (in->p.ds->tls_enable)
+		b->chunk_bytes_max = BATCH_CHUNK_BYTES_TLS;
 	if (in->open_count == in->open_size) {
 		in->open_size = MAX_OF(in->open_size * 2, 16u);
 		in->open =

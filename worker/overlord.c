@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #include "json.h"
@@ -17,6 +18,7 @@
 #define STATUS_TIMEOUT_MS 10000
 #define SUBMIT_TIMEOUT_MS 30000
 #define URLS_MAX 16
+#define HOPS_MAX 4
 
 enum question { ASK_SUBMIT, ASK_STATUS, ASK_RUNNING };
 
@@ -25,6 +27,7 @@ struct overlord_ask {
 	TAILQ_ENTRY(overlord_ask) link;
 	bool is_waiting; /* for a URL; else sent */
 	unsigned place; /* overlord.place when it was sent */
+	unsigned hops; /* redirects followed */
 	enum question question;
 	char *body; /* submit */
 	char *task_id; /* status */
@@ -47,6 +50,7 @@ struct overlord {
 	bool finding;
 	TAILQ_HEAD(, overlord_ask) asks;
 	char where[OVERLORD_WHY_BYTES];
+	bool changed; /* since it was asked for */
 	int64_t complained_ms;
 };
 
@@ -129,6 +133,25 @@ overlord_where(const struct overlord *o)
 	return o->where;
 }
 
+bool
+overlord_changed(struct overlord *o)
+{
+	bool changed = o->changed;
+
+	o->changed = false;
+	return changed;
+}
+
+static void
+set_where(struct overlord *o, const char *text)
+{
+	char before[OVERLORD_WHY_BYTES];
+
+	memcpy(before, o->where, sizeof before);
+	snprintf(o->where, sizeof o->where, "%s", text);
+	o->changed |= strcmp(before, o->where) != 0;
+}
+
 static const char *
 base_url(const struct overlord *o)
 {
@@ -170,27 +193,74 @@ url_of(const struct overlord_ask *a)
 	return url;
 }
 
+/* "http://host:port" of both is the same. */
+static bool
+same_server(const char *url, const char *other)
+{
+	const char *host = strstr(url, "://");
+	size_t bytes;
+
+	if (host == NULL)
+		return false;
+	bytes = (size_t)(host + 3 - url) + strcspn(host + 3, "/?#");
+	return strncasecmp(url, other, bytes) == 0 &&
+	    strchr("/?#", other[bytes]) != NULL;
+}
+
+/* User and password go to servers that were named to us, whoever redirects
+ * there. */
+static bool
+is_ours(const struct overlord *o, const char *url)
+{
+	for (unsigned i = 0; i < o->url_count; i++)
+		if (same_server(url, o->urls[i]))
+			return true;
+	return o->found != NULL && same_server(url, o->found);
+}
+
+/* To a->url. */
 static void
-send_ask(struct overlord_ask *a)
+send_there(struct overlord_ask *a)
 {
 	static const char *const json[] = { "Content-Type: application/json",
 		NULL };
-	struct overlord *o = a->overlord;
-	struct http_call call = { .headers = json,
-		.follow = true,
+	struct http_call call = { .url = a->url,
+		.headers = json,
+		.authorize = is_ours(a->overlord, a->url),
 		.done = answered,
 		.context = a,
 		.body = a->body };
 
-	free(a->url);
-	a->url = url_of(a);
-	call.url = a->url;
 	call.body_bytes = a->body != NULL ? strlen(a->body) : 0;
 	call.timeout_ms =
 	    a->question == ASK_SUBMIT ? SUBMIT_TIMEOUT_MS : STATUS_TIMEOUT_MS;
+	a->exchange = http_send(a->overlord->http, &call);
+}
+
+static void
+send_ask(struct overlord_ask *a)
+{
+	free(a->url);
+	a->url = url_of(a);
+	a->hops = 0;
 	a->is_waiting = false;
-	a->place = o->place;
-	a->exchange = http_send(o->http, &call);
+	a->place = a->overlord->place;
+	send_there(a);
+}
+
+/* An Overlord that is not the leader names the one that is. False: that is no
+ * place to go to. */
+static bool
+follow(struct overlord_ask *a, const char *to)
+{
+	if (to == NULL || a->hops++ == HOPS_MAX ||
+	    (a->overlord->ds->tls_enable &&
+		strncasecmp(to, "https://", 8) != 0))
+		return false;
+	free(a->url);
+	a->url = must_strdup(to);
+	send_there(a);
+	return true;
 }
 
 static void
@@ -251,7 +321,7 @@ overlord_found(struct overlord *o, const char *url, const char *why)
 	o->place++;
 	free(o->found);
 	o->found = url != NULL ? must_strdup(url) : NULL;
-	snprintf(o->where, sizeof o->where, "%s", url != NULL ? url : why);
+	set_where(o, url != NULL ? url : why);
 	/* those that come up meanwhile wait for the next look */
 	first_waiting(o, &left);
 	for (; left > 0 && (a = first_waiting(o, &count)) != NULL; left--) {
@@ -309,18 +379,29 @@ overlord_cancel(struct overlord_ask **ask_to_end)
 
 /* ---- answers ---- */
 
+static int
+get_port(const struct json *location, const char *name)
+{
+	int64_t port = json_get_int(location, name, -1);
+
+	return port > 0 && port <= 65535 ? (int)port : -1;
+}
+
+/* Whether it has a place; into the status only goes one that may be used. */
 static bool
-has_place(const struct json *location, struct task_status *s)
+has_place(const struct ds_conf *ds, const struct json *location,
+    struct task_status *s)
 {
 	const char *host = json_get_text(location, "host", NULL);
-	int64_t tls = json_get_int(location, "tlsPort", -1);
-	int64_t port = json_get_int(location, "port", -1);
+	int port = get_port(location, "port");
+	int tls_port = get_port(location, "tlsPort");
 
-	s->is_tls = tls > 0;
-	s->port = (int)(tls > 0 ? tls : port);
-	if (host == NULL || s->port <= 0 || s->port > 65535)
+	if (host == NULL || (port < 0 && tls_port < 0))
 		return false;
-	snprintf(s->host, sizeof s->host, "%s", host);
+	if (place_choose(&s->place, ds->tls_enable, port, tls_port))
+		snprintf(s->host, sizeof s->host, "%s", host);
+	else
+		s->lacks_tls = true;
 	return true;
 }
 
@@ -343,10 +424,10 @@ state_of(const struct json *status, bool has_location)
 }
 
 static struct task_status
-read_status(const struct json *status)
+read_status(const struct ds_conf *ds, const struct json *status)
 {
 	struct task_status s = { 0 };
-	bool has_location = has_place(json_get(status, "location"), &s);
+	bool has_location = has_place(ds, json_get(status, "location"), &s);
 
 	s.state = state_of(status, has_location);
 	return s;
@@ -364,7 +445,7 @@ look_into_running(struct overlord_ask *a, const struct json *list)
 		if (strcmp(json_get_text(one, "id", ""), a->task_id) != 0)
 			continue;
 		s.state = TASK_RUNNING;
-		has_place(json_get(one, "location"), &s);
+		has_place(a->overlord->ds, json_get(one, "location"), &s);
 	}
 	conclude(a, RESULT_OK, NULL, &s);
 }
@@ -382,7 +463,7 @@ take_status(struct overlord_ask *a, const struct http_answer *answer)
 	} else if (a->question == ASK_RUNNING && json_is_array(j)) {
 		look_into_running(a, j);
 	} else if (json_is_object(json_get(j, "status"))) {
-		s = read_status(json_get(j, "status"));
+		s = read_status(a->overlord->ds, json_get(j, "status"));
 		if (json_get(json_get(j, "status"), "location") == NULL &&
 		    s.state == TASK_WAITING) {
 			a->question = ASK_RUNNING;
@@ -417,6 +498,52 @@ take_submit(struct overlord_ask *a, const struct http_answer *answer)
 		conclude(a, RESULT_REFUSED, answer->body, NULL);
 }
 
+/* 401 or 403: somebody has to mend something, and the events wait. */
+static void
+denied(const struct overlord_ask *a, int status, char why[OVERLORD_WHY_BYTES])
+{
+	const struct ds_conf *ds = a->overlord->ds;
+	bool is_sent = is_ours(a->overlord, a->url);
+
+	if (*ds->basic_user == '\0' || *ds->basic_password == '\0')
+		snprintf(why, OVERLORD_WHY_BYTES,
+		    "%s answered %d; give druidBeam.basicAuthUser and "
+		    "druidBeam.basicAuthPass",
+		    a->url, status);
+	else if (!is_sent)
+		snprintf(why, OVERLORD_WHY_BYTES,
+		    "%s answered %d; a redirect led there, and the password "
+		    "goes to the servers in druid.overlord.url only: name it "
+		    "there",
+		    a->url, status);
+	else if (status == 401)
+		snprintf(why, OVERLORD_WHY_BYTES,
+		    "%s answered 401 to user '%.100s'; mend "
+		    "druidBeam.basicAuthUser and druidBeam.basicAuthPass",
+		    a->url, ds->basic_user);
+	else
+		snprintf(why, OVERLORD_WHY_BYTES,
+		    "%s answered 403; let user '%.100s' read and write "
+		    "dataSource %.100s in Druid",
+		    a->url, ds->basic_user, ds->name);
+}
+
+static void
+give_up(struct overlord_ask *a, const char *why)
+{
+	struct overlord *o = a->overlord;
+
+	set_where(o, why);
+	distrust(o, a);
+	conclude(a, RESULT_RETRY, why, NULL);
+}
+
+static bool
+is_redirect(int status)
+{
+	return status == 307 || status == 308;
+}
+
 static bool
 not_now(int status)
 {
@@ -432,20 +559,26 @@ answered(void *context, const struct http_answer *answer)
 	char why[OVERLORD_WHY_BYTES];
 
 	a->exchange = NULL;
-	if (answer->outcome != HTTP_ANSWERED || not_now(answer->status)) {
-		if (answer->outcome == HTTP_ANSWERED)
-			snprintf(why, sizeof why, "%s answered %d %.200s",
-			    a->url, answer->status, answer->body);
-		else
-			snprintf(
-			    why, sizeof why, "%s: %s", a->url, answer->why);
-		snprintf(o->where, sizeof o->where, "%s", why);
-		distrust(o, a);
-		conclude(a, RESULT_RETRY, why, NULL);
+	if (answer->outcome != HTTP_ANSWERED) {
+		snprintf(why, sizeof why, "%s: %s", a->url, answer->why);
+		give_up(a, why);
+		return;
+	}
+	if (is_redirect(answer->status) && follow(a, answer->redirect))
+		return;
+	if (answer->status == 401 || answer->status == 403) {
+		denied(a, answer->status, why);
+		give_up(a, why);
+		return;
+	}
+	if (not_now(answer->status)) {
+		snprintf(why, sizeof why, "%s answered %d %.200s", a->url,
+		    answer->status, answer->body);
+		give_up(a, why);
 		return;
 	}
 	if (base_url(o) != NULL)
-		snprintf(o->where, sizeof o->where, "%s", base_url(o));
+		set_where(o, base_url(o));
 	if (a->question == ASK_SUBMIT)
 		take_submit(a, answer);
 	else

@@ -12,6 +12,7 @@
 #include "base.h"
 #include "conf.h"
 #include "http_client.h"
+#include "place.h"
 #include "result.h"
 
 struct overlord;
@@ -30,6 +31,8 @@ void overlord_free(struct overlord **);
 void overlord_found(struct overlord *, const char *url, const char *why);
 /* For the status: where it is, or what was looked for and failed. Lent. */
 const char *overlord_where(const struct overlord *);
+/* Whether that has become another text since the last call. */
+bool overlord_changed(struct overlord *);
 
 /* RESULT_OK: it is there now, or has been before ("already exists").
  * RESULT_REFUSED: a definite no, `why` is Druid's own text.
@@ -53,8 +56,8 @@ const char *task_state_name(enum task_state);
 struct task_status {
 	enum task_state state;
 	char host[256]; /* empty: no place known */
-	int port;
-	bool is_tls;
+	struct place place;
+	bool lacks_tls; /* has a place, which druid.tls.enable forbids */
 };
 
 /* RESULT_OK with the status; RESULT_RETRY when the Overlord was not reached. */

@@ -21,6 +21,7 @@
 /* An Overlord that has just been made leader may not know a task yet; one
  * that has not known it for so long has lost it. */
 #define ABSENT_MS 30000
+#define TROUBLE_MAX 300 /* bytes */
 
 struct replicant {
 	struct replicant_parts parts;
@@ -28,6 +29,7 @@ struct replicant {
 	void *context;
 	char *task_id, *firehose_id, *service;
 	char *url, *place; /* place: host:port, for people */
+	char *trouble; /* why it takes nothing now, or NULL */
 	enum replicant_state state;
 	enum task_state task; /* what the Overlord said last */
 	struct loop_timer timer;
@@ -100,6 +102,7 @@ replicant_free(struct replicant **replicant)
 	free(r->service);
 	free(r->url);
 	free(r->place);
+	free(r->trouble);
 	free(r);
 }
 
@@ -139,6 +142,19 @@ void
 replicant_served(struct replicant *r)
 {
 	r->has_served = true;
+	replicant_trouble(r, NULL);
+}
+
+void
+replicant_trouble(struct replicant *r, const char *why)
+{
+	bool was = r->trouble != NULL, is = why != NULL;
+
+	if (was == is && (!is || strncmp(r->trouble, why, TROUBLE_MAX) == 0))
+		return;
+	free(r->trouble);
+	r->trouble = is ? must_format("%.*s", TROUBLE_MAX, why) : NULL;
+	r->changed(r->context, r);
 }
 
 static void
@@ -158,17 +174,18 @@ replicant_give_up(struct replicant *r, const char *why)
 }
 
 static void
-found_at(struct replicant *r, const char *host, int port, bool is_tls)
+found_at(struct replicant *r, const char *host, const struct place *place)
 {
-	char *url = firehose_url(host, port, is_tls, r->service);
+	char *url = firehose_url(host, place, r->service);
 	bool moved = r->url == NULL || strcmp(url, r->url) != 0;
 
 	if (moved)
-		log_info("task %s: runs at %s:%d", r->task_id, host, port);
+		log_info(
+		    "task %s: runs at %s:%d", r->task_id, host, place->port);
 	free(r->url);
 	free(r->place);
 	r->url = url;
-	r->place = must_format("%s:%d", host, port);
+	r->place = must_format("%s:%d", host, place->port);
 	r->asked = 0;
 	r->complained = false;
 	r->absent_since_ms = 0;
@@ -229,8 +246,10 @@ status_known(void *context, enum result result, const struct task_status *s)
 	case TASK_RUNNING: break;
 	}
 	r->absent_since_ms = 0;
+	if (s->lacks_tls)
+		replicant_trouble(r, "it " PLACE_NO_TLS);
 	if (s->host[0] != '\0')
-		found_at(r, s->host, s->port, s->is_tls);
+		found_at(r, s->host, &s->place);
 	else
 		seek_on(r);
 }
@@ -239,12 +258,13 @@ static void
 instance_found(void *context, const struct discovery_answer *a)
 {
 	struct replicant *r = context;
-	const struct discovery_place *p = &a->place;
-	bool is_tls = a->result == RESULT_OK && p->port == 0;
+	struct place place;
 
 	r->finding = NULL;
-	if (a->result == RESULT_OK)
-		found_at(r, p->host, is_tls ? p->tls_port : p->port, is_tls);
+	if (a->result == RESULT_OK &&
+	    place_choose(&place, r->parts.ds->tls_enable, a->place.port,
+		a->place.tls_port))
+		found_at(r, a->place.host, &place);
 	else
 		r->asking = overlord_status(
 		    r->parts.overlord, r->task_id, status_known, r);
@@ -289,5 +309,7 @@ replicant_describe(const struct replicant *r)
 	json_set_text(j, "state", states[r->state]);
 	json_set_text(j, "task", task_state_name(r->task));
 	json_set_text(j, "location", r->place != NULL ? r->place : "");
+	if (r->trouble != NULL)
+		json_set_text(j, "trouble", r->trouble);
 	return j;
 }

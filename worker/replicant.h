@@ -44,6 +44,8 @@ const char *replicant_firehose_id(const struct replicant *);
 bool replicant_is_starting(const struct replicant *);
 /* A push was taken. */
 void replicant_served(struct replicant *);
+/* Why it takes nothing now, for the status; NULL: nothing is wrong. */
+void replicant_trouble(struct replicant *, const char *why);
 /* A push did not find it: look again, soon. */
 void replicant_distrust(struct replicant *);
 /* Given up while others of the beam go on. */

@@ -30,6 +30,7 @@
 #include "loop.h"
 #include "overlord.h"
 #include "panic.h"
+#include "place.h"
 #include "session.h"
 #include "spool.h"
 #include "zk.h"
@@ -83,17 +84,23 @@ static void
 overlord_place(void *context, const struct discovery_answer *a)
 {
 	struct worker *w = context;
-	const struct discovery_place *p = &a->place;
-	char url[DISCOVERY_HOST_BYTES + 32], why[400];
-	bool is_ipv6 = strchr(p->host, ':') != NULL, is_tls = p->port == 0;
+	struct place place;
+	char *url, why[400];
 	size_t used;
 
 	w->finding = NULL;
-	if (a->result == RESULT_OK) {
-		snprintf(url, sizeof url, "%s://%s%s%s:%d",
-		    is_tls ? "https" : "http", is_ipv6 ? "[" : "", p->host,
-		    is_ipv6 ? "]" : "", is_tls ? p->tls_port : p->port);
+	if (a->result == RESULT_OK &&
+	    place_choose(
+		&place, w->ds->tls_enable, a->place.port, a->place.tls_port)) {
+		url = place_url(a->place.host, &place);
 		overlord_found(w->overlord, url, NULL);
+		free(url);
+		return;
+	}
+	if (a->result == RESULT_OK) {
+		snprintf(why, sizeof why, "the Overlord at %s:%d " PLACE_NO_TLS,
+		    a->place.host, a->place.port);
+		overlord_found(w->overlord, NULL, why);
 		return;
 	}
 	used = (size_t)snprintf(why, sizeof why,
@@ -219,8 +226,13 @@ tell_hashing(struct worker *w)
 static void
 look_for_changes(struct worker *w)
 {
-	if (loop_timer_active(&w->describe_timer) ||
-	    !dispatch_changed(w->dispatch))
+	bool changed;
+
+	if (loop_timer_active(&w->describe_timer))
+		return;
+	changed = dispatch_changed(w->dispatch);
+	changed = overlord_changed(w->overlord) || changed;
+	if (!changed)
 		return;
 	w->describe_due = true;
 	loop_timer_start(
@@ -598,6 +610,7 @@ make_parts(struct worker *w)
 		.spool = w->spool };
 
 	w->http = http_client_new(w->loop);
+	http_client_secure(w->http, w->ds);
 	w->overlord = overlord_new(w->http, w->ds, find_overlord, w);
 	make_store(w);
 	w->cluster = beam_cluster_new(w->loop, w->ds, w->store, w->overlord);

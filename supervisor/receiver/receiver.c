@@ -31,7 +31,6 @@
 /* A configuration that is on its way. */
 struct receiver_conf {
 	int fd; /* -1: none */
-	int keys_fd; /* -1: none */
 	uint64_t number;
 	unsigned expected, count;
 	struct heritage_channel *channels;
@@ -43,7 +42,7 @@ struct receiver {
 	struct loop *loop;
 	struct posts posts;
 	struct connections connections;
-	struct listener listeners[PORT_KINDS];
+	struct listener listener;
 	struct loop_io control, bell;
 	struct loop_timer stop, confirm_again;
 	struct receiver_conf coming;
@@ -89,10 +88,8 @@ use_settings(struct receiver *r, struct settings *settings)
 			settings->ds[i].outlet->is_current = true;
 	settings_release(&r->posts.settings);
 	r->posts.settings = settings;
-	for (unsigned i = 0; i < PORT_KINDS; i++)
-		r->listeners[i].connections_max =
-		    ((unsigned)conf->http_max_connections + receivers - 1) /
-		    receivers;
+	r->listener.connections_max =
+	    ((unsigned)conf->http_max_connections + receivers - 1) / receivers;
 	connection_settings_changed(&r->connections);
 }
 
@@ -119,9 +116,9 @@ forget_coming(struct receiver_conf *c)
 	}
 	free(c->channels);
 	free(c->indexes);
-	close_fd(c->fd);
-	close_fd(c->keys_fd);
-	*c = (struct receiver_conf){ .fd = -1, .keys_fd = -1 };
+	if (c->fd >= 0)
+		close(c->fd);
+	*c = (struct receiver_conf){ .fd = -1 };
 }
 
 static struct conf *
@@ -174,32 +171,19 @@ attach_all(struct receiver *r, struct settings *s)
 	}
 }
 
-/* NULL: it cannot be used. */
-static struct settings *
-settings_coming(struct receiver *r)
+static void
+take_conf(struct receiver *r)
 {
 	struct conf *conf = parse_coming(r);
 	struct settings *settings;
 
-	if (conf == NULL)
-		return NULL;
-	settings = settings_new(conf, conf);
-	if (!settings_secure(settings, r->posts.settings, r->coming.keys_fd))
-		settings_release(&settings);
-	return settings;
-}
-
-static void
-take_conf(struct receiver *r)
-{
-	struct settings *settings = settings_coming(r);
-
-	if (settings == NULL) {
+	if (conf == NULL) {
 		/* the supervisor has checked it: one of us is wrong */
 		log_error("the new configuration cannot be used");
 		forget_coming(&r->coming);
 		return;
 	}
+	settings = settings_new(conf, conf);
 	attach_all(r, settings);
 	r->confirm_number = r->coming.number;
 	r->must_confirm = true;
@@ -210,8 +194,7 @@ take_conf(struct receiver *r)
 }
 
 static void
-begin_conf(
-    struct receiver *r, const struct order_message *m, int fd, int keys_fd)
+begin_conf(struct receiver *r, const struct order_message *m, int fd)
 {
 	struct receiver_conf *c = &r->coming;
 
@@ -219,11 +202,9 @@ begin_conf(
 	if (fd < 0 || m->index > CONF_DS_MAX) {
 		log_error("an order without a configuration came");
 		close_fd(fd);
-		close_fd(keys_fd);
 		return;
 	}
 	c->fd = fd;
-	c->keys_fd = keys_fd;
 	c->number = m->value;
 	c->expected = m->index;
 	c->channels = must_calloc(m->index, sizeof c->channels[0]);
@@ -269,17 +250,16 @@ stop_due(struct loop_timer *timer)
 	loop_stop(r->loop);
 }
 
-/* The ports are given back at once: whoever comes after us may want them
- * before our last answer is out. */
+/* The port is given back at once: whoever comes after us may want it before
+ * our last answer is out. */
 static void
 stop_listening(struct receiver *r, int64_t within_ms)
 {
 	log_debug("stops within %lld ms", (long long)within_ms);
 	r->is_stopping = true;
-	for (unsigned i = 0; i < PORT_KINDS; i++) {
-		listener_stop(&r->listeners[i]);
-		close_fd(r->heritage->listen_fds[i]);
-	}
+	listener_stop(&r->listener);
+	if (r->heritage->listen_fd >= 0)
+		close(r->heritage->listen_fd);
 }
 
 /* Answers what has begun, then leaves. A second order may shorten it. */
@@ -302,7 +282,7 @@ obey(struct receiver *r, const struct order_message *m, int fd0, int fd1)
 	switch (m->order) {
 	case ORDER_STOP: stop(r, (int64_t)MIN_OF(m->value, INT32_MAX)); break;
 	case ORDER_REOPEN_LOG: order_take_log(m, fd0); return;
-	case ORDER_CONF: begin_conf(r, m, fd0, fd1); return;
+	case ORDER_CONF: begin_conf(r, m, fd0); return;
 	case ORDER_CHANNEL: take_channel(r, m, fd0, fd1); return;
 	default: log_error("unknown order %u came", m->order); break;
 	}
@@ -357,8 +337,7 @@ turn_end(void *context)
 	settle_posts(&r->posts);
 	has_work = connection_turn(c);
 	outlets_ring(&r->posts.outlets);
-	for (unsigned i = 0; i < PORT_KINDS; i++)
-		listener_turn(&r->listeners[i]);
+	listener_turn(&r->listener);
 	confirm(r);
 	if (c->has_counted)
 		life_publish(r->heritage->life, &c->counters, NULL);
@@ -395,46 +374,27 @@ raise_limit(void)
 		log_warn("the limit of open files cannot be raised");
 }
 
-/* False: what came with the configuration cannot be used. */
-static bool
+static void
 wire(struct receiver *r)
 {
 	const struct heritage *h = r->heritage;
 	struct settings *settings;
-	bool good;
 
 	r->loop = loop_new();
-	r->coming.fd = r->coming.keys_fd = -1;
+	r->coming.fd = -1;
 	r->control.context = r->bell.context = r;
 	post_init(&r->posts, r->loop, &r->connections.memory, h->incarnation);
 	connection_init_all(&r->connections, r->loop, &r->posts, h->life);
 	(void)life_read(h->life, &r->connections.counters, NULL);
 	r->connections.counters.connections = 0;
-	for (unsigned i = 0; i < PORT_KINDS; i++)
-		r->listeners[i].connections = &r->connections;
-	r->listeners[PORT_HTTPS].is_tls = true;
+	r->listener.connections = &r->connections;
 	settings = settings_new(h->conf, NULL);
-	good = settings_secure(settings, NULL, h->keys_fd);
-	close_fd(h->keys_fd);
 	for (unsigned i = 0; i < h->channel_count; i++) {
 		r->posts.outlets.receiver_bell = h->channels[i].receiver_bell;
 		attach(r, &settings->ds[i], &h->channels[i]);
 	}
 	use_settings(r, settings);
 	loop_set_turn(r->loop, turn_end, r);
-	return good;
-}
-
-static bool
-start_listeners(struct receiver *r)
-{
-	bool good = true;
-
-	for (unsigned i = 0; i < PORT_KINDS; i++)
-		good = listener_start(&r->listeners[i], r->loop,
-			   r->heritage->listen_fds[i]) &&
-		    good;
-	return good;
 }
 
 static bool
@@ -449,7 +409,7 @@ start(struct receiver *r)
 	    (bell >= 0 &&
 		!loop_io_start(
 		    r->loop, &r->bell, bell, EPOLLIN | EPOLLET, bell_rang)) ||
-	    !start_listeners(r)) {
+	    !listener_start(&r->listener, r->loop, h->listen_fd)) {
 		log_error("receiver %u cannot watch its descriptors", h->index);
 		return false;
 	}
@@ -461,8 +421,7 @@ start(struct receiver *r)
 static void
 unwire(struct receiver *r)
 {
-	for (unsigned i = 0; i < PORT_KINDS; i++)
-		listener_stop(&r->listeners[i]);
+	listener_stop(&r->listener);
 	connection_fini_all(&r->connections);
 	outlets_ring(&r->posts.outlets);
 	forget_coming(&r->coming);
@@ -486,9 +445,8 @@ receiver_main(const struct heritage *heritage)
 	panic_keep(heritage->life->panic, sizeof heritage->life->panic);
 	ignore_signals();
 	raise_limit();
-	if (!wire(&r)) {
-		code = CHILD_BAD_CONFIG;
-	} else if (start(&r)) {
+	wire(&r);
+	if (start(&r)) {
 		loop_run(r.loop);
 		code = CHILD_DRAINED;
 	}

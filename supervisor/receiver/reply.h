@@ -20,7 +20,6 @@ struct reply {
 	uint64_t dropped_late; /* by the worker */
 	uint64_t spooled; /* durable, not acknowledged by Druid */
 	unsigned retry_after_s;
-	const char *challenge; /* whole fields, or NULL */
 };
 
 struct reply_how {

@@ -40,14 +40,14 @@ static const struct {
 	{ "druidBeam.taskLocator", "curator", false, OURS, "overlord" },
 	{ "druidBeam.overlordPollPeriod", "PT20S", false, OURS, "PT3S" },
 	{ "druidBeam.randomizeTaskId", "false", false, OURS, "true" },
-	{ "druidBeam.basicAuthUser", "", false, REFUSED, "u" },
-	{ "druidBeam.basicAuthPass", "", false, REFUSED, "p" },
-	{ "druid.tls.enable", "false", false, REFUSED, "true" },
-	{ "druid.tls.protocol", "TLSv1.2", false, WARNED, "TLSv1.2" },
-	{ "druid.tls.trustStorePath", "", false, WARNED, "/x" },
+	{ "druidBeam.basicAuthUser", "", false, OURS, "u" },
+	{ "druidBeam.basicAuthPass", "", false, OURS, "p" },
+	{ "druid.tls.enable", "false", false, OURS, "true" },
+	{ "druid.tls.protocol", "TLSv1.2", false, OURS, "TLSv1.2" },
+	{ "druid.tls.trustStorePath", "", false, OURS, "/x" },
 	{ "druid.tls.trustStoreType", "", false, WARNED, "jks" },
 	{ "druid.tls.trustStoreAlgorithm", "", false, WARNED, "x" },
-	{ "druid.tls.trustStorePassword", "", false, WARNED, "p" },
+	{ "druid.tls.trustStorePassword", "", false, OURS, "p" },
 	{ "serialization.format", "json", false, OURS, "smile" },
 	{ "task.partitions", "1", false, OURS, "7" },
 	{ "task.replicants", "1", false, OURS, "7" },
@@ -58,17 +58,17 @@ static const struct {
 	{ "tranquility.blockOnFull", "true", false, OURS, "false" },
 	{ "http.port", "8200", true, OURS, "7" },
 	{ "http.port.enable", "true", true, OURS, "true" },
-	{ "https.port", "8400", true, OURS, "7" },
-	{ "https.port.enable", "false", true, OURS, "true" },
-	{ "https.keyStorePath", "", true, OURS, "/x" },
-	{ "https.keyStoreType", "", true, OURS, "jks" },
-	{ "https.keyStorePassword", "", true, OURS, "p" },
-	{ "https.certAlias", "", true, OURS, "x" },
-	{ "https.keyManagerPassword", "", true, OURS, "p" },
-	{ "https.includeCipherSuites", "", true, OURS, "x" },
-	{ "https.excludeCipherSuites", "", true, OURS, "x" },
-	{ "https.includeProtocols", "", true, OURS, "x" },
-	{ "https.excludeProtocols", "", true, OURS, "x" },
+	{ "https.port", "8400", true, WARNED, "7" },
+	{ "https.port.enable", "false", true, REFUSED, "true" },
+	{ "https.keyStorePath", "", true, WARNED, "/x" },
+	{ "https.keyStoreType", "", true, WARNED, "jks" },
+	{ "https.keyStorePassword", "", true, WARNED, "p" },
+	{ "https.certAlias", "", true, WARNED, "x" },
+	{ "https.keyManagerPassword", "", true, WARNED, "p" },
+	{ "https.includeCipherSuites", "", true, WARNED, "x" },
+	{ "https.excludeCipherSuites", "", true, WARNED, "x" },
+	{ "https.includeProtocols", "", true, WARNED, "x" },
+	{ "https.excludeProtocols", "", true, WARNED, "x" },
 	{ "http.threads", "40", true, WARNED, "40" },
 	{ "http.idleTimeout", "PT5M", true, OURS, "PT3S" },
 	{ "kafka.zookeeper.connect", "", true, WARNED, "z:1" },
@@ -92,12 +92,19 @@ static struct conf *
 parse(const char *name, const char *value, bool is_own,
     struct conf_problems *problems)
 {
-	char *property = must_format("\"%s\":\"%s\"", name, value);
-	char *text = must_format("{\"dataSources\":[{\"spec\":%s,"
-				 "\"properties\":{%s}}],\"properties\":"
-				 "{\"druid.overlord.url\":\"http://o:1\"%s%s}}",
-	    spec, is_own ? property : "", is_own ? "" : ",",
-	    is_own ? "" : property);
+	/* user and password make sense together only */
+	const char *other = strcmp(name, "druidBeam.basicAuthUser") == 0
+	    ? ",\"druidBeam.basicAuthPass\":\"x\""
+	    : strcmp(name, "druidBeam.basicAuthPass") == 0
+	    ? ",\"druidBeam.basicAuthUser\":\"x\""
+	    : "";
+	char *property = must_format("\"%s\":\"%s\"%s", name, value, other);
+	char *text =
+	    must_format("{\"dataSources\":[{\"spec\":%s,"
+			"\"properties\":{%s}}],\"properties\":"
+			"{\"druid.overlord.url\":\"https://o:1\"%s%s}}",
+		spec, is_own ? property : "", is_own ? "" : ",",
+		is_own ? "" : property);
 	struct conf *conf = conf_parse("x", text, strlen(text), problems);
 
 	free(text);

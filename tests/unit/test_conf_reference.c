@@ -197,7 +197,7 @@ test_bounds(void **state)
 {
 	char *reference = file_reference("f");
 	char *twice = must_format("%s%s", reference, reference);
-	char bytes[CONF_TEXT_BYTES_MAX + 2];
+	char bytes[CONF_TEXT_BYTES_MAX + 3];
 	char expected[CONF_TEXT_BYTES_MAX + 1];
 
 	(void)state;
@@ -209,6 +209,8 @@ test_bounds(void **state)
 	check_wrong(twice, "longer than 4096 bytes");
 	write_file("f", bytes, CONF_TEXT_BYTES_MAX + 2);
 	check_wrong(reference, "longer than 4096 bytes");
+	write_file("f", bytes, CONF_TEXT_BYTES_MAX + 3);
+	check_wrong(reference, "too large");
 	write_file("f", "a\0b", 3);
 	check_wrong(reference, "zero byte");
 	free(reference);

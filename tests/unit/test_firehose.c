@@ -94,8 +94,8 @@ push(struct rig *r, const char *url, const char *body, size_t bytes)
 static void
 push_here(struct rig *r)
 {
-	char *url =
-	    firehose_url("127.0.0.1", script_port(r->server), false, SERVICE);
+	char *url = firehose_url("127.0.0.1",
+	    &(struct place){ script_port(r->server), false }, SERVICE);
 
 	push(r, url, "[{\"a\":1}]", 9);
 	free(url);
@@ -106,35 +106,34 @@ test_url(void **state)
 {
 	static const struct {
 		const char *host, *expected;
-		int port;
-		bool is_tls;
+		struct place place;
 	} cases[] = {
 		{ "peon1",
 		    "http://peon1:8100/druid/worker/v1/chat/"
 		    "firehose%3Adruid%3Aoverlord%3Awikipedia-010-0000-"
 		    "0000/push-events",
-		    8100, false },
+		    { 8100, false } },
 		{ "10.0.0.1",
 		    "https://10.0.0.1:8300/druid/worker/v1/chat/"
 		    "firehose%3Adruid%3Aoverlord%3Awikipedia-010-"
 		    "0000-0000/push-events",
-		    8300, true },
+		    { 8300, true } },
 		{ "::1",
 		    "http://[::1]:8100/druid/worker/v1/chat/"
 		    "firehose%3Adruid%3Aoverlord%3Awikipedia-010-0000-"
 		    "0000/push-events",
-		    8100, false },
+		    { 8100, false } },
 		{ "[::1]",
 		    "http://[::1]:8100/druid/worker/v1/chat/"
 		    "firehose%3Adruid%3Aoverlord%3Awikipedia-010-0000-"
 		    "0000/push-events",
-		    8100, false },
+		    { 8100, false } },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		char *url = firehose_url(
-		    cases[i].host, cases[i].port, cases[i].is_tls, SERVICE);
+		char *url =
+		    firehose_url(cases[i].host, &cases[i].place, SERVICE);
 
 		assert_string_equal(url, cases[i].expected);
 		free(url);
@@ -177,8 +176,8 @@ test_smile_request(void **state)
 {
 	static const char body[] = ":)\n\x01\xf8\xf9";
 	struct rig *r = *state;
-	char *url =
-	    firehose_url("127.0.0.1", script_port(r->server), false, SERVICE);
+	char *url = firehose_url("127.0.0.1",
+	    &(struct place){ script_port(r->server), false }, SERVICE);
 
 	script_answer(r->server, 200, "{\"eventCount\":0}");
 	push_as(r, url, body, sizeof body - 1, true);
@@ -266,7 +265,8 @@ test_no_answers(void **state)
 	push_here(r);
 	assert_int_equal(r->answer.result, PUSH_SAME);
 
-	url = firehose_url("127.0.0.1", script_port(r->server), false, SERVICE);
+	url = firehose_url("127.0.0.1",
+	    &(struct place){ script_port(r->server), false }, SERVICE);
 	script_reset_at_head(r->server);
 	push(r, url, body, bytes);
 	assert_int_equal(r->answer.result, PUSH_ANEW);

@@ -21,6 +21,7 @@
 #include "batch.h"
 #include "http_client.h"
 #include "loop_until.h"
+#include "one_ds.h"
 #include "panic.h"
 #include "script_server.h"
 
@@ -41,7 +42,7 @@ struct told {
 	int status;
 	char *body;
 	size_t body_bytes;
-	char why[256];
+	char why[256], redirect[256];
 	void (*then)(struct told *);
 };
 
@@ -83,6 +84,8 @@ done(void *context, const struct http_answer *a)
 	t->body = must_malloc(a->body_bytes + 1);
 	memcpy(t->body, a->body, a->body_bytes + 1);
 	snprintf(t->why, sizeof t->why, "%s", a->why);
+	snprintf(t->redirect, sizeof t->redirect, "%s",
+	    a->redirect != NULL ? a->redirect : "");
 	if (t->then != NULL)
 		t->then(t);
 }
@@ -238,74 +241,81 @@ test_many_at_once(void **state)
 
 /* ---- redirects ---- */
 
-static void
-script_redirect(struct rig *r, int status, const char *to)
-{
-	char text[300];
-
-	snprintf(text, sizeof text,
-	    "HTTP/1.1 %d Elsewhere\r\nLocation: %s%s\r\n"
-	    "Content-Length: 0\r\n\r\n",
-	    status, script_url(r->server), to);
-	script_bytes(r->server, text, strlen(text), false);
-}
-
+/* They are answers, and say where to. */
 static void
 test_redirect(void **state)
 {
+	static const char there[] = "HTTP/1.1 307 Elsewhere\r\n"
+				    "Location: http://leader:8090/x?y\r\n"
+				    "Content-Length: 0\r\n\r\n";
+	static const char here[] = "HTTP/1.1 307 Elsewhere\r\n"
+				   "Location: /other\r\n"
+				   "Content-Length: 0\r\n\r\n";
 	struct rig *r = *state;
 	struct http_call call = post("{\"type\":\"index_realtime\"}");
 	struct told t;
+	char url[100];
 
-	call.follow = true;
-	script_redirect(r, 307, "/leader");
-	script_answer(r->server, 200, "{\"task\":\"x\"}");
-	run(r, &t, call);
-	assert_int_equal(t.status, 200);
-	assert_string_equal(t.body, "{\"task\":\"x\"}");
-	assert_string_equal(script_request(r->server, 1)->method, "POST");
-	assert_string_equal(script_request(r->server, 1)->target, "/leader");
-	assert_string_equal(script_request(r->server, 1)->body, call.body);
-	forget(&t);
-
-	call.follow = false;
-	script_redirect(r, 307, "/leader");
+	script_bytes(r->server, there, strlen(there), false);
 	run(r, &t, call);
 	assert_int_equal(t.outcome, HTTP_ANSWERED);
 	assert_int_equal(t.status, 307);
+	assert_string_equal(t.redirect, "http://leader:8090/x?y");
+	forget(&t);
+	script_bytes(r->server, here, strlen(here), false);
+	run(r, &t, call);
+	snprintf(url, sizeof url, "%s/other", script_url(r->server));
+	assert_string_equal(t.redirect, url);
+	forget(&t);
+	script_answer(r->server, 200, "{}");
+	run(r, &t, call);
+	assert_string_equal(t.redirect, "");
 	forget(&t);
 }
 
-static void
-test_redirect_for_ever(void **state)
-{
-	struct rig *r = *state;
-	struct http_call call = { .follow = true };
-	struct told t;
+/* ---- user and password ---- */
 
-	for (int i = 0; i < 10; i++)
-		script_redirect(r, 307, "/again");
-	run(r, &t, call);
-	assert_int_not_equal(t.outcome, HTTP_ANSWERED);
-	assert_true(script_left(r->server) > 0); /* bounded */
-	forget(&t);
+static const char *
+authorization(struct rig *r, char to[static 100])
+{
+	unsigned last = script_requests(r->server) - 1;
+
+	return script_header(
+		   script_request(r->server, last), "Authorization", to, 100)
+	    ? to
+	    : "";
 }
 
 static void
-test_redirect_to_a_file(void **state)
+test_basic(void **state)
 {
-	static const char text[] = "HTTP/1.1 307 X\r\nLocation: "
-				   "file:///etc/passwd\r\n"
-				   "Content-Length: 0\r\n\r\n";
 	struct rig *r = *state;
-	struct http_call call = { .follow = true };
+	struct conf *conf = one_ds(NULL,
+	    "\"druid.overlord.url\":\"http://o\","
+	    "\"druidBeam.basicAuthUser\":\"Aladdin\","
+	    "\"druidBeam.basicAuthPass\":\"open:sesame\"");
+	struct http_call call = { .authorize = true };
 	struct told t;
+	char value[100];
 
-	script_bytes(r->server, text, strlen(text), false);
+	script_answer(r->server, 200, "");
 	run(r, &t, call);
-	assert_int_not_equal(t.outcome, HTTP_ANSWERED);
-	assert_int_equal(t.body_bytes, 0);
+	assert_string_equal(authorization(r, value), "");
 	forget(&t);
+	http_client_secure(r->http, &conf->ds[0]);
+	script_answer(r->server, 200, "");
+	run(r, &t, call);
+	assert_string_equal(
+	    authorization(r, value), "Basic QWxhZGRpbjpvcGVuOnNlc2FtZQ==");
+	forget(&t);
+	/* on the same connection and handle */
+	call.authorize = false;
+	script_answer(r->server, 200, "");
+	run(r, &t, call);
+	assert_string_equal(authorization(r, value), "");
+	assert_int_equal(script_connections(r->server), 1);
+	forget(&t);
+	conf_free(&conf);
 }
 
 /* ---- nothing has left ---- */
@@ -682,8 +692,7 @@ main(void)
 		HTTP_TEST(test_kept_connection_is_gone),
 		HTTP_TEST(test_many_at_once),
 		HTTP_TEST(test_redirect),
-		HTTP_TEST(test_redirect_for_ever),
-		HTTP_TEST(test_redirect_to_a_file),
+		HTTP_TEST(test_basic),
 		HTTP_TEST(test_unreached),
 		HTTP_TEST(test_connect_times_out),
 		HTTP_TEST(test_no_tls_there),

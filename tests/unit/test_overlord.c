@@ -44,19 +44,26 @@ find(void *context, struct overlord *o)
 	r->looks++;
 }
 
-/* With the URLs, or with the resolver when they are "". */
 static void
-open_overlord(struct rig *r, const char *urls)
+open_with(struct rig *r, const char *urls, const char *more)
 {
-	char *properties = must_format(
-	    "\"zookeeper.connect\":\"localhost\",\"druid.overlord.url\":\"%s\"",
-	    urls);
+	char *properties = must_format("\"zookeeper.connect\":\"localhost\","
+				       "\"druid.overlord.url\":\"%s\"%s",
+	    urls, more);
 
 	overlord_free(&r->overlord);
 	conf_free(&r->conf);
 	r->conf = one_ds(NULL, properties);
 	r->overlord = overlord_new(r->http, &r->conf->ds[0], find, r);
+	http_client_secure(r->http, &r->conf->ds[0]);
 	free(properties);
+}
+
+/* With the URLs, or with the resolver when they are "". */
+static void
+open_overlord(struct rig *r, const char *urls)
+{
+	open_with(r, urls, "");
 }
 
 static int
@@ -159,8 +166,8 @@ test_submit_answers(void **state)
 		/* a definite no */
 		{ 400, "{\"error\":\"Could not resolve type id 'x'\"}",
 		    RESULT_REFUSED },
-		{ 401, "who are you", RESULT_REFUSED },
-		{ 403, "{\"Access-Check-Result\":\"no\"}", RESULT_REFUSED },
+		{ 401, "who are you", RESULT_RETRY },
+		{ 403, "{\"Access-Check-Result\":\"no\"}", RESULT_RETRY },
 		{ 415, "", RESULT_REFUSED },
 		/* not now: queue full in 30 and before, no leader, … */
 		{ 429, "{\"errorCode\":\"capacityExceeded\"}", RESULT_RETRY },
@@ -225,6 +232,115 @@ test_redirect_to_leader(void **state)
 	assert_int_equal(r->result, RESULT_OK);
 	assert_string_equal(
 	    script_request(r->second, 0)->body, "{\"id\":\"" TASK "\"}");
+}
+
+static void
+test_redirect_for_ever(void **state)
+{
+	struct rig *r = *state;
+
+	for (int i = 0; i < 10; i++)
+		redirect(r->server, r->server);
+	submit_and_wait(r);
+	assert_int_equal(r->result, RESULT_RETRY);
+	assert_non_null(strstr(r->why, "answered 307"));
+	assert_true(script_left(r->server) > 0); /* bounded */
+}
+
+static void
+test_redirect_to_a_file(void **state)
+{
+	static const char text[] = "HTTP/1.1 307 X\r\nLocation: "
+				   "file:///etc/passwd\r\n"
+				   "Content-Length: 0\r\n\r\n";
+	struct rig *r = *state;
+
+	script_bytes(r->server, text, strlen(text), false);
+	submit_and_wait(r);
+	assert_int_equal(r->result, RESULT_RETRY);
+}
+
+/* ---- user and password ---- */
+
+#define USER                                       \
+	",\"druidBeam.basicAuthUser\":\"tranqd\"," \
+	"\"druidBeam.basicAuthPass\":\"hidden\""
+
+static bool
+is_authorized(const struct script_server *s)
+{
+	char value[100];
+
+	return script_header(script_request(s, script_requests(s) - 1),
+	    "Authorization", value, sizeof value);
+}
+
+/* The leader gets them when we have been told of it, whoever says that it
+ * leads; another server does not. */
+static void
+test_redirect_and_password(void **state)
+{
+	struct rig *r = *state;
+	char *both =
+	    must_format("%s,%s", script_url(r->server), script_url(r->second));
+
+	open_with(r, both, USER);
+	redirect(r->server, r->second);
+	script_answer(r->second, 200, "{\"task\":\"" TASK "\"}");
+	submit_and_wait(r);
+	assert_int_equal(r->result, RESULT_OK);
+	assert_true(is_authorized(r->server));
+	assert_true(is_authorized(r->second));
+
+	open_with(r, script_url(r->server), USER);
+	redirect(r->server, r->second);
+	script_answer(r->second, 401, "");
+	submit_and_wait(r);
+	assert_true(is_authorized(r->server));
+	assert_false(is_authorized(r->second));
+	assert_int_equal(r->result, RESULT_RETRY);
+	assert_non_null(strstr(r->why, "name it there"));
+	free(both);
+}
+
+static void
+test_redirect_and_discovery(void **state)
+{
+	struct rig *r = *state;
+
+	open_with(r, "", USER);
+	submit(r);
+	script_answer(r->server, 200, "{\"task\":\"x\"}");
+	overlord_found(r->overlord, script_url(r->server), NULL);
+	LOOP_UNTIL(r->loop, r->answers == 1);
+	assert_true(is_authorized(r->server));
+}
+
+/* Not a task that is refused: it waits until somebody has mended it. */
+static void
+test_denied(void **state)
+{
+	static const struct {
+		int status;
+		const char *user, *expected;
+	} cases[] = {
+		{ 401, "", "answered 401; give druidBeam.basicAuthUser" },
+		{ 403, "", "answered 403; give druidBeam.basicAuthUser" },
+		{ 401, USER, "answered 401 to user 'tranqd'; mend" },
+		{ 403, USER, "answered 403; let user 'tranqd' read and write" },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		open_with(r, script_url(r->server), cases[i].user);
+		script_answer(r->server, cases[i].status, "<html>no</html>");
+		submit_and_wait(r);
+		assert_int_equal(r->result, RESULT_RETRY);
+		if (strstr(r->why, cases[i].expected) == NULL)
+			fail_msg("%s", r->why);
+		assert_string_equal(overlord_where(r->overlord), r->why);
+		assert_null(strstr(r->why, "hidden"));
+	}
 }
 
 /* ---- where it is ---- */
@@ -372,7 +488,7 @@ check_status(struct rig *r, enum task_state state, const char *host, int port)
 		    task_state_name(state));
 	assert_string_equal(r->status.host, host);
 	if (host[0] != '\0')
-		assert_int_equal(r->status.port, port);
+		assert_int_equal(r->status.place.port, port);
 }
 
 #define STATUS(members) \
@@ -396,6 +512,9 @@ test_status(void **state)
 		    TASK_RUNNING, "peon", 8100, false },
 		{ STATUS("\"status\":\"RUNNING\"," LOCATION(
 		      "\"peon\"", "8100", "8300")),
+		    TASK_RUNNING, "peon", 8100, false },
+		{ STATUS("\"status\":\"RUNNING\"," LOCATION(
+		      "\"peon\"", "-1", "8300")),
 		    TASK_RUNNING, "peon", 8300, true },
 		{ STATUS("\"statusCode\":\"RUNNING\",\"runnerStatusCode\":"
 			 "\"PENDING\"," LOCATION("null", "-1", "-1")),
@@ -429,12 +548,42 @@ test_status(void **state)
 		script_answer(r->server, 200, cases[i].body);
 		ask(r);
 		check_status(r, cases[i].state, cases[i].host, cases[i].port);
-		assert_int_equal(r->status.is_tls, cases[i].is_tls);
+		assert_int_equal(r->status.place.is_tls, cases[i].is_tls);
 	}
 	assert_string_equal(script_request(r->server, 0)->method, "GET");
 	assert_string_equal(script_request(r->server, 0)->target,
 	    "/druid/indexer/v1/task/index_realtime_foo_2026-11-22T10%3A00%3A"
 	    "00.000Z_0_0/status");
+}
+
+/* With druid.tls.enable only a TLS port is a place. */
+static void
+test_status_tls_only(void **state)
+{
+	struct rig *r = *state;
+
+	open_overlord(r, "");
+	conf_free(&r->conf);
+	r->conf = one_ds(
+	    NULL, "\"zookeeper.connect\":\"z\",\"druid.tls.enable\":true");
+	overlord_free(&r->overlord);
+	r->overlord = overlord_new(r->http, &r->conf->ds[0], find, r);
+	http_client_secure(r->http, &r->conf->ds[0]);
+	script_answer(r->server, 200,
+	    STATUS("\"status\":\"RUNNING\"," LOCATION(
+		"\"peon\"", "8100", "8300")));
+	overlord_status(r->overlord, TASK, known, r);
+	overlord_found(r->overlord, script_url(r->server), NULL);
+	LOOP_UNTIL(r->loop, r->answers == 1);
+	check_status(r, TASK_RUNNING, "peon", 8300);
+	assert_true(r->status.place.is_tls);
+	assert_false(r->status.lacks_tls);
+	script_answer(r->server, 200,
+	    STATUS(
+		"\"status\":\"RUNNING\"," LOCATION("\"peon\"", "8100", "-1")));
+	ask(r);
+	check_status(r, TASK_RUNNING, "", 0);
+	assert_true(r->status.lacks_tls);
 }
 
 /* Before 0.13 the place is in the list of running tasks only. */
@@ -582,11 +731,17 @@ main(void)
 		OVERLORD_TEST(test_submit_answers),
 		OVERLORD_TEST(test_submit_unanswered),
 		OVERLORD_TEST(test_redirect_to_leader),
+		OVERLORD_TEST(test_redirect_for_ever),
+		OVERLORD_TEST(test_redirect_to_a_file),
+		OVERLORD_TEST(test_redirect_and_password),
+		OVERLORD_TEST(test_redirect_and_discovery),
+		OVERLORD_TEST(test_denied),
 		OVERLORD_TEST(test_next_url_after_failure),
 		OVERLORD_TEST(test_many_failures_move_once),
 		OVERLORD_TEST(test_resolver),
 		OVERLORD_TEST(test_late_failure),
 		OVERLORD_TEST(test_status),
+		OVERLORD_TEST(test_status_tls_only),
 		OVERLORD_TEST(test_status_of_old_versions),
 		OVERLORD_TEST(test_absent),
 		OVERLORD_TEST(test_senseless_status),
