@@ -21,7 +21,8 @@ SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 RECEIVER = receiver listener connection exchange http_request route post \
 	content inflate smile line_parser parse_spec delimited regex_line \
 	json_lines flatten body json_scan timestamp partition_hash settings \
-	offer outlet ticket settle reply receiver_check | unzstd smile_value \
+	offer outlet ticket settle reply receiver_check receiver_keys | tls \
+	tls_suites tls_store auth secret_hash unzstd smile_value \
 	double_text line_text delimited_quotes regex_java jq_path json_path \
 	json_path_filter json_path_read json_index json_string java_string \
 	memory
@@ -54,7 +55,7 @@ ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
 LIBS_COMMON = -ljansson -lyaml
-LIBS_RECEIVER = -lz -lzstd -lpcre2-8 -ljq
+LIBS_RECEIVER = -lz -lzstd -lpcre2-8 -ljq -lssl -lcrypto -lcrypt
 LIBS_WORKER = -llmdb -lcurl -lzookeeper_st -lcrypto
 
 # Who may include what is decided here: a folder sees itself and common.

@@ -239,11 +239,10 @@ resolve(struct conf_reader *r, struct conf *conf)
 	conf->control_path = *conf->control_socket != '\0'
 	    ? must_strdup(conf->control_socket)
 	    : must_format("%s/control.sock", conf->run_dir);
-	if (!conf->http_port_enable)
+	if (!conf->http_port_enable && !conf->https_port_enable)
 		conf_reader_warning(r,
-		    "http.port.enable is false, so no event can come in; set "
-		    "it "
-		    "to true to take events");
+		    "http.port.enable and https.port.enable are false, so no "
+		    "event can come in; set one to true to take events");
 	if (strlen(conf->control_path) >= sizeof address.sun_path) {
 		conf_reader_enter(r, "tranqd.controlSocket");
 		conf_reader_problem(r,

@@ -125,6 +125,11 @@ void conf_free(struct conf **);
 void conf_problems_free(struct conf_problems *);
 void
 conf_problem(struct conf_problems *, const char *format, ...) PRINTF_LIKE(2, 3);
+/* "FILE: properties.NAME: …", about what a global property names. */
+void conf_problem_of(struct conf_problems *, const struct conf *,
+    const char *property, const char *format, ...) PRINTF_LIKE(4, 5);
+void conf_warning_of(struct conf_problems *, const struct conf *,
+    const char *property, const char *format, ...) PRINTF_LIKE(4, 5);
 
 /* The document as JSON, to be freed; conf_parse reads it back the same, and
  * opens no file and asks no environment for it: references are replaced. */

@@ -43,11 +43,6 @@ static const struct legacy {
 	{ "http.threads", true, LEGACY_WARN, NULL,
 	    "has no meaning any more, receivers are one a core; take it out, "
 	    "or see tranqd.receivers" },
-	{ "https.port.enable", true, LEGACY_REFUSED, "false",
-	    "HTTPS is not in this version; set it to false and let a proxy "
-	    "take TLS connections" },
-	{ "https.*", true, LEGACY_WARN, NULL,
-	    "has no effect, HTTPS is not in this version; take it out" },
 	{ "druid.tls.trustStoreAlgorithm", false, LEGACY_WARN, NULL,
 	    "has no meaning any more (it names a Java class); take it out" },
 	{ "druid.tls.trustStoreType", false, LEGACY_WARN, NULL,

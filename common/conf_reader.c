@@ -107,6 +107,41 @@ conf_problem(struct conf_problems *p, const char *format, ...)
 }
 
 static char *
+text_of(const struct conf *conf, const char *property, const char *format,
+    va_list args)
+{
+	char *text = format_text(format, args);
+	char *line =
+	    must_format("%s: properties.%s: %s", conf->file, property, text);
+
+	free(text);
+	return line;
+}
+
+void
+conf_problem_of(struct conf_problems *p, const struct conf *conf,
+    const char *property, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	keep(&p->lines, &p->count, text_of(conf, property, format, args));
+	va_end(args);
+}
+
+void
+conf_warning_of(struct conf_problems *p, const struct conf *conf,
+    const char *property, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	keep(&p->warnings, &p->warning_count,
+	    text_of(conf, property, format, args));
+	va_end(args);
+}
+
+static char *
 located(const struct conf_reader *r, const char *format, va_list args)
 {
 	char *text = format_text(format, args);

@@ -157,6 +157,7 @@ static const struct choice {
 } choices[] = {
 	{ "log.level", { "error", "warn", "info", "debug" } },
 	{ "log.format", { "text", "json" } },
+	{ "https.clientAuth", { "need", "want" } },
 	{ "druid.tls.protocol", { "TLSv1.2", "TLSv1.3", "TLS" } },
 	{ "druidBeam.overlordLocator", { "curator" } },
 	{ "druidBeam.taskLocator", { "curator", "overlord" } },

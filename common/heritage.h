@@ -49,8 +49,9 @@ enum order {
 	ORDER_STOP,
 	/* → child: order_take_log does it */
 	ORDER_REOPEN_LOG,
-	/* → receiver: memfd with the configuration's text; `index`: number of
-	 * ORDER_CHANNELs that follow, `value`: number of the configuration */
+	/* → receiver: memfd with the configuration's text, and one with the
+	 * keys that go with it, if any; `index`: number of ORDER_CHANNELs
+	 * that follow, `value`: number of the configuration */
 	ORDER_CONF,
 	/* → receiver: memfd and worker's bell of dataSource `index` in the
 	 * new configuration */
@@ -69,6 +70,9 @@ struct order_message {
 	uint64_t value;
 };
 
+/* Where clients come in. The supervisor opens them. */
+enum port_kind { PORT_HTTP, PORT_HTTPS, PORT_KINDS };
+
 /* A dataSource's channels, one for each receiver (worker's side), or one for
  * each dataSource (receiver's side; NULL memory: −1, not there yet). */
 struct heritage_channel {
@@ -84,7 +88,10 @@ struct heritage {
 	uint32_t incarnation; /* counts this child's starts */
 	uint64_t generation; /* worker: of its channels */
 	int control_fd;
-	int listen_fd; /* receiver; -1: http.port.enable is false */
+	int listen_fds[PORT_KINDS]; /* receiver; -1: not enabled */
+	/* receiver: what it may not read itself (receiver_keys.h); -1: nothing
+	 * is needed */
+	int keys_fd;
 	struct life *life;
 	struct heritage_channel *channels;
 	unsigned channel_count;

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "channel.h"
@@ -35,7 +36,8 @@ spawn_receiver(struct child *c)
 	h->conf = conf;
 	h->index = f->index;
 	h->generation = s->generation;
-	h->listen_fd = s->listen_fd;
+	memcpy(h->listen_fds, s->listen_fds, sizeof h->listen_fds);
+	h->keys_fd = s->keys_fd;
 	h->channel_count = conf->ds_count;
 	h->channels = must_calloc(conf->ds_count, sizeof h->channels[0]);
 	for (unsigned i = 0; i < conf->ds_count; i++) {
@@ -49,7 +51,9 @@ spawn_receiver(struct child *c)
 		spawn_keep(&plan, src->bell);
 	}
 	spawn_keep(&plan, f->bell);
-	spawn_keep(&plan, s->listen_fd);
+	for (unsigned i = 0; i < PORT_KINDS; i++)
+		spawn_keep(&plan, s->listen_fds[i]);
+	spawn_keep(&plan, s->keys_fd);
 	f->told = false;
 	pid = spawn_fork(c, &plan);
 	free(h->channels);

@@ -18,6 +18,7 @@
 
 #include "log.h"
 #include "panic.h"
+#include "receiver_keys.h"
 
 #include "supervisor.h"
 #include "title.h"
@@ -75,12 +76,24 @@ print_problems(const struct conf_problems *p)
 		fprintf(stderr, "warning: %s\n", p->warnings[i]);
 }
 
+/* The files of certificates and passwords are read again by whoever serves
+ * with them. */
+static void
+check(struct conf *conf, struct conf_problems *problems)
+{
+	int fd;
+
+	prepare_check(conf, problems);
+	if (receiver_keys_load(conf, &fd, problems) && fd >= 0)
+		close(fd);
+}
+
 /* Checked whole, problems printed; NULL when there are any. */
 static struct conf *
 load(const char *file)
 {
 	struct conf_problems problems = { 0 };
-	struct conf *conf = conf_load_checked(file, prepare_check, &problems);
+	struct conf *conf = conf_load_checked(file, check, &problems);
 
 	print_problems(&problems);
 	conf_problems_free(&problems);

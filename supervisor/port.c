@@ -1,5 +1,5 @@
 /*
- * port - the listening socket that all receivers share
+ * port - the listening sockets that all receivers share
  *
  * Process: supervisor makes it, receivers accept.
  */
@@ -16,26 +16,37 @@
 
 #include "panic.h"
 
+static const char *const names[] = {
+	[PORT_HTTP] = "http.port",
+	[PORT_HTTPS] = "https.port",
+};
+
+static int64_t
+configured(const struct conf *conf, enum port_kind kind)
+{
+	return kind == PORT_HTTP ? conf->http_port : conf->https_port;
+}
+
 static int
-refused(const struct conf *conf, struct trouble *t)
+refused(const struct conf *conf, enum port_kind kind, struct trouble *t)
 {
 	int error = errno;
 	const char *address =
 	    conf->http_address[0] != '\0' ? conf->http_address : "*";
 	int code = error == EACCES ? EX_NOPERM : EX_UNAVAILABLE;
-	const char *remedy = "look at http.address and http.port";
+	const char *remedy = "look at http.address and the port";
 
 	if (error == EADDRINUSE)
 		remedy = "another program listens there; stop it (ss -ltnp "
-			 "names it) or choose another http.port";
+			 "names it) or choose another port";
 	else if (error == EACCES)
 		remedy = "ports below 1024 need root or "
-			 "CAP_NET_BIND_SERVICE; choose another http.port";
+			 "CAP_NET_BIND_SERVICE; choose another port";
 	else if (error == EADDRNOTAVAIL)
 		remedy = "this machine does not have that address; choose "
 			 "another http.address";
-	trouble_set(t, code, error, "http.port %s:%lld cannot be opened; %s",
-	    address, (long long)conf->http_port, remedy);
+	trouble_set(t, code, error, "%s %s:%lld cannot be opened; %s",
+	    names[kind], address, (long long)configured(conf, kind), remedy);
 	return -1;
 }
 
@@ -79,7 +90,7 @@ listen_everywhere(unsigned port)
 }
 
 static int
-listen_by_name(const struct conf *conf, struct trouble *t)
+listen_by_name(const struct conf *conf, enum port_kind kind, struct trouble *t)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV },
@@ -87,7 +98,7 @@ listen_by_name(const struct conf *conf, struct trouble *t)
 	char port[16];
 	int fd, why;
 
-	snprintf(port, sizeof port, "%lld", (long long)conf->http_port);
+	snprintf(port, sizeof port, "%lld", (long long)configured(conf, kind));
 	why = getaddrinfo(conf->http_address, port, &hints, &found);
 	if (why != 0) {
 		trouble_set(t, EX_CONFIG, 0,
@@ -97,7 +108,7 @@ listen_by_name(const struct conf *conf, struct trouble *t)
 	}
 	fd = listen_at(found->ai_addr, found->ai_addrlen);
 	freeaddrinfo(found);
-	return fd < 0 ? refused(conf, t) : fd;
+	return fd < 0 ? refused(conf, kind, t) : fd;
 }
 
 static unsigned
@@ -113,18 +124,32 @@ port_of(int fd)
 	return ntohs(((const struct sockaddr_in *)(const void *)&at)->sin_port);
 }
 
+const char *
+port_name(enum port_kind kind)
+{
+	return names[kind];
+}
+
+bool
+port_is_enabled(const struct conf *conf, enum port_kind kind)
+{
+	return kind == PORT_HTTP ? conf->http_port_enable
+				 : conf->https_port_enable;
+}
+
 int
-port_open(const struct conf *conf, unsigned *port, struct trouble *t)
+port_open(const struct conf *conf, enum port_kind kind, unsigned *port,
+    struct trouble *t)
 {
 	int fd;
 
-	must(conf->http_port_enable);
+	must(port_is_enabled(conf, kind));
 	if (conf->http_address[0] != '\0') {
-		fd = listen_by_name(conf, t);
+		fd = listen_by_name(conf, kind, t);
 	} else {
-		fd = listen_everywhere((unsigned)conf->http_port);
+		fd = listen_everywhere((unsigned)configured(conf, kind));
 		if (fd < 0)
-			fd = refused(conf, t);
+			fd = refused(conf, kind, t);
 	}
 	if (fd >= 0)
 		*port = port_of(fd);

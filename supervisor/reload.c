@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "log.h"
 #include "panic.h"
+#include "receiver_keys.h"
 #include "trust_store.h"
 
 #include "notify.h"
@@ -157,6 +158,29 @@ keep_restart_properties(struct supervisor *s, const struct conf *then)
 	return kept;
 }
 
+static void
+forget_keys(struct supervisor *s)
+{
+	if (s->reload.keys_fd >= 0)
+		close(s->reload.keys_fd);
+	s->reload.keys_fd = -1;
+}
+
+/* The keys that receivers get with the configuration; the files are read anew
+ * each time, since a renewed certificate is why many reload. False: told. */
+static bool
+read_keys(struct supervisor *s, const struct conf *then)
+{
+	struct conf_problems problems = { 0 };
+	bool good;
+
+	forget_keys(s);
+	good = receiver_keys_load(then, &s->reload.keys_fd, &problems);
+	report_problems(s, &problems);
+	conf_problems_free(&problems);
+	return good;
+}
+
 /* The new configuration, or NULL with all problems reported. */
 static struct conf *
 read_configuration(struct supervisor *s)
@@ -168,6 +192,8 @@ read_configuration(struct supervisor *s)
 
 	report_problems(s, &problems);
 	conf_problems_free(&problems);
+	if (then != NULL && !read_keys(s, then))
+		conf_free(&then);
 	if (then == NULL)
 		return NULL;
 	names = conf_restart_needed(s->conf, then);
@@ -179,6 +205,8 @@ read_configuration(struct supervisor *s)
 		free(names);
 		conf_free(&then);
 		then = kept;
+		if (then != NULL && !read_keys(s, then))
+			conf_free(&then);
 	}
 	return then;
 }
@@ -267,6 +295,7 @@ end_reload(struct supervisor *s, bool good, const char *text)
 		s->sources[i]->conf = s->conf;
 	}
 	conf_free(&r->other);
+	forget_keys(s);
 	answer(s, good, text);
 	r->phase = RELOAD_IDLE;
 	supervisor_look(s);
@@ -352,7 +381,7 @@ tell_front(struct supervisor *s, struct front *f, int text_fd)
 		if (s->sources[i]->change == SOURCE_ADDED)
 			m.index++;
 	f->told = true;
-	child_order(&f->child, &m, text_fd, -1);
+	child_order(&f->child, &m, text_fd, s->keys_fd);
 	m.order = ORDER_CHANNEL;
 	for (unsigned i = 0; i < then->ds_count; i++) {
 		const struct source *src = supervisor_find(s, then->ds[i].name);
@@ -407,6 +436,10 @@ commit(struct supervisor *s)
 	}
 	s->conf = r->other;
 	r->other = old;
+	if (s->keys_fd >= 0)
+		close(s->keys_fd);
+	s->keys_fd = r->keys_fd;
+	r->keys_fd = -1;
 	r->number++;
 	for (unsigned i = 0; i < s->front_count; i++)
 		tell_front(s, &s->fronts[i], fd);
@@ -602,7 +635,8 @@ reload_ask(struct supervisor *s, uint64_t ticket)
 void
 reload_init(struct supervisor *s)
 {
-	s->reload = (struct reload){ .phase = RELOAD_IDLE, .number = 1 };
+	s->reload =
+	    (struct reload){ .phase = RELOAD_IDLE, .keys_fd = -1, .number = 1 };
 	buf_init(&s->reload.report, REPORT_MAX);
 }
 
@@ -625,5 +659,6 @@ void
 reload_fini(struct supervisor *s)
 {
 	conf_free(&s->reload.other);
+	forget_keys(s);
 	buf_free(&s->reload.report);
 }

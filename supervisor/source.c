@@ -40,7 +40,8 @@ spawn_worker(struct child *c)
 	h->ds = conf_find(src->conf, src->name, strlen(src->name));
 	must(h->ds != NULL);
 	h->generation = src->generation;
-	h->listen_fd = -1;
+	h->listen_fds[PORT_HTTP] = h->listen_fds[PORT_HTTPS] = -1;
+	h->keys_fd = -1;
 	h->channel_count = src->channel_count;
 	h->channels = must_calloc(src->channel_count, sizeof h->channels[0]);
 	for (unsigned i = 0; i < src->channel_count; i++) {

@@ -233,7 +233,9 @@ describe_supervisor(const struct supervisor *s, int64_t now_ms)
 	json_set_int(o, "reloads", (int64_t)s->reload.count);
 	json_set_bool(o, "reloading", s->reload.phase != RELOAD_IDLE);
 	json_set(o, "lastReload", describe_last_reload(&s->reload));
-	json_set_int(o, "httpPort", s->port);
+	json_set_int(o, "httpPort", s->ports[PORT_HTTP]);
+	if (s->ports[PORT_HTTPS] != 0)
+		json_set_int(o, "httpsPort", s->ports[PORT_HTTPS]);
 	json_set_int(o, "drainTimeoutMs", s->conf->drain_timeout_ms);
 	return o;
 }

@@ -25,6 +25,7 @@
 #include "clock.h"
 #include "log.h"
 #include "panic.h"
+#include "receiver_keys.h"
 
 #include "footprint.h"
 #include "notify.h"
@@ -173,6 +174,16 @@ supervisor_apply_log(struct supervisor *s)
  */
 
 static void
+close_ports(struct supervisor *s)
+{
+	for (unsigned i = 0; i < PORT_KINDS; i++) {
+		if (s->listen_fds[i] >= 0)
+			close(s->listen_fds[i]);
+		s->listen_fds[i] = -1;
+	}
+}
+
+static void
 stop_child(struct child *c, void *context)
 {
 	const int64_t *ms = context;
@@ -207,9 +218,7 @@ begin_stop(struct supervisor *s, const char *why)
 	s->stop_deadline_ms = loop_now_ms(s->loop) + drain_ms;
 	loop_timer_stop(&s->start_timer);
 	reload_abandon(s);
-	if (s->listen_fd >= 0)
-		close(s->listen_fd);
-	s->listen_fd = -1;
+	close_ports(s);
 	fronts_ms = drain_ms - drain_ms / 3;
 	for (unsigned i = 0; i < s->front_count; i++)
 		child_stop(&s->fronts[i].child, fronts_ms);
@@ -263,7 +272,9 @@ started(struct supervisor *s)
 	s->phase = SUPERVISOR_RUNNING;
 	footprint_trim();
 	log_info("ready: %u receivers, %u dataSources, HTTP port %u",
-	    s->front_count, s->source_count, s->port);
+	    s->front_count, s->source_count, s->ports[PORT_HTTP]);
+	if (s->listen_fds[PORT_HTTPS] >= 0)
+		log_info("HTTPS port %u", s->ports[PORT_HTTPS]);
 	notify_send("READY=1\nSTATUS=running");
 	if (s->options.complain_fd >= 0)
 		close(s->options.complain_fd);
@@ -462,13 +473,14 @@ lock_run_dir(struct supervisor *s, struct trouble *t)
 /* The receivers of a supervisor that was killed give the port back as soon as
  * they notice; an init system that starts us at once is faster. */
 static bool
-wait_for_port(struct supervisor *s, struct trouble *t)
+wait_for_port(struct supervisor *s, enum port_kind kind, struct trouble *t)
 {
 	const struct timespec pause = { .tv_nsec = PORT_RETRY_MS * 1000000L };
 	int64_t until =
 	    clock_mono_ms() + (s->follows_killed ? PORT_WAIT_MS : 0);
 
-	while ((s->listen_fd = port_open(s->conf, &s->port, t)) < 0) {
+	while ((s->listen_fds[kind] =
+		       port_open(s->conf, kind, &s->ports[kind], t)) < 0) {
 		if (t->code != EX_UNAVAILABLE || clock_mono_ms() >= until)
 			return false;
 		nanosleep(&pause, NULL);
@@ -476,19 +488,38 @@ wait_for_port(struct supervisor *s, struct trouble *t)
 	return true;
 }
 
+static void
+port_path(const struct supervisor *s, enum port_kind kind, char *path)
+{
+	snprintf(path, PATH_BYTES, "%s/%s", s->conf->run_dir, port_name(kind));
+}
+
 static bool
-open_port(struct supervisor *s, struct trouble *t)
+open_port(struct supervisor *s, enum port_kind kind, struct trouble *t)
 {
 	char path[PATH_BYTES], text[16];
 
-	if (!s->conf->http_port_enable)
+	if (!port_is_enabled(s->conf, kind))
 		return true;
-	if (!wait_for_port(s, t))
+	if (!wait_for_port(s, kind, t))
 		return false;
-	snprintf(path, sizeof path, "%s/http.port", s->conf->run_dir);
-	snprintf(text, sizeof text, "%u\n", s->port);
+	port_path(s, kind, path);
+	snprintf(text, sizeof text, "%u\n", s->ports[kind]);
 	return prepare_publish(path, text) ||
 	    trouble_set(t, EX_CANTCREAT, errno, "%s cannot be written", path);
+}
+
+/* main has checked them; they may have changed since. */
+static bool
+read_keys(struct supervisor *s, struct trouble *t)
+{
+	struct conf_problems problems = { 0 };
+	bool good = receiver_keys_load(s->conf, &s->keys_fd, &problems);
+
+	if (!good)
+		trouble_set(t, EX_CONFIG, 0, "%s", problems.lines[0]);
+	conf_problems_free(&problems);
+	return good;
 }
 
 static bool
@@ -548,7 +579,8 @@ prepare_all(struct supervisor *s, struct trouble *t)
 	return prepare_run_dir(s->conf, t) && lock_run_dir(s, t) &&
 	    prepare_identity(s->conf, &s->identity, t) &&
 	    prepare_limits(s->conf, s->conf->receiver_count, t) &&
-	    prepare_data_dir(s->conf, &s->identity, t) && open_port(s, t) &&
+	    prepare_data_dir(s->conf, &s->identity, t) && read_keys(s, t) &&
+	    open_port(s, PORT_HTTP, t) && open_port(s, PORT_HTTPS, t) &&
 	    make_fronts(s, t) && make_sources(s, t) && start_signals(s, t) &&
 	    open_control(s, t) && write_second_pid_file(s, t);
 }
@@ -580,8 +612,10 @@ remove_files(struct supervisor *s)
 
 	if (s->pid_fd < 0)
 		return; /* another one's */
-	snprintf(path, sizeof path, "%s/http.port", s->conf->run_dir);
-	unlink(path);
+	for (unsigned i = 0; i < PORT_KINDS; i++) {
+		port_path(s, i, path);
+		unlink(path);
+	}
 	if (s->options.pid_file != NULL)
 		unlink(s->options.pid_file);
 	prepare_pid_file_remove(s->conf);
@@ -605,8 +639,9 @@ clean_up(struct supervisor *s)
 		front_fini(&s->fronts[--s->front_count]);
 	free(s->sources);
 	free(s->fronts);
-	if (s->listen_fd >= 0)
-		close(s->listen_fd);
+	close_ports(s);
+	if (s->keys_fd >= 0)
+		close(s->keys_fd);
 	reload_fini(s);
 	conf_free(&s->conf);
 	loop_free(&s->loop);
@@ -632,7 +667,8 @@ supervisor_run(const struct supervisor_options *options, struct conf **conf)
 		.started_ms = clock_mono_ms(),
 		.started_wall_ms = clock_wall_ms(),
 		.pid_fd = -1,
-		.listen_fd = -1 };
+		.listen_fds = { -1, -1 },
+		.keys_fd = -1 };
 	struct trouble trouble = { .code = EX_OK };
 
 	*conf = NULL;

@@ -38,8 +38,9 @@ struct supervisor {
 	struct identity identity;
 	int pid_fd;
 	bool follows_killed; /* the supervisor before us left no good order */
-	int listen_fd; /* -1: http.port.enable is false, or stopping */
-	unsigned port;
+	int listen_fds[PORT_KINDS]; /* -1: not enabled, or stopping */
+	unsigned ports[PORT_KINDS];
+	int keys_fd; /* for receivers (receiver_keys.h); -1: none */
 
 	struct front *fronts;
 	unsigned front_count;

@@ -195,12 +195,16 @@ print_supervisor(const struct json *document, struct buf *to)
 	const struct json *last = json_get(s, "lastReload");
 	char up[SHORT_BYTES], ago[SHORT_BYTES];
 
-	buf_addf(to, "tranqd %s, pid %lld, %s, up %s, HTTP port %lld\n",
+	buf_addf(to, "tranqd %s, pid %lld, %s, up %s, HTTP port %lld",
 	    json_get_text(s, "version", "-"),
 	    (long long)json_get_int(s, "pid", 0),
 	    json_get_text(s, "state", "-"),
 	    duration_text(json_get_int(s, "uptimeMs", 0), up),
 	    (long long)json_get_int(s, "httpPort", 0));
+	if (json_get(s, "httpsPort") != NULL)
+		buf_addf(to, ", HTTPS port %lld",
+		    (long long)json_get_int(s, "httpsPort", 0));
+	buf_add_text(to, "\n");
 	buf_addf(
 	    to, "configuration %s", json_get_text(s, "configuration", "-"));
 	if (json_get_bool(s, "reloading", false))

@@ -9,7 +9,9 @@
  */
 #include "connection.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@
 #define FIRST_HEAD 2048u
 #define TRICKLE_BYTES 1024u /* less than this is no progress */
 #define LINGER_MS 2000
+#define COMPLAIN_MS 10000
 #define SWEEP_MIN_MS 20
 
 static void connection_ready(struct loop_io *, uint32_t);
@@ -125,6 +128,9 @@ destroy(struct connection *c)
 		return;
 	c->is_dead = true;
 	loop_io_stop(&c->io);
+	tls_close(&c->tls);
+	all->handshaking -= c->is_handshaking;
+	c->is_handshaking = false;
 	close(fd);
 	if (c->post != NULL)
 		post_abandon(c->post);
@@ -159,13 +165,55 @@ close_politely(struct connection *c, bool has_unread)
 	}
 	release_own(c);
 	c->is_lingering = true;
+	if (c->tls != NULL)
+		tls_end(c->tls);
 	shutdown(c->io.fd, SHUT_WR);
 	c->timer.context = c;
 	loop_timer_start(c->all->loop, &c->timer, LINGER_MS, linger_over);
 	look_again(c);
 }
 
-/* Reads and forgets. */
+const char *
+connection_peer(
+    const struct connection *c, char to[static CONNECTION_PEER_BYTES])
+{
+	struct sockaddr_storage at;
+	socklen_t bytes = sizeof at;
+	char host[INET6_ADDRSTRLEN];
+
+	if (getpeername(c->io.fd, (void *)&at, &bytes) < 0 ||
+	    getnameinfo((const void *)&at, bytes, host, sizeof host, NULL, 0,
+		NI_NUMERICHOST) != 0)
+		snprintf(host, sizeof host, "?");
+	snprintf(to, CONNECTION_PEER_BYTES, "%s", host);
+	return to;
+}
+
+/* As recv. */
+static ssize_t
+receive(struct connection *c, void *to, size_t room)
+{
+	if (LIKELY(c->tls == NULL))
+		return recv(c->io.fd, to, room, 0);
+	return tls_read(c->tls, to, room);
+}
+
+ssize_t
+connection_send(struct connection *c, const void *bytes, size_t count)
+{
+	if (LIKELY(c->tls == NULL))
+		return send(c->io.fd, bytes, count, MSG_NOSIGNAL);
+	return tls_write(c->tls, bytes, count);
+}
+
+/* The next read says something, whether or not epoll does. */
+static bool
+is_ending(const struct connection *c)
+{
+	return c->is_peer_done || (c->tls != NULL && tls_is_over(c->tls));
+}
+
+/* Reads and forgets; what is encrypted need not be understood. */
 static void
 discard_input(struct connection *c)
 {
@@ -191,8 +239,7 @@ flush_kept(struct connection *c)
 
 	if (c->out == NULL)
 		return true;
-	n = send(c->io.fd, c->out + c->out_at, c->out_used - c->out_at,
-	    MSG_NOSIGNAL);
+	n = connection_send(c, c->out + c->out_at, c->out_used - c->out_at);
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			destroy(c);
@@ -416,7 +463,7 @@ read_once(struct connection *c)
 		return;
 	to = c->own != NULL ? c->own + c->own_used : c->all->input;
 	room = room_of(c);
-	n = recv(c->io.fd, to, room, 0);
+	n = receive(c, to, room);
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			destroy(c);
@@ -427,7 +474,7 @@ read_once(struct connection *c)
 		input_ended(c);
 		return;
 	}
-	c->is_readable = (size_t)n == room || c->is_peer_done;
+	c->is_readable = (size_t)n == room || is_ending(c);
 	note_progress(c, (size_t)n);
 	if (c->own == NULL) {
 		serve_shared(c, (size_t)n);
@@ -437,10 +484,58 @@ read_once(struct connection *c)
 	serve_own(c);
 }
 
+static void
+handshake_over(struct loop_timer *timer)
+{
+	struct connection *c = timer->context;
+
+	c->all->counters.handshakes_failed++;
+	c->all->has_counted = true;
+	destroy(c);
+}
+
+static void
+complain_of_handshake(struct connection *c, const char *why)
+{
+	char peer[CONNECTION_PEER_BYTES];
+
+	if (log_may_repeat(&c->all->complained_ms, COMPLAIN_MS))
+		log_info("TLS handshake with %s failed: %s (more may fail, "
+			 "status counts them)",
+		    connection_peer(c, peer), why);
+}
+
+/* True: it is over, requests may come. */
+static bool
+shake_hands(struct connection *c)
+{
+	char why[TLS_WHY_BYTES];
+
+	switch (tls_handshake(c->tls, why)) {
+	case TLS_WAITS: return false;
+	case TLS_DONE: break;
+	case TLS_FAILED:
+		c->all->counters.handshakes_failed++;
+		complain_of_handshake(c, why);
+		destroy(c);
+		return false;
+	}
+	c->is_handshaking = false;
+	c->all->handshaking--;
+	c->all->counters.handshakes++;
+	c->all->has_counted = true;
+	loop_timer_stop(&c->timer);
+	touch(c);
+	c->is_readable = true; /* a request may have come along */
+	return true;
+}
+
 /* As far as it goes in one turn. */
 static void
 advance(struct connection *c)
 {
+	if (UNLIKELY(c->is_handshaking) && !shake_hands(c))
+		return;
 	if (c->is_lingering) {
 		discard_input(c);
 		return;
@@ -475,7 +570,8 @@ connection_ready(struct loop_io *io, uint32_t events)
 	}
 	if ((events & EPOLLRDHUP) != 0)
 		c->is_peer_done = true;
-	if ((events & EPOLLIN) != 0)
+	if ((events & EPOLLIN) != 0 ||
+	    (c->tls != NULL && tls_wants_write(c->tls)))
 		c->is_readable = true;
 	advance(c);
 }
@@ -565,16 +661,45 @@ connection_settings_changed(struct connections *all)
 	start_sweep(all);
 }
 
+/* False: no memory, or HTTPS is not served. */
+static bool
+begin_tls(struct connections *all, struct connection *c, int fd)
+{
+	struct tls *tls = all->posts->settings->tls;
+
+	if (tls != NULL)
+		c->tls = tls_open(tls, fd);
+	if (c->tls == NULL)
+		return false;
+	c->is_handshaking = true;
+	c->timer.context = c;
+	loop_timer_start(all->loop, &c->timer,
+	    exchange_conf(all)->https_handshake_timeout_ms, handshake_over);
+	all->handshaking++;
+	return true;
+}
+
+static void
+not_taken(struct connections *all, struct connection *c)
+{
+	if (c == NULL)
+		return;
+	all->handshaking -= c->is_handshaking;
+	loop_timer_stop(&c->timer);
+	tls_close(&c->tls);
+	free(c);
+}
+
 void
-connection_accept(struct connections *all, int fd)
+connection_accept(struct connections *all, int fd, bool is_tls)
 {
 	struct connection *c = calloc(1, sizeof *c);
 
-	if (c == NULL ||
+	if (c == NULL || (is_tls && !begin_tls(all, c, fd)) ||
 	    !loop_io_start(all->loop, &c->io, fd,
 		EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, connection_ready)) {
 		log_warn("a connection cannot be taken");
-		free(c);
+		not_taken(all, c);
 		close(fd);
 		return;
 	}
@@ -645,8 +770,9 @@ connection_drain(struct connections *all)
 	all->is_draining = true;
 	for (c = all->oldest; c != NULL; c = next) {
 		next = c->newer;
-		if (c->post == NULL && c->own == NULL && c->out == NULL &&
-		    !c->is_readable && !c->is_lingering)
+		if (c->is_handshaking ||
+		    (c->post == NULL && c->own == NULL && c->out == NULL &&
+			!c->is_readable && !c->is_lingering))
 			destroy(c);
 	}
 }

@@ -16,6 +16,9 @@
 #include "loop.h"
 #include "memory.h"
 #include "post.h"
+#include "tls.h"
+
+#define CONNECTION_PEER_BYTES 48
 
 struct connection {
 	struct loop_io io;
@@ -25,6 +28,7 @@ struct connection {
 	int64_t moved_ms;
 	struct loop_timer timer; /* parked, lingering */
 	struct post *post; /* the request that is waited for, or NULL */
+	struct tls_session *tls; /* NULL: plain HTTP */
 
 	/* bytes at … used of `own` are read and not consumed */
 	char *own;
@@ -39,6 +43,7 @@ struct connection {
 	size_t request_bytes; /* of a complete request, as they came */
 	uint32_t trickle; /* bytes of a body since `moved_ms` */
 
+	bool is_handshaking; /* of TLS; nothing else is done then */
 	bool is_readable; /* as far as epoll has told */
 	bool is_peer_done; /* it will send nothing more */
 	bool is_unserved; /* `own` may hold a whole request */
@@ -58,7 +63,7 @@ struct connections {
 	struct counters counters;
 	bool has_counted; /* counters differ from what was published */
 	struct memory memory;
-	unsigned count;
+	unsigned count, handshaking;
 	bool is_draining;
 	/* private */
 	char *input, *output;
@@ -69,14 +74,20 @@ struct connections {
 	struct connection *dead;
 	struct loop_timer sweep;
 	int64_t date_second;
+	int64_t complained_ms; /* of a handshake */
 	char date[REPLY_DATE_BYTES];
 };
 
 void connection_init_all(
     struct connections *, struct loop *, struct posts *, struct life *);
 void connection_fini_all(struct connections *); /* closes them */
-/* Takes over an accepted, non-blocking socket. */
-void connection_accept(struct connections *, int fd);
+/* Takes over an accepted, non-blocking socket; is_tls: by the settings'. */
+void connection_accept(struct connections *, int fd, bool is_tls);
+/* As send: to the socket, through TLS where that is spoken. */
+ssize_t connection_send(struct connection *, const void *, size_t);
+/* The other side's address, for the log. */
+const char *connection_peer(
+    const struct connection *, char to[static CONNECTION_PEER_BYTES]);
 /* End of a turn; true: there is work for another one at once. */
 bool connection_turn(struct connections *);
 /* Closes the idle ones; the others are closed behind their answers. */

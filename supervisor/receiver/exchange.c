@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+
+#include "log.h"
+
+#define COMPLAIN_MS 10000
 
 static const char banner[] =
     "tranqd " TRANQD_VERSION
@@ -48,7 +51,7 @@ exchange_flush(struct connection *c)
 	if (used == 0 || c->is_broken)
 		return;
 	if (c->out == NULL) {
-		n = send(c->io.fd, all->output, used, MSG_NOSIGNAL);
+		n = connection_send(c, all->output, used);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
 			c->is_broken = true;
 			return;
@@ -141,6 +144,50 @@ take_head(struct connection *c, struct span *s)
 	return true;
 }
 
+static void
+complain_of_password(struct connection *c)
+{
+	char peer[CONNECTION_PEER_BYTES];
+
+	if (log_may_repeat(&c->all->complained_ms, COMPLAIN_MS))
+		log_info("%s sends wrong credentials (others may, status "
+			 "counts them)",
+		    connection_peer(c, peer));
+}
+
+/* False: the answer to who may not do that. */
+static bool
+may_ask(struct connection *c, const struct route *route, const char *head,
+    struct reply *reply)
+{
+	struct connections *all = c->all;
+	struct auth *auth = all->posts->settings->auth;
+	struct http_view v = { 0, 0 };
+	bool has_field;
+
+	if (LIKELY(auth == NULL) || route->kind == ROUTE_BANNER)
+		return true;
+	has_field = http_request_field(&c->request, head, "authorization", &v);
+	switch (auth_check(auth, has_field ? head + v.at : NULL, v.bytes,
+	    loop_now_ms(all->loop))) {
+	case AUTH_GOOD: return true;
+	case AUTH_BUSY:
+		*reply = (struct reply){ .status = 503,
+			.text = "Too many passwords are to be checked\n",
+			.retry_after_s = 1 };
+		return false;
+	case AUTH_BAD: break;
+	}
+	all->counters.unauthorized++;
+	if (has_field)
+		complain_of_password(c);
+	*reply = (struct reply){ .status = 401,
+		.text = has_field ? "Wrong credentials\n"
+				  : "Credentials are needed\n",
+		.challenge = auth_challenge(auth) };
+	return false;
+}
+
 /* The body has not come whole: what would be refused is refused now, and a
  * client that asks whether to send it is told so. */
 static void
@@ -154,7 +201,8 @@ check_early(struct connection *c, const struct span *s)
 		return;
 	c->is_checked = true;
 	route_find(&route, &c->request, s->bytes + s->at);
-	if (!post_may_begin(all->posts, &route, &reply)) {
+	if (!may_ask(c, &route, s->bytes + s->at, &reply) ||
+	    !post_may_begin(all->posts, &route, &reply)) {
 		c->keeps_alive = false;
 		exchange_answer(c, &reply);
 		return;
@@ -267,7 +315,9 @@ handle(struct connection *c, struct span *s)
 	struct route route;
 
 	route_find(&route, &c->request, head);
-	if (route.kind == ROUTE_POST) {
+	if (!may_ask(c, &route, head, &reply)) {
+		/* answered below */
+	} else if (route.kind == ROUTE_POST) {
 		struct post_input in = { .route = &route,
 			.body = head + c->request.head_bytes,
 			.bytes = c->body_bytes,

@@ -1,5 +1,5 @@
 /*
- * listener - new connections from the socket that all receivers share
+ * listener - new connections from a socket that all receivers share
  *
  * Process: receiver.
  *
@@ -19,6 +19,9 @@
 #define ACCEPTS_A_TURN 8
 #define PAUSE_MS 200 /* when there are no descriptors */
 #define COMPLAIN_MS 60000
+/* So large a part of the connections may be in their TLS handshakes: whoever
+ * begins many and ends none does not keep the others out. */
+#define HANDSHAKES_PART 4
 
 static void listener_ready(struct loop_io *, uint32_t);
 
@@ -38,6 +41,19 @@ listener_start(struct listener *l, struct loop *loop, int fd)
 	return fd < 0 || watch(l);
 }
 
+static unsigned
+room_of(const struct listener *l)
+{
+	unsigned max = l->connections_max, used = l->connections->count;
+	unsigned room = max - MIN_OF(used, max);
+
+	if (!l->is_tls)
+		return room;
+	max = max / HANDSHAKES_PART + 1;
+	used = l->connections->handshaking;
+	return MIN_OF(room, max - MIN_OF(used, max));
+}
+
 void
 listener_stop(struct listener *l)
 {
@@ -50,8 +66,7 @@ void
 listener_turn(struct listener *l)
 {
 	if (l->is_stopped || l->fd < 0 || loop_io_active(&l->io) ||
-	    loop_timer_active(&l->pause) ||
-	    l->connections->count >= l->connections_max)
+	    loop_timer_active(&l->pause) || room_of(l) == 0)
 		return;
 	if (!watch(l))
 		log_warn("the listening socket cannot be watched");
@@ -97,7 +112,7 @@ accept_one(struct listener *l)
 	}
 	/* fails for sockets that are not TCP: nothing to be done */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	connection_accept(l->connections, fd);
+	connection_accept(l->connections, fd, l->is_tls);
 	return true;
 }
 
@@ -105,9 +120,7 @@ static void
 listener_ready(struct loop_io *io, uint32_t events)
 {
 	struct listener *l = CONTAINER_OF(io, struct listener, io);
-	unsigned room = l->connections_max -
-	    MIN_OF(l->connections->count, l->connections_max);
-	unsigned accepted = 0;
+	unsigned room = room_of(l), accepted = 0;
 
 	(void)events;
 	while (accepted < MIN_OF(room, ACCEPTS_A_TURN) && accept_one(l))
@@ -116,9 +129,10 @@ listener_ready(struct loop_io *io, uint32_t events)
 		return;
 	if (accepted == room) {
 		if (log_may_repeat(&l->complained_ms, COMPLAIN_MS))
-			log_warnx("%u connections are open, this receiver's "
-				  "part of http.maxConnections; new ones wait",
-			    l->connections_max);
+			log_warnx("%u connections are open, %u in their TLS "
+				  "handshakes, which is this receiver's part "
+				  "of http.maxConnections; new ones wait",
+			    l->connections->count, l->connections->handshaking);
 		loop_io_stop(io);
 	} else if (accepted > 0) {
 		loop_io_stop(io);

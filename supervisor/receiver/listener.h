@@ -1,5 +1,5 @@
 /*
- * listener - new connections from the socket that all receivers share
+ * listener - new connections from a socket that all receivers share
  *
  * Process: receiver.   Before: connection.c.
  */
@@ -11,7 +11,8 @@
 
 struct listener {
 	struct connections *connections;
-	unsigned connections_max; /* this receiver's part */
+	unsigned connections_max; /* this receiver's part, of all listeners */
+	bool is_tls;
 	/* private */
 	int fd;
 	struct loop *loop;

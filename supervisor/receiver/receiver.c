@@ -31,6 +31,7 @@
 /* A configuration that is on its way. */
 struct receiver_conf {
 	int fd; /* -1: none */
+	int keys_fd; /* -1: none */
 	uint64_t number;
 	unsigned expected, count;
 	struct heritage_channel *channels;
@@ -42,7 +43,7 @@ struct receiver {
 	struct loop *loop;
 	struct posts posts;
 	struct connections connections;
-	struct listener listener;
+	struct listener listeners[PORT_KINDS];
 	struct loop_io control, bell;
 	struct loop_timer stop, confirm_again;
 	struct receiver_conf coming;
@@ -88,8 +89,10 @@ use_settings(struct receiver *r, struct settings *settings)
 			settings->ds[i].outlet->is_current = true;
 	settings_release(&r->posts.settings);
 	r->posts.settings = settings;
-	r->listener.connections_max =
-	    ((unsigned)conf->http_max_connections + receivers - 1) / receivers;
+	for (unsigned i = 0; i < PORT_KINDS; i++)
+		r->listeners[i].connections_max =
+		    ((unsigned)conf->http_max_connections + receivers - 1) /
+		    receivers;
 	connection_settings_changed(&r->connections);
 }
 
@@ -116,9 +119,9 @@ forget_coming(struct receiver_conf *c)
 	}
 	free(c->channels);
 	free(c->indexes);
-	if (c->fd >= 0)
-		close(c->fd);
-	*c = (struct receiver_conf){ .fd = -1 };
+	close_fd(c->fd);
+	close_fd(c->keys_fd);
+	*c = (struct receiver_conf){ .fd = -1, .keys_fd = -1 };
 }
 
 static struct conf *
@@ -171,19 +174,32 @@ attach_all(struct receiver *r, struct settings *s)
 	}
 }
 
-static void
-take_conf(struct receiver *r)
+/* NULL: it cannot be used. */
+static struct settings *
+settings_coming(struct receiver *r)
 {
 	struct conf *conf = parse_coming(r);
 	struct settings *settings;
 
-	if (conf == NULL) {
+	if (conf == NULL)
+		return NULL;
+	settings = settings_new(conf, conf);
+	if (!settings_secure(settings, r->posts.settings, r->coming.keys_fd))
+		settings_release(&settings);
+	return settings;
+}
+
+static void
+take_conf(struct receiver *r)
+{
+	struct settings *settings = settings_coming(r);
+
+	if (settings == NULL) {
 		/* the supervisor has checked it: one of us is wrong */
 		log_error("the new configuration cannot be used");
 		forget_coming(&r->coming);
 		return;
 	}
-	settings = settings_new(conf, conf);
 	attach_all(r, settings);
 	r->confirm_number = r->coming.number;
 	r->must_confirm = true;
@@ -194,7 +210,8 @@ take_conf(struct receiver *r)
 }
 
 static void
-begin_conf(struct receiver *r, const struct order_message *m, int fd)
+begin_conf(
+    struct receiver *r, const struct order_message *m, int fd, int keys_fd)
 {
 	struct receiver_conf *c = &r->coming;
 
@@ -202,9 +219,11 @@ begin_conf(struct receiver *r, const struct order_message *m, int fd)
 	if (fd < 0 || m->index > CONF_DS_MAX) {
 		log_error("an order without a configuration came");
 		close_fd(fd);
+		close_fd(keys_fd);
 		return;
 	}
 	c->fd = fd;
+	c->keys_fd = keys_fd;
 	c->number = m->value;
 	c->expected = m->index;
 	c->channels = must_calloc(m->index, sizeof c->channels[0]);
@@ -250,16 +269,17 @@ stop_due(struct loop_timer *timer)
 	loop_stop(r->loop);
 }
 
-/* The port is given back at once: whoever comes after us may want it before
- * our last answer is out. */
+/* The ports are given back at once: whoever comes after us may want them
+ * before our last answer is out. */
 static void
 stop_listening(struct receiver *r, int64_t within_ms)
 {
 	log_debug("stops within %lld ms", (long long)within_ms);
 	r->is_stopping = true;
-	listener_stop(&r->listener);
-	if (r->heritage->listen_fd >= 0)
-		close(r->heritage->listen_fd);
+	for (unsigned i = 0; i < PORT_KINDS; i++) {
+		listener_stop(&r->listeners[i]);
+		close_fd(r->heritage->listen_fds[i]);
+	}
 }
 
 /* Answers what has begun, then leaves. A second order may shorten it. */
@@ -282,7 +302,7 @@ obey(struct receiver *r, const struct order_message *m, int fd0, int fd1)
 	switch (m->order) {
 	case ORDER_STOP: stop(r, (int64_t)MIN_OF(m->value, INT32_MAX)); break;
 	case ORDER_REOPEN_LOG: order_take_log(m, fd0); return;
-	case ORDER_CONF: begin_conf(r, m, fd0); return;
+	case ORDER_CONF: begin_conf(r, m, fd0, fd1); return;
 	case ORDER_CHANNEL: take_channel(r, m, fd0, fd1); return;
 	default: log_error("unknown order %u came", m->order); break;
 	}
@@ -337,7 +357,8 @@ turn_end(void *context)
 	settle_posts(&r->posts);
 	has_work = connection_turn(c);
 	outlets_ring(&r->posts.outlets);
-	listener_turn(&r->listener);
+	for (unsigned i = 0; i < PORT_KINDS; i++)
+		listener_turn(&r->listeners[i]);
 	confirm(r);
 	if (c->has_counted)
 		life_publish(r->heritage->life, &c->counters, NULL);
@@ -374,27 +395,46 @@ raise_limit(void)
 		log_warn("the limit of open files cannot be raised");
 }
 
-static void
+/* False: what came with the configuration cannot be used. */
+static bool
 wire(struct receiver *r)
 {
 	const struct heritage *h = r->heritage;
 	struct settings *settings;
+	bool good;
 
 	r->loop = loop_new();
-	r->coming.fd = -1;
+	r->coming.fd = r->coming.keys_fd = -1;
 	r->control.context = r->bell.context = r;
 	post_init(&r->posts, r->loop, &r->connections.memory, h->incarnation);
 	connection_init_all(&r->connections, r->loop, &r->posts, h->life);
 	(void)life_read(h->life, &r->connections.counters, NULL);
 	r->connections.counters.connections = 0;
-	r->listener.connections = &r->connections;
+	for (unsigned i = 0; i < PORT_KINDS; i++)
+		r->listeners[i].connections = &r->connections;
+	r->listeners[PORT_HTTPS].is_tls = true;
 	settings = settings_new(h->conf, NULL);
+	good = settings_secure(settings, NULL, h->keys_fd);
+	close_fd(h->keys_fd);
 	for (unsigned i = 0; i < h->channel_count; i++) {
 		r->posts.outlets.receiver_bell = h->channels[i].receiver_bell;
 		attach(r, &settings->ds[i], &h->channels[i]);
 	}
 	use_settings(r, settings);
 	loop_set_turn(r->loop, turn_end, r);
+	return good;
+}
+
+static bool
+start_listeners(struct receiver *r)
+{
+	bool good = true;
+
+	for (unsigned i = 0; i < PORT_KINDS; i++)
+		good = listener_start(&r->listeners[i], r->loop,
+			   r->heritage->listen_fds[i]) &&
+		    good;
+	return good;
 }
 
 static bool
@@ -409,7 +449,7 @@ start(struct receiver *r)
 	    (bell >= 0 &&
 		!loop_io_start(
 		    r->loop, &r->bell, bell, EPOLLIN | EPOLLET, bell_rang)) ||
-	    !listener_start(&r->listener, r->loop, h->listen_fd)) {
+	    !start_listeners(r)) {
 		log_error("receiver %u cannot watch its descriptors", h->index);
 		return false;
 	}
@@ -421,7 +461,8 @@ start(struct receiver *r)
 static void
 unwire(struct receiver *r)
 {
-	listener_stop(&r->listener);
+	for (unsigned i = 0; i < PORT_KINDS; i++)
+		listener_stop(&r->listeners[i]);
 	connection_fini_all(&r->connections);
 	outlets_ring(&r->posts.outlets);
 	forget_coming(&r->coming);
@@ -445,8 +486,9 @@ receiver_main(const struct heritage *heritage)
 	panic_keep(heritage->life->panic, sizeof heritage->life->panic);
 	ignore_signals();
 	raise_limit();
-	wire(&r);
-	if (start(&r)) {
+	if (!wire(&r)) {
+		code = CHILD_BAD_CONFIG;
+	} else if (start(&r)) {
 		loop_run(r.loop);
 		code = CHILD_DRAINED;
 	}

@@ -44,6 +44,7 @@ phrase(unsigned status)
 	} phrases[] = {
 		{ 200, "OK" },
 		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
 		{ 404, "Not Found" },
 		{ 408, "Request Timeout" },
 		{ 413, "Content Too Large" },
@@ -109,6 +110,8 @@ put_fields(char *to, const struct reply *r, const struct reply_how *how)
 		to = put_number(to, r->retry_after_s);
 		to = PUT(to, "\r\n");
 	}
+	if (r->challenge != NULL)
+		to = put(to, r->challenge, strlen(r->challenge));
 	if (how->closes)
 		return PUT(to, "Connection: close\r\n");
 	if (how->keeps_alive)

@@ -20,6 +20,7 @@ struct reply {
 	uint64_t dropped_late; /* by the worker */
 	uint64_t spooled; /* durable, not acknowledged by Druid */
 	unsigned retry_after_s;
+	const char *challenge; /* whole fields, or NULL */
 };
 
 struct reply_how {

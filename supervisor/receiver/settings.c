@@ -9,7 +9,10 @@
 #include <string.h>
 
 #include "buf.h"
+#include "log.h"
 #include "panic.h"
+
+#include "receiver_keys.h"
 
 static void
 make_member(struct settings_ds *s)
@@ -86,6 +89,43 @@ settings_new(const struct conf *conf, struct conf *owned)
 	return s;
 }
 
+static void
+use_auth(struct settings *s, const struct settings *before,
+    const struct receiver_keys *k, struct conf_problems *problems)
+{
+	if (k->auth_bytes == 0)
+		return;
+	if (before != NULL && before->auth != NULL &&
+	    auth_is_from(before->auth, k->auth, k->auth_bytes))
+		s->auth = auth_hold(before->auth);
+	else
+		s->auth = auth_new(s->conf, k->auth, k->auth_bytes, problems);
+}
+
+bool
+settings_secure(struct settings *s, const struct settings *before, int keys_fd)
+{
+	struct conf_problems problems = { 0 };
+	struct receiver_keys keys;
+	bool good;
+
+	if (keys_fd < 0)
+		return true;
+	if (!receiver_keys_open(&keys, keys_fd)) {
+		log_error("certificates and passwords cannot be read");
+		return false;
+	}
+	if (keys.tls.pem_bytes > 0)
+		s->tls = tls_new(s->conf, &keys.tls, &problems);
+	use_auth(s, before, &keys, &problems);
+	receiver_keys_close(&keys);
+	good = problems.count == 0;
+	for (unsigned i = 0; i < problems.count; i++)
+		log_error("%s", problems.lines[i]);
+	conf_problems_free(&problems);
+	return good;
+}
+
 struct settings *
 settings_hold(struct settings *s)
 {
@@ -110,6 +150,8 @@ settings_release(struct settings **settings)
 		line_parser_free(&ds->lines);
 	}
 	free(s->ds);
+	tls_free(&s->tls);
+	auth_release(&s->auth);
 	conf_free(&s->owned);
 	free(s);
 }

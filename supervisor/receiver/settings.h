@@ -8,10 +8,12 @@
 
 #include "base.h"
 #include "conf.h"
+#include "auth.h"
 #include "line_parser.h"
 #include "outlet.h"
 #include "partition_hash.h"
 #include "timestamp.h"
+#include "tls.h"
 
 struct settings_ds {
 	const struct ds_conf *conf;
@@ -36,6 +38,8 @@ struct settings_ds {
 struct settings {
 	const struct conf *conf;
 	struct settings_ds *ds; /* conf->ds_count, in its order */
+	struct tls *tls; /* NULL: HTTPS is not served */
+	struct auth *auth; /* NULL: everybody may send */
 	/* private */
 	struct conf *owned;
 	unsigned references;
@@ -48,6 +52,11 @@ struct settings *settings_new(const struct conf *, struct conf *owned);
 /* The reader of a dataSource's text; NULL with the problem. */
 struct line_parser *settings_compile_lines(
     const struct ds_conf *, struct line_parser_problem *) MUST_CHECK;
+/* TLS and authentication, from what came with the configuration; -1: nothing
+ * did. Who is known stays so if nothing has changed since `before` (NULL: there
+ * was nothing). False, and logged: it cannot be used. */
+bool settings_secure(
+    struct settings *, const struct settings *before, int keys_fd) MUST_CHECK;
 struct settings *settings_hold(struct settings *);
 void settings_release(struct settings **);
 /* Takes over the caller's reference to the outlet. */

@@ -158,7 +158,8 @@ rig_child(struct rig *rig, int control)
 		.incarnation = rig->incarnation,
 		.generation = 1,
 		.control_fd = control,
-		.listen_fd = rig->listener,
+		.listen_fds = { rig->listener, -1 },
+		.keys_fd = -1,
 		.life = rig->life,
 		.channels = channels,
 		.channel_count = rig->ds_count };

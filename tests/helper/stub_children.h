@@ -222,8 +222,10 @@ receiver_main(const struct heritage *h)
 	must(h->ds == NULL && h->channel_count == h->conf->ds_count);
 	for (unsigned i = 0; i < h->channel_count; i++)
 		must(channel_is(h->channels[i].memory_fd, h->conf->ds[i].name));
-	return begin(
-	    &s, STANDARD_FDS + 2 * h->channel_count + 1 + (h->listen_fd >= 0));
+	return begin(&s,
+	    STANDARD_FDS + 2 * h->channel_count + 1 +
+		(h->listen_fds[PORT_HTTP] >= 0) +
+		(h->listen_fds[PORT_HTTPS] >= 0) + (h->keys_fd >= 0));
 }
 
 int

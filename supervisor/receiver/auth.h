@@ -1,0 +1,60 @@
+/*
+ * auth - who may send events: Authorization against a file of hashes
+ *
+ * Process: receiver; the supervisor makes one to check the file.
+ * RFC 7617 (Basic), RFC 6750 (Bearer, in the header only).
+ *
+ * A line of the file is NAME:HASH, as htpasswd writes it; empty ones and
+ * those that begin with # are skipped. HASH is what crypt(3) makes of a
+ * password ($6$, $5$, $y$, $2b$, $2y$: Basic), or sha256:HEX, of a token that
+ * is long and random (Bearer).
+ *
+ * A slow hash is computed when a password comes for the first time. What came
+ * of it is remembered under a keyed hash, for as many as AUTH_GOOD_MAX right
+ * and AUTH_BAD_MAX wrong ones. Hashing may take a tenth of a receiver's time
+ * (and a second at once): beyond it an unknown password has to wait, those
+ * that are remembered have not. So nobody can keep others out who are in.
+ */
+#pragma once
+
+#include "base.h"
+#include "conf.h"
+
+#define AUTH_LINES_MAX 10000
+#define AUTH_GOOD_MAX 4096
+#define AUTH_BAD_MAX 256
+/* Larger credentials are wrong ones. */
+#define AUTH_CREDENTIALS_MAX 1024
+/* A hash that takes longer to compute is refused when the file is read. */
+#define AUTH_HASH_MS_MAX 500
+#define AUTH_BUDGET_MS 1000 /* of hashing at once */
+#define AUTH_SHARE 10 /* one part in so many of the time is for hashing */
+
+struct auth;
+
+enum auth_result {
+	AUTH_GOOD,
+	AUTH_BAD,
+	AUTH_BUSY, /* ask again: too many unknown passwords come */
+};
+
+/* From the text of http.auth.file; one reference is the caller's. NULL:
+ * problems. */
+struct auth *auth_new(const struct conf *, const char *text, size_t bytes,
+    struct conf_problems *) MUST_CHECK;
+/* Whether its hashes can be computed within AUTH_HASH_MS_MAX. False: problems.
+ * Takes as long as one hash of each kind does. */
+bool auth_check_costs(
+    struct auth *, const struct conf *, struct conf_problems *) MUST_CHECK;
+/* Whether it was made from this text. */
+bool auth_is_from(const struct auth *, const char *text, size_t bytes);
+struct auth *auth_hold(struct auth *);
+void auth_release(struct auth **);
+
+/* value: of the field Authorization; NULL: there is none. */
+enum auth_result
+auth_check(struct auth *, const char *value, size_t bytes, int64_t now_ms);
+/* What 401 is to ask for: fields WWW-Authenticate, each with CRLF. */
+const char *auth_challenge(const struct auth *);
+/* How often a slow hash was computed. */
+uint64_t auth_hashes(const struct auth *);
