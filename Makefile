@@ -21,8 +21,9 @@ SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 RECEIVER = receiver listener connection exchange http_request route post \
 	content inflate smile line_parser parse_spec delimited regex_line \
 	json_lines flatten body json_scan timestamp partition_hash settings \
-	offer outlet ticket settle reply receiver_check receiver_keys | tls \
-	tls_suites tls_store auth secret_hash unzstd smile_value \
+	offer outlet ticket settle drops answer reply receiver_check \
+	receiver_keys | tls tls_suites tls_store auth secret_hash unzstd \
+	smile_value \
 	double_text line_text delimited_quotes regex_java jq_path json_path \
 	json_path_filter json_path_read json_index json_string java_string \
 	memory

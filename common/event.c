@@ -11,6 +11,15 @@
 _Static_assert(sizeof(struct event_block) % 8 == 0, "events are aligned");
 _Static_assert(sizeof(struct event) % 8 == 0, "events are aligned");
 
+const char *
+event_drop_name(enum drop_reason reason)
+{
+	static const char *const names[] = { [DROP_WINDOW] = "window" };
+
+	_Static_assert(ARRAY_LEN(names) == DROP_REASONS, "each has a name");
+	return names[reason];
+}
+
 bool
 event_open(struct event_reader *r, const void *at, uint64_t available,
     struct event_block *head)

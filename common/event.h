@@ -16,6 +16,8 @@
  * reason: they ride in the block, so that the worker's durable accounts know
  * them. Order of counters.def. */
 enum drop_reason { DROP_WINDOW, DROP_REASONS };
+/* As headers and answers have it: "window". */
+const char *event_drop_name(enum drop_reason);
 
 struct event_block {
 	uint32_t magic;

@@ -39,6 +39,7 @@ void
 body_fini(struct body_reader *r)
 {
 	body_free_plan(&r->plan);
+	drops_free(&r->drops);
 	if (r->is_ready)
 		json_scan_fini(&r->scan);
 	memset(r, 0, sizeof *r);
@@ -49,6 +50,13 @@ body_take_plan(struct body_reader *r, struct body_plan *to)
 {
 	*to = r->plan;
 	memset(&r->plan, 0, sizeof r->plan);
+}
+
+void
+body_take_drops(struct body_reader *r, struct drops *to)
+{
+	*to = r->drops;
+	drops_init(&r->drops, 0);
 }
 
 size_t
@@ -348,6 +356,18 @@ append(struct body_reader *r, struct body_share *s, uint32_t index)
 }
 
 static bool
+drop(struct body_reader *r, struct body_share *s, const struct body_event *e,
+    enum drop_reason reason)
+{
+	struct drop d = { .event = r->scan.event_index,
+		.reason = reason,
+		.timestamp_ms = e->ms };
+
+	s->dropped[reason]++;
+	return drops_add(&r->drops, &d) || fail(r, 503, "Out of memory");
+}
+
+static bool
 take_event(struct body_reader *r, const struct body_input *in)
 {
 	struct json_scan *scan = &r->scan;
@@ -369,10 +389,8 @@ take_event(struct body_reader *r, const struct body_input *in)
 		return false;
 	r->plan.received++;
 	s = share_of(r, ds);
-	if (!in_window(ds, in->now_ms, e->ms)) {
-		s->dropped[DROP_WINDOW]++;
-		return true;
-	}
+	if (!in_window(ds, in->now_ms, e->ms))
+		return drop(r, s, e, DROP_WINDOW);
 	if (ds->is_hashed || channel_wants_hashes(&ds->outlet->channel))
 		e->hash = partition_hash(&ds->hash,
 		    granularity_truncate(&ds->conf->query_granularity, e->ms),
@@ -401,6 +419,8 @@ begin(struct body_reader *r, const struct body_input *in)
 	if (p->event_capacity > KEEP_EVENTS)
 		body_free_plan(p);
 	r->in = in;
+	drops_free(&r->drops);
+	r->drops.max = in->drops_max;
 	p->event_count = p->received = 0;
 	p->share_count = 0;
 	r->status = 0;
@@ -411,6 +431,20 @@ begin(struct body_reader *r, const struct body_input *in)
 	else
 		json_scan_init(&r->scan, in->bytes, in->count);
 	r->is_ready = true;
+}
+
+/* The dropped events of a text are told by their lines. */
+static void
+find_lines(struct body_reader *r, const struct body_input *in)
+{
+	struct line_walk walk;
+
+	line_parser_walk(in->lines, in->lines_bytes, &walk);
+	for (uint32_t i = 0; i < r->drops.count; i++) {
+		struct drop *d = &r->drops.list[i];
+
+		d->line = line_parser_walk_to(in->to->lines, &walk, d->event);
+	}
 }
 
 bool
@@ -429,5 +463,9 @@ body_read(struct body_reader *r, const struct body_input *in)
 		if (UNLIKELY(!take_event(r, in)))
 			return false;
 	}
-	return result == JSON_SCAN_END || fail_json(r);
+	if (result != JSON_SCAN_END)
+		return fail_json(r);
+	if (UNLIKELY(in->lines != NULL && r->drops.count > 0))
+		find_lines(r, in);
+	return true;
 }

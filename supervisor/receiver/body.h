@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base.h"
+#include "drops.h"
 #include "event.h"
 #include "json_scan.h"
 #include "settings.h"
@@ -50,6 +51,7 @@ struct body_input {
 	struct settings *settings;
 	struct settings_ds *to; /* of all events; NULL: each names its own */
 	int64_t now_ms; /* wall time, for the window */
+	uint32_t drops_max; /* dropped events to be listed */
 	/* the text that the JSON was made of, of `to`'s format: what is wrong
 	 * is told by its line; NULL: none */
 	const char *lines;
@@ -58,6 +60,7 @@ struct body_input {
 
 struct body_reader {
 	struct body_plan plan;
+	struct drops drops;
 	/* after a failure; `at_fault`: the dataSource, when it is known */
 	unsigned status;
 	char error[BODY_ERROR_BYTES]; /* ends with a newline */
@@ -74,8 +77,9 @@ void body_init(struct body_reader *);
 void body_fini(struct body_reader *);
 /* Reads a JSON body. False: see status and error. */
 bool body_read(struct body_reader *, const struct body_input *) MUST_CHECK;
-/* Gives the plan away. */
+/* Gives the plan, or the list of dropped events, away. */
 void body_take_plan(struct body_reader *, struct body_plan *);
+void body_take_drops(struct body_reader *, struct drops *);
 void body_free_plan(struct body_plan *);
 size_t body_plan_bytes(const struct body_plan *); /* memory that it holds */
 /* Digits (and sign) of an event's milliseconds. */

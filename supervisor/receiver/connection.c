@@ -138,8 +138,7 @@ destroy(struct connection *c)
 	unpark(c);
 	loop_timer_stop(&c->timer);
 	release_own(c);
-	free(c->out);
-	c->out = NULL;
+	exchange_drop_output(c);
 	unlink_by_age(c);
 	all->count--;
 	all->counters.connections--;
@@ -249,9 +248,7 @@ flush_kept(struct connection *c)
 	c->out_at += (size_t)n;
 	if (c->out_at < c->out_used)
 		return false;
-	free(c->out);
-	c->out = NULL;
-	c->out_at = c->out_used = 0;
+	exchange_drop_output(c);
 	return true;
 }
 

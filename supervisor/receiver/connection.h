@@ -36,6 +36,7 @@ struct connection {
 	/* bytes at … used of `out` could not be written yet */
 	char *out;
 	size_t out_at, out_used;
+	size_t out_charged; /* to the memory */
 
 	struct http_request request;
 	struct http_chunked chunked;

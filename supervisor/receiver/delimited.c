@@ -734,17 +734,15 @@ delimited_read(struct delimited *d, const char *body, const char *end,
 	return result;
 }
 
-uint64_t
-delimited_line(const struct delimited *d, const char *body, const char *end,
-    uint64_t index)
+bool
+delimited_next(const struct delimited *d, struct line_cursor *c)
 {
-	struct line_cursor cursor, header;
+	struct line_cursor header;
 
-	line_cursor_init(&cursor, body, end);
-	if (skip_head(d, &cursor, &header) == 0)
-		return 0;
-	while (cursor.bytes == 0 || index-- > 0)
-		if (!line_cursor_next(&cursor))
-			return 0;
-	return cursor.line;
+	if (c->line == 0)
+		return skip_head(d, c, &header) != 0;
+	while (line_cursor_next(c))
+		if (c->bytes > 0)
+			return true;
+	return false;
 }

@@ -36,6 +36,6 @@ void delimited_free(struct delimited **);
  * bytes behind it. After a failure what was written must not be used. */
 enum line_result delimited_read(struct delimited *, const char *body,
     const char *end, struct line_out *, struct line_error *);
-/* The line of the event with this index (from 0) in such a body. */
-uint64_t delimited_line(const struct delimited *, const char *body,
-    const char *end, uint64_t index);
+/* To the next line that is an event, from a cursor at the body's start or from
+ * the one before. False: there is none. */
+bool delimited_next(const struct delimited *, struct line_cursor *);

@@ -25,11 +25,28 @@ exchange_conf(const struct connections *all)
 	return all->posts->settings->conf;
 }
 
+/* Long answers, such as lists of dropped events, are counted as memory. */
+static bool
+charge_output(struct connection *c, size_t size)
+{
+	size_t more;
+
+	if (size <= EXCHANGE_OUTPUT_BYTES + c->out_charged)
+		return true;
+	more = size - EXCHANGE_OUTPUT_BYTES - c->out_charged;
+	if (!memory_charge(&c->all->memory, more))
+		return false;
+	c->out_charged += more;
+	return true;
+}
+
 /* What the socket does not take now is kept; EPOLLOUT comes. */
 static void
 keep_output(struct connection *c, const char *bytes, size_t count)
 {
-	char *out = realloc(c->out, c->out_used + count);
+	char *out = charge_output(c, c->out_used + count)
+	    ? realloc(c->out, c->out_used + count)
+	    : NULL;
 
 	if (out == NULL) {
 		c->is_broken = true;
@@ -38,6 +55,17 @@ keep_output(struct connection *c, const char *bytes, size_t count)
 	memcpy(out + c->out_used, bytes, count);
 	c->out = out;
 	c->out_used += count;
+}
+
+void
+exchange_drop_output(struct connection *c)
+{
+	free(c->out);
+	c->out = NULL;
+	c->out_at = c->out_used = 0;
+	if (c->out_charged > 0)
+		memory_credit(&c->all->memory, c->out_charged);
+	c->out_charged = 0;
 }
 
 void
@@ -86,6 +114,22 @@ count_answer(struct connections *all, unsigned status)
 		all->counters.answers_5xx++;
 }
 
+/* What may be larger than the output. */
+static void
+append(struct connection *c, const char *bytes, size_t count)
+{
+	struct connections *all = c->all;
+	size_t n;
+
+	for (; count > 0; bytes += n, count -= n) {
+		if (all->output_used == EXCHANGE_OUTPUT_BYTES)
+			exchange_flush(c);
+		n = MIN_OF(count, EXCHANGE_OUTPUT_BYTES - all->output_used);
+		memcpy(all->output + all->output_used, bytes, n);
+		all->output_used += n;
+	}
+}
+
 /* Appends to the output, which is flushed when the bytes at hand are served. */
 void
 exchange_answer(struct connection *c, const struct reply *reply)
@@ -101,6 +145,8 @@ exchange_answer(struct connection *c, const struct reply *reply)
 		exchange_flush(c);
 	all->output_used +=
 	    reply_compose(all->output + all->output_used, reply, &how);
+	if (reply->text == NULL && reply->result != NULL && !c->is_head)
+		append(c, reply->result, reply->result_bytes);
 	count_answer(all, reply->status);
 }
 

@@ -30,4 +30,6 @@ void exchange_refuse(struct connection *, unsigned status, const char *text);
 void exchange_consume(struct connection *, size_t *at);
 /* Writes the output; what the socket does not take is kept. */
 void exchange_flush(struct connection *);
+/* Frees what is kept of it. */
+void exchange_drop_output(struct connection *);
 const struct conf *exchange_conf(const struct connections *);

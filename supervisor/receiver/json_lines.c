@@ -274,14 +274,11 @@ json_lines_read(struct json_lines *j, const char *body, const char *end,
 	return result;
 }
 
-uint64_t
-json_lines_line(const char *body, const char *end, uint64_t index)
+bool
+json_lines_next(struct line_cursor *c)
 {
-	struct line_cursor c;
-
-	line_cursor_init(&c, body, end);
-	while (line_cursor_next(&c))
-		if (!is_blank(&c) && index-- == 0)
-			return c.line;
-	return 0;
+	while (line_cursor_next(c))
+		if (!is_blank(c))
+			return true;
+	return false;
 }

@@ -24,5 +24,5 @@ void json_lines_free(struct json_lines **);
  * UTF-8, padded as json_scan wants it. */
 enum line_result json_lines_read(struct json_lines *, const char *body,
     const char *end, struct line_out *, struct line_error *);
-/* The line of the event with this index (from 0) in such a body, or 0. */
-uint64_t json_lines_line(const char *body, const char *end, uint64_t index);
+/* To the next line that is an event; false: there is none. */
+bool json_lines_next(struct line_cursor *);

@@ -208,24 +208,49 @@ line_parser_read(struct line_parser *p, const char *body, size_t bytes,
 	return result;
 }
 
+static bool
+next_event(const struct line_parser *p, struct line_cursor *c)
+{
+	switch (p->format) {
+	case PARSE_SPEC_CSV:
+	case PARSE_SPEC_TSV: return delimited_next(p->delimited, c);
+	case PARSE_SPEC_REGEX: return regex_line_next(c);
+	case PARSE_SPEC_JSON:
+	case PARSE_SPEC_JSON_LOWERCASE: return json_lines_next(c);
+	case PARSE_SPEC_NO_TEXT: break;
+	}
+	return false;
+}
+
+void
+line_parser_walk(const char *body, size_t bytes, struct line_walk *w)
+{
+	const char *end = body + bytes;
+
+	line_cursor_init(&w->cursor, skip_mark(body, end), end);
+	w->next = 0;
+}
+
+uint64_t
+line_parser_walk_to(
+    const struct line_parser *p, struct line_walk *w, uint64_t event)
+{
+	while (w->next <= event) {
+		if (!next_event(p, &w->cursor))
+			return 0;
+		w->next++;
+	}
+	return w->cursor.line;
+}
+
 uint64_t
 line_parser_line(
     const struct line_parser *p, const char *body, size_t bytes, uint64_t event)
 {
-	const char *end = body + bytes;
+	struct line_walk walk;
 
-	body = skip_mark(body, end);
-	switch (p->format) {
-	case PARSE_SPEC_CSV:
-	case PARSE_SPEC_TSV:
-		return delimited_line(p->delimited, body, end, event);
-	case PARSE_SPEC_REGEX: return regex_line_line(body, end, event);
-	case PARSE_SPEC_JSON:
-	case PARSE_SPEC_JSON_LOWERCASE:
-		return json_lines_line(body, end, event);
-	case PARSE_SPEC_NO_TEXT: break;
-	}
-	return 0;
+	line_parser_walk(body, bytes, &walk);
+	return line_parser_walk_to(p, &walk, event);
 }
 
 const char *

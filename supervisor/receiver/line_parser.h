@@ -56,6 +56,15 @@ enum line_result line_parser_read(struct line_parser *, const char *body,
  * read: for what json_scan's readers complain of. 0: no such event. */
 uint64_t line_parser_line(
     const struct line_parser *, const char *body, size_t bytes, uint64_t event);
+/* The same for many events, in one pass. */
+struct line_walk {
+	struct line_cursor cursor;
+	uint64_t next; /* the event behind the cursor's */
+};
+void line_parser_walk(const char *body, size_t bytes, struct line_walk *);
+/* Events must ascend. */
+uint64_t line_parser_walk_to(
+    const struct line_parser *, struct line_walk *, uint64_t event);
 /* "Malformed string on line[3]: why", as Tranquility begins it, without a
  * newline. Returns `text`. */
 const char *

@@ -42,6 +42,7 @@ post_init(struct posts *ps, struct loop *loop, struct memory *memory,
 	ticket_init(&ps->tickets, incarnation);
 	body_init(&ps->reader);
 	content_init(&ps->content);
+	answer_init(&ps->answer);
 	if (incarnation > 1) /* acks for a predecessor's requests */
 		settle_expect_strays(ps);
 }
@@ -66,6 +67,7 @@ post_fini(struct posts *ps)
 	}
 	body_fini(&ps->reader);
 	content_fini(&ps->content);
+	answer_fini(&ps->answer);
 	ticket_fini(&ps->tickets);
 }
 
@@ -158,12 +160,16 @@ read_content(struct posts *ps, const struct post_input *in,
 }
 
 static bool
-read_body(struct posts *ps, struct body_input *in, struct reply *reply)
+read_body(struct posts *ps, struct body_input *in, bool is_detailed,
+    struct reply *reply)
 {
 	struct body_reader *r = &ps->reader;
 
 	in->settings = ps->settings;
 	in->now_ms = post_wall_ms(ps);
+	if (is_detailed)
+		in->drops_max =
+		    (uint32_t)ps->settings->conf->http_max_detail_events;
 	if (LIKELY(body_read(r, in)))
 		return true;
 	if (r->at_fault != NULL && r->at_fault->outlet != NULL)
@@ -185,6 +191,8 @@ new_post(struct posts *ps, const struct post_input *in)
 	p->posts = ps;
 	p->owner = in->owner;
 	p->is_async = in->route->is_async;
+	p->is_smile = in->route->type == ROUTE_SMILE;
+	p->is_detailed = in->route->is_detailed;
 	p->body = in->body;
 	p->settings = settings_hold(ps->settings);
 	ps->open++;
@@ -293,6 +301,9 @@ end_post(struct post *p)
 		ticket_end(&ps->tickets, p->ticket);
 	unblock(p);
 	drop_kept(p);
+	drops_free(&p->drops);
+	if (p->drops_charged > 0)
+		memory_credit(ps->memory, p->drops_charged);
 	settings_release(&p->settings);
 	p->next_spare = ps->spare_posts;
 	ps->spare_posts = p;
@@ -306,8 +317,11 @@ post_abandon(struct post *p)
 }
 
 void
-post_answer(struct post *p, const struct reply *reply)
+post_answer(struct post *p, struct reply *reply)
 {
+	if (reply->status == 200 && (p->is_smile || p->is_detailed))
+		answer_compose(&p->posts->answer, reply,
+		    p->is_detailed ? &p->drops : NULL, p->is_smile);
 	p->posts->done(p->owner, reply);
 	end_post(p);
 }
@@ -358,7 +372,8 @@ begin_shares(struct post *p, const struct body_plan *plan)
 
 		s->outlet = from->ds->outlet;
 		s->events = from->events;
-		p->dropped_window += from->dropped[DROP_WINDOW];
+		for (int j = 0; j < DROP_REASONS; j++)
+			p->dropped[j] += from->dropped[j];
 		count(&s->outlet->channel.header->requests);
 		if (p->ticket != 0)
 			outlet_wait(s->outlet);
@@ -514,6 +529,14 @@ begin_blocked(struct post *p, struct outlet *full, struct reply *reply)
 	return POST_BLOCKED;
 }
 
+static void
+refuse_memory(struct post *p, struct reply *reply)
+{
+	refuse(reply, 503,
+	    "Too many requests wait: http.bodyMemoryBytes is used up\n");
+	end_post(p);
+}
+
 bool
 post_keep(struct post *p, const char *body, struct reply *reply)
 {
@@ -526,11 +549,24 @@ post_keep(struct post *p, const char *body, struct reply *reply)
 		p->charged = size + plan;
 		return true;
 	}
-	refuse(reply, 503,
-	    "Too many requests wait for room: http.bodyMemoryBytes is used "
-	    "up\n");
-	end_post(p);
+	refuse_memory(p, reply);
 	return false;
+}
+
+/* For the answer; false: no memory for them, the post is over. */
+static bool
+keep_drops(struct post *p, struct reply *reply)
+{
+	size_t bytes;
+
+	body_take_drops(&p->posts->reader, &p->drops);
+	bytes = drops_bytes(&p->drops);
+	if (!memory_charge(p->posts->memory, bytes)) {
+		refuse_memory(p, reply);
+		return false;
+	}
+	p->drops_charged = bytes;
+	return true;
 }
 
 static enum post_state
@@ -549,6 +585,19 @@ write_first(struct posts *ps, struct post *p, struct reply *reply)
 	return POST_WAITS;
 }
 
+static enum post_state
+answer_empty(struct posts *ps, const struct route *r, struct reply *reply)
+{
+	static const struct drops none;
+	bool is_smile = r->type == ROUTE_SMILE;
+
+	*reply = (struct reply){ .status = 200 };
+	if (is_smile || r->is_detailed)
+		answer_compose(&ps->answer, reply,
+		    r->is_detailed ? &none : NULL, is_smile);
+	return POST_ANSWERED;
+}
+
 enum post_state
 post_begin(struct posts *ps, const struct post_input *in, struct post **post,
     struct reply *reply)
@@ -561,14 +610,15 @@ post_begin(struct posts *ps, const struct post_input *in, struct post **post,
 	if (in->route->ds != NULL &&
 	    (body.to = find_ds(ps, in->route, reply)) == NULL)
 		return POST_ANSWERED;
-	if (!read_content(ps, in, &body, reply) || !read_body(ps, &body, reply))
+	if (!read_content(ps, in, &body, reply) ||
+	    !read_body(ps, &body, in->route->is_detailed, reply))
 		return POST_ANSWERED;
-	if (ps->reader.plan.received == 0) {
-		*reply = (struct reply){ .status = 200 };
-		return POST_ANSWERED;
-	}
+	if (ps->reader.plan.received == 0)
+		return answer_empty(ps, in->route, reply);
 	p = new_post(ps, in);
 	p->body = body.bytes;
+	if (p->is_detailed && !keep_drops(p, reply))
+		return POST_ANSWERED;
 	state = write_first(ps, p, reply);
 	if (state != POST_ANSWERED)
 		*post = p;

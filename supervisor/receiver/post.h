@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "answer.h"
 #include "base.h"
 #include "body.h"
 #include "content.h"
@@ -49,7 +50,11 @@ struct post {
 	uint64_t ticket; /* 0: nobody waits for acks */
 	bool is_async, is_begun; /* begun: something is in a ring */
 	unsigned not_durable, not_settled; /* shares */
-	uint32_t received, dropped_window;
+	uint32_t received;
+	uint64_t dropped[DROP_REASONS];
+	bool is_smile, is_detailed; /* the answer */
+	struct drops drops;
+	size_t drops_charged; /* to the memory */
 
 	/* while it waits for room */
 	struct outlet *blocked_at;
@@ -77,6 +82,7 @@ struct posts {
 	/* private */
 	struct body_reader reader;
 	struct content content;
+	struct answer answer;
 	int64_t wall_ms; /* 0: to be read again */
 	struct loop_timer strays; /* acks that nobody waits for any more */
 	struct share *spare_shares;
@@ -119,5 +125,5 @@ int64_t post_wall_ms(struct posts *); /* wall time, read once a turn */
 
 /* For settle.c. */
 bool post_try_write(struct post *); /* blocked; true: all is written */
-void post_answer(struct post *, const struct reply *);
+void post_answer(struct post *, struct reply *);
 void post_free_share(struct posts *, struct share *);

@@ -361,14 +361,11 @@ regex_line_read(struct regex_line *r, const char *body, const char *end,
 	return result;
 }
 
-uint64_t
-regex_line_line(const char *body, const char *end, uint64_t index)
+bool
+regex_line_next(struct line_cursor *c)
 {
-	struct line_cursor c;
-
-	line_cursor_init(&c, body, end);
-	while (line_cursor_next(&c))
-		if (c.bytes > 0 && index-- == 0)
-			return c.line;
-	return 0;
+	while (line_cursor_next(c))
+		if (c->bytes > 0)
+			return true;
+	return false;
 }

@@ -42,5 +42,5 @@ void regex_line_free(struct regex_line **);
  * UTF-8, JSON_SCAN_PADDING readable bytes behind it. */
 enum line_result regex_line_read(struct regex_line *, const char *body,
     const char *end, struct line_out *, struct line_error *);
-/* The line of the event with this index (from 0) in such a body, or 0. */
-uint64_t regex_line_line(const char *body, const char *end, uint64_t index);
+/* To the next line that is an event; false: there is none. */
+bool regex_line_next(struct line_cursor *);

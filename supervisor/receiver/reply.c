@@ -78,15 +78,31 @@ put_status(char *to, unsigned status)
 	return PUT(to, "\r\n");
 }
 
+static uint64_t
+all_dropped(const struct reply *r)
+{
+	uint64_t all = r->dropped_late;
+
+	for (int i = 0; i < DROP_REASONS; i++)
+		all += r->dropped[i];
+	return all;
+}
+
 /* X-Tranq-Dropped: 3; window=2; worker=1 */
 static char *
 put_dropped(char *to, const struct reply *r)
 {
 	to = PUT(to, "X-Tranq-Dropped: ");
-	to = put_number(to, r->dropped_window + r->dropped_late);
-	if (r->dropped_window > 0) {
-		to = PUT(to, "; window=");
-		to = put_number(to, r->dropped_window);
+	to = put_number(to, all_dropped(r));
+	for (int i = 0; i < DROP_REASONS; i++) {
+		const char *name = event_drop_name((enum drop_reason)i);
+
+		if (r->dropped[i] == 0)
+			continue;
+		to = PUT(to, "; ");
+		to = put(to, name, strlen(name));
+		to = PUT(to, "=");
+		to = put_number(to, r->dropped[i]);
 	}
 	if (r->dropped_late > 0) {
 		to = PUT(to, "; worker=");
@@ -98,7 +114,7 @@ put_dropped(char *to, const struct reply *r)
 static char *
 put_fields(char *to, const struct reply *r, const struct reply_how *how)
 {
-	if (r->dropped_window + r->dropped_late > 0)
+	if (all_dropped(r) > 0)
 		to = put_dropped(to, r);
 	if (r->spooled > 0) {
 		to = PUT(to, "X-Tranq-Spooled: ");
@@ -131,6 +147,18 @@ compose_result(char *out, const struct reply *r)
 	return (size_t)(to - out);
 }
 
+static char *
+put_type(char *to, bool is_smile)
+{
+	if (UNLIKELY(is_smile))
+		return PUT(to,
+		    "\r\nContent-Type: application/x-jackson-smile\r\n"
+		    "Content-Length: ");
+	return PUT(to,
+	    "\r\nContent-Type: application/json;"
+	    "charset=UTF-8\r\nContent-Length: ");
+}
+
 size_t
 reply_compose(char *out, const struct reply *r, const struct reply_how *how)
 {
@@ -140,23 +168,21 @@ reply_compose(char *out, const struct reply *r, const struct reply_how *how)
 
 	to = PUT(to, "Date: ");
 	to = put(to, how->date, REPLY_DATE_BYTES - 1);
-	if (text == NULL) {
-		bytes = compose_result(result, r);
-		text = result;
-		to = PUT(to,
-		    "\r\nContent-Type: application/json;"
-		    "charset=UTF-8\r\nContent-Length: ");
-	} else {
+	if (text != NULL) {
 		bytes = strnlen(text, REPLY_TEXT_MAX);
 		to = PUT(to,
 		    "\r\nContent-Type: text/plain;"
 		    "charset=UTF-8\r\nContent-Length: ");
+	} else {
+		bytes = compose_result(result, r);
+		text = result;
+		to = put_type(to, r->is_smile);
 	}
-	to = put_number(to, bytes);
+	to = put_number(to, r->result != NULL ? r->result_bytes : bytes);
 	to = PUT(to, "\r\n");
 	to = put_fields(to, r, how);
 	to = PUT(to, "\r\n");
-	if (!how->is_head)
+	if (!how->is_head && r->result == NULL)
 		to = put(to, text, bytes);
 	must((size_t)(to - out) <= REPLY_BYTES_MAX);
 	return (size_t)(to - out);

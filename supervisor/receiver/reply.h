@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base.h"
+#include "event.h"
 
 #define REPLY_TEXT_MAX 1024u
 #define REPLY_BYTES_MAX (REPLY_TEXT_MAX + 1024u)
@@ -13,10 +14,15 @@
 
 struct reply {
 	unsigned status;
-	/* of text/plain, with its newline; NULL: the result in JSON */
+	/* of text/plain, with its newline; NULL: the result */
 	const char *text;
+	/* as answer.c has written it, sent behind what is composed; NULL: the
+	 * short one in JSON */
+	const char *result;
+	size_t result_bytes;
+	bool is_smile;
 	uint64_t received, sent;
-	uint64_t dropped_window; /* by the receiver */
+	uint64_t dropped[DROP_REASONS]; /* by the receiver */
 	uint64_t dropped_late; /* by the worker */
 	uint64_t spooled; /* durable, not acknowledged by Druid */
 	unsigned retry_after_s;
@@ -29,8 +35,8 @@ struct reply_how {
 	const char *date;
 };
 
-/* Writes at most REPLY_BYTES_MAX bytes (a longer text is cut); returns how
- * many. */
+/* Writes at most REPLY_BYTES_MAX bytes (a longer text is cut) and returns how
+ * many: all but the `result`. */
 size_t reply_compose(char *out, const struct reply *, const struct reply_how *);
 /* Sun, 22 Nov 2026 10:00:00 GMT, of the second that `wall_ms` is in. */
 void reply_date(int64_t wall_ms, char out[static REPLY_DATE_BYTES]);

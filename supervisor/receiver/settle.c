@@ -18,9 +18,9 @@
 static void
 finish(struct post *p)
 {
-	struct reply r = { .status = 200,
-		.received = p->received,
-		.dropped_window = p->dropped_window };
+	struct reply r = { .status = 200, .received = p->received };
+
+	memcpy(r.dropped, p->dropped, sizeof r.dropped);
 
 	for (const struct share *s = p->shares; s != NULL; s = s->next) {
 		r.sent += s->sent;

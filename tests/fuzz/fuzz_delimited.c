@@ -42,8 +42,9 @@ check_events(const struct buf *out, const struct delimited *d, const char *body,
     const char *end)
 {
 	struct json_scan scan;
-	uint64_t events = 0, line = 0;
+	struct line_cursor cursor;
 
+	line_cursor_init(&cursor, body, end);
 	json_scan_init(&scan, out->bytes, out->used);
 	for (;;) {
 		enum json_scan_result result = json_scan_next(&scan);
@@ -51,11 +52,9 @@ check_events(const struct buf *out, const struct delimited *d, const char *body,
 		must(result != JSON_SCAN_MALFORMED);
 		if (result == JSON_SCAN_END)
 			break;
-		must(delimited_line(d, body, end, events) > line);
-		line = delimited_line(d, body, end, events++);
-		if (events > 50)
-			break;
+		must(delimited_next(d, &cursor));
 	}
+	must(!delimited_next(d, &cursor));
 	json_scan_fini(&scan);
 }
 

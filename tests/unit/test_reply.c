@@ -32,7 +32,7 @@ results(void **state UNUSED)
 	check(&(struct reply){ .status = 200,
 		  .received = 10,
 		  .sent = 7,
-		  .dropped_window = 2,
+		  .dropped = { 2 },
 		  .dropped_late = 1 },
 	    &how,
 	    "HTTP/1.1 200 OK\r\nDate: " DATE "\r\nContent-Type: "
@@ -70,7 +70,7 @@ largest(void **state UNUSED)
 	struct reply r = { .status = 200,
 		.received = UINT64_MAX,
 		.sent = UINT64_MAX,
-		.dropped_window = UINT64_MAX / 2,
+		.dropped = { UINT64_MAX / 2 },
 		.dropped_late = UINT64_MAX / 2,
 		.spooled = UINT64_MAX,
 		.retry_after_s = UINT32_MAX };

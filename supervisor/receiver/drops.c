@@ -1,0 +1,69 @@
+/*
+ * drops - which events of a request were dropped, and why
+ *
+ * Process: receiver. Pure.
+ */
+#include "drops.h"
+
+#include <stdlib.h>
+
+#include "iso.h"
+
+#define FIRST 16u
+
+void
+drops_init(struct drops *d, uint32_t max)
+{
+	*d = (struct drops){ .max = max };
+}
+
+void
+drops_free(struct drops *d)
+{
+	free(d->list);
+	drops_init(d, d->max);
+}
+
+bool
+drops_add(struct drops *d, const struct drop *drop)
+{
+	if (d->count == d->max)
+		return true;
+	if (d->count == d->capacity) {
+		uint32_t n = MIN_OF(MAX_OF(d->capacity * 2, FIRST), d->max);
+		void *grown = realloc(d->list, n * sizeof d->list[0]);
+
+		if (grown == NULL)
+			return false;
+		d->list = grown;
+		d->capacity = n;
+	}
+	d->list[d->count++] = *drop;
+	return true;
+}
+
+size_t
+drops_bytes(const struct drops *d)
+{
+	return d->capacity * sizeof d->list[0];
+}
+
+void
+drops_print(const struct drops *d, struct buf *to)
+{
+	char time[ISO_BYTES];
+
+	buf_add_text(to, "[");
+	for (uint32_t i = 0; i < d->count; i++) {
+		const struct drop *drop = &d->list[i];
+
+		iso_format(drop->timestamp_ms, time);
+		buf_addf(to, "%s{\"index\":%u", i > 0 ? "," : "", drop->event);
+		if (drop->line > 0)
+			buf_addf(to, ",\"line\":%llu",
+			    (unsigned long long)drop->line);
+		buf_addf(to, ",\"reason\":\"%s\",\"timestamp\":\"%s\"}",
+		    event_drop_name(drop->reason), time);
+	}
+	buf_add_text(to, "]");
+}

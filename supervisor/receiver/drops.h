@@ -1,0 +1,35 @@
+/*
+ * drops - which events of a request were dropped, and why
+ *
+ * Process: receiver. Pure but for the memory.
+ * After:   body.c finds them.   Before: answer.c, for ?detail=true.
+ */
+#pragma once
+
+#include "base.h"
+#include "buf.h"
+#include "event.h"
+
+struct drop {
+	uint32_t event; /* its index in the request */
+	enum drop_reason reason;
+	uint64_t line; /* of a text body, from 1; 0: it is none */
+	int64_t timestamp_ms;
+};
+
+/* In the order of the events; the first `max` of them. */
+struct drops {
+	struct drop *list;
+	uint32_t count, max;
+	/* private */
+	uint32_t capacity;
+};
+
+/* Empties it. */
+void drops_init(struct drops *, uint32_t max);
+void drops_free(struct drops *);
+/* False: no memory. One too many is passed over. */
+bool drops_add(struct drops *, const struct drop *) MUST_CHECK;
+size_t drops_bytes(const struct drops *); /* of memory */
+/* [{"index":1,"line":2,"reason":"window","timestamp":"…"},…] */
+void drops_print(const struct drops *, struct buf *);
