@@ -35,6 +35,7 @@ TRANQCTL = tranqctl tranqctl_output
 SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
 LOAD = $(patsubst tools/%.c,%,$(wildcard tools/load*.c)) text_map digest
 UNIT = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+FUZZ = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- flags ----
 
@@ -87,7 +88,7 @@ LIB_SUPERVISOR = $(O)/supervisor.a
 LIB_TOOLS = $(O)/tools.a
 LIB_HELPER = $(O)/helper.a
 PROGRAMS = $(addprefix $(BUILD)/bin/,tranqd tranqctl tranq-sandbox tranq-load)
-TESTS = $(addprefix $(BUILD)/tests/,$(UNIT))
+TESTS = $(addprefix $(BUILD)/tests/,$(UNIT) $(FUZZ))
 
 .PHONY: all help deps quickstart test unit integration check generate format asan tsan \
 	bench druid druid-down test-druid install clean
@@ -121,6 +122,11 @@ $(BUILD)/tests/%: $(O)/tests/unit/%.o $(LIB_SUPERVISOR) $(LIB_RECEIVER) \
 		$(LIB_WORKER) $(LIB_TOOLS) $(LIB_HELPER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) \
 	    -lcmocka -lm)
+
+# A fuzz entry over its seeds.
+$(BUILD)/tests/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/seeds.o \
+		$(LIB_RECEIVER) $(LIB_COMMON)
+	$(call link,$(LIBS_RECEIVER) $(LIBS_COMMON))
 
 $(LIB_COMMON): $(OBJ_COMMON)
 $(LIB_RECEIVER): $(OBJ_RECEIVER)
