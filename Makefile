@@ -123,6 +123,10 @@ $(BUILD)/tests/%: $(O)/tests/unit/%.o $(LIB_SUPERVISOR) $(LIB_RECEIVER) \
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) \
 	    -lcmocka -lm)
 
+$(BUILD)/tests/scan_bench: $(O)/tests/bench/scan_bench.o $(LIB_RECEIVER) \
+		$(LIB_COMMON)
+	$(call link,$(LIBS_RECEIVER) $(LIBS_COMMON))
+
 # A fuzz entry over its seeds.
 $(BUILD)/tests/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/seeds.o \
 		$(LIB_RECEIVER) $(LIB_COMMON)
@@ -196,8 +200,9 @@ generate: all ## README's table and examples, out of the code's tables
 format: ## lay all sources out by .clang-format
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
-bench: deps ## events per CPU-second, latency, memory; beside the epoll floor
-	$(Q)$(MAKE) --no-print-directory all
+bench: deps ## speed of the readers; events per CPU-second, latency, memory
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/scan_bench
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) $(BUILD)/tests/scan_bench
 	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/bench/run
 
 druid: deps ## bring up a real Druid under build/druid

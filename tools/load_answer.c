@@ -85,6 +85,31 @@ find_count(const char *body, const char *end, const char *name)
 	return at == NULL ? 0 : read_count(at + strlen(name), end);
 }
 
+/* A number in Smile; 0 for what is none. */
+static uint64_t
+read_smile_count(const unsigned char *at, const unsigned char *end)
+{
+	uint64_t n = 0;
+
+	if (at < end && (*at & 0xe0) == 0xc0)
+		return (*at & 0x1f) / 2;
+	if (at >= end || (*at != 0x24 && *at != 0x25))
+		return 0;
+	for (at++; at < end && *at < 0x80; at++)
+		n = n << 7 | *at;
+	return at < end ? (n << 6 | (*at & 0x3f)) / 2 : 0;
+}
+
+static uint64_t
+find_smile_count(const char *body, const char *end, const char *name)
+{
+	const char *at = memmem(body, (size_t)(end - body), name, strlen(name));
+
+	return at == NULL ? 0
+			  : read_smile_count((const void *)(at + strlen(name)),
+				(const void *)end);
+}
+
 enum load_answer_result
 load_answer_parse(const char *bytes, size_t count, struct load_answer *a)
 {
@@ -111,6 +136,12 @@ load_answer_parse(const char *bytes, size_t count, struct load_answer *a)
 	a->bytes = a->head_bytes + (size_t)length;
 	if (a->bytes > count)
 		return ANSWER_MORE;
+	if (length > 3 && memcmp(end, ":)\n", 3) == 0) {
+		a->received =
+		    find_smile_count(end, bytes + a->bytes, "received");
+		a->sent = find_smile_count(end, bytes + a->bytes, "sent");
+		return ANSWER_DONE;
+	}
 	a->received = find_count(end, bytes + a->bytes, "\"received\":");
 	a->sent = find_count(end, bytes + a->bytes, "\"sent\":");
 	return ANSWER_DONE;

@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "iso.h"
+#include "json_scan.h"
 #include "load_gzip.h"
 #include "panic.h"
 
@@ -74,6 +75,13 @@ add_event(struct load_body *b, struct template *t, uint64_t number,
 	buf_add_text(&t->bytes, "}");
 }
 
+static void
+free_template(struct template *t)
+{
+	buf_free(&t->bytes);
+	free(t->slots);
+}
+
 /* Everything before Content-Length. */
 static void
 add_head(struct load_body *b, struct template *t, uint64_t number)
@@ -82,10 +90,11 @@ add_head(struct load_body *b, struct template *t, uint64_t number)
 
 	buf_addf(&t->bytes,
 	    "POST /v1/post%s%s%s HTTP/1.1\r\nHost: %s\r\n"
-	    "Content-Type: application/json\r\n%sContent-Length: ",
+	    "Content-Type: %s\r\n%sContent-Length: ",
 	    l->is_mixed ? "" : "/",
 	    l->is_mixed ? "" : l->ds[load_ledger_ds_of(l, number)],
 	    b->options->is_async ? "?async=true" : "", b->options->url.host,
+	    load_format_content_type(b->options->format),
 	    b->options->is_gzip ? "Content-Encoding: gzip\r\n" : "");
 	t->head_bytes = t->bytes.used;
 }
@@ -107,6 +116,48 @@ add_events(struct load_body *b, struct template *t, uint64_t first,
 	buf_add_text(&t->bytes, b->options->is_array ? "]" : "");
 }
 
+/* Where ids and times are in the converted body: the same texts, in the same
+ * order. */
+static void
+find_slots(struct template *t, const struct buf *json, const struct buf *body)
+{
+	const char *at = body->bytes, *end = at + body->used;
+
+	for (uint64_t i = 0; i < t->count; i++) {
+		struct slot *s = &t->slots[i];
+		const char *id = json->bytes + s->id_at;
+		const char *time = json->bytes + s->time_at;
+
+		at = memmem(at, (size_t)(end - at), id, LEDGER_DIGITS);
+		must(at != NULL);
+		s->id_at = (uint32_t)(at - body->bytes);
+		at = memmem(at, (size_t)(end - at), time, CORPUS_TIME_BYTES);
+		must(at != NULL);
+		s->time_at = (uint32_t)(at - body->bytes);
+		at += CORPUS_TIME_BYTES;
+	}
+}
+
+/* The body in its format. */
+static bool
+convert(const struct load_body *b, struct template *body)
+{
+	struct buf json = body->bytes;
+	bool good;
+
+	if (b->options->format == LOAD_JSON || b->options->format == LOAD_TEXT)
+		return true;
+	/* json_scan reads a little further than to the end */
+	if (buf_room(&json, JSON_SCAN_PADDING) == NULL)
+		return false;
+	buf_init(&body->bytes, TEMPLATES_BYTES_MAX);
+	good = load_format_convert(b->options->format, &json, &body->bytes);
+	if (good)
+		find_slots(body, &json, &body->bytes);
+	buf_free(&json);
+	return good;
+}
+
 /* The template of a request: its body is made first, since the head tells
  * how long it is. A packed body gets its length later. */
 static bool
@@ -120,6 +171,10 @@ build(struct load_body *b, struct template *t, uint64_t request,
 	buf_init(&t->bytes, TEMPLATES_BYTES_MAX);
 	buf_init(&body.bytes, TEMPLATES_BYTES_MAX);
 	add_events(b, &body, first, c);
+	if (body.bytes.failed || !convert(b, &body)) {
+		free_template(&body);
+		return false;
+	}
 	add_head(b, t, first);
 	if (!b->options->is_gzip)
 		buf_addf(&t->bytes, "%zu\r\n\r\n", body.bytes.used);
@@ -191,13 +246,6 @@ load_body_new(const struct load_options *o, const struct load_ledger *l,
 		b->scratch = must_malloc(b->scratch_bytes);
 	}
 	return b;
-}
-
-static void
-free_template(struct template *t)
-{
-	buf_free(&t->bytes);
-	free(t->slots);
 }
 
 void

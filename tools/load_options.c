@@ -38,6 +38,8 @@ static const char usage_text[] =
     "  --async              ?async=true\n"
     "  --gzip               bodies are compressed, at start where they fit\n"
     "  --array | --lines    body is one JSON array, or (default) lines\n"
+    "  --format NAME        json; text (JSON lines as text/plain), csv or tsv\n"
+    "                       (columns: id, then an event's members), smile\n"
     "  --generate           events like Wikipedia's edits (default)\n"
     "  --replay FILE        events of a file, one JSON object a line, .gz\n"
     "                       too; their `time` is moved to end now\n"
@@ -143,6 +145,7 @@ enum load_option {
 	OPTION_GZIP,
 	OPTION_ARRAY,
 	OPTION_LINES,
+	OPTION_FORMAT,
 	OPTION_GENERATE,
 	OPTION_REPLAY,
 	OPTION_SPREAD,
@@ -171,6 +174,7 @@ static const struct option known[] = {
 	{ "gzip", no_argument, NULL, OPTION_GZIP },
 	{ "array", no_argument, NULL, OPTION_ARRAY },
 	{ "lines", no_argument, NULL, OPTION_LINES },
+	{ "format", required_argument, NULL, OPTION_FORMAT },
 	{ "generate", no_argument, NULL, OPTION_GENERATE },
 	{ "replay", required_argument, NULL, OPTION_REPLAY },
 	{ "spread", required_argument, NULL, OPTION_SPREAD },
@@ -215,6 +219,10 @@ take_value(struct load_options *o, int option, const char *value)
 		o->batch = (uint64_t)read_number(name, value, 1, BATCH_MAX);
 		break;
 	case OPTION_RATE: o->rate = read_number(name, value, 0, 1e9); break;
+	case OPTION_FORMAT:
+		if (!load_format_parse(value, &o->format))
+			refuse("--format is json, text, csv, tsv or smile");
+		break;
 	case OPTION_REPLAY: o->replay = value; break;
 	case OPTION_SPREAD:
 		o->spread_seconds = read_number(name, value, 0, SECONDS_MAX);
@@ -283,6 +291,10 @@ load_options_read(struct load_options *o, int argc, char **argv)
 		refuse("%s is no option", argv[optind]);
 	check_target(o, &o->url);
 	check_target(o, &o->sandbox);
+	if (o->format != LOAD_JSON && o->format != LOAD_SMILE &&
+	    (o->is_mixed || o->is_array))
+		refuse("text has no dataSource in it and is no array, so "
+		       "--format goes with neither --mixed nor --array");
 	if (o->check != NULL && !o->compares)
 		refuse("--check wants --compare too");
 	if (o->events == 0 && o->seconds < 0)

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 
 #include "base.h"
+#include "load_format.h"
 
 struct load_target {
 	char host[256]; /* as written, with the port, for the Host field */
@@ -25,6 +26,7 @@ struct load_options {
 	uint64_t events; /* 0: as many as there is time for */
 	double seconds; /* for sending */
 	uint64_t batch;
+	enum load_format format;
 	double rate; /* events a second; 0: as fast as it goes */
 	const char *replay; /* file, or NULL: generated events */
 	double spread_seconds, settle_seconds, timeout_seconds;

@@ -86,8 +86,8 @@ run_seed(const char *path, const uint8_t *seed, size_t bytes)
 		size_t n = bytes;
 
 		memcpy(b, seed, bytes);
-		snprintf(running, sizeof running, "%s, variant %u\n", path,
-		    variant);
+		snprintf(
+		    running, sizeof running, "%s, variant %u\n", path, variant);
 		for (unsigned i = 0; variant > 0 && i <= variant % 4; i++)
 			n = vary(b, n, &state);
 		run(b, n);
