@@ -402,6 +402,37 @@ class TestRoom(TextCase):
         self.check_no_crash(self.server)
 
 
+class TestLoad(TextCase):
+    """Every format by the load generator, each event once, workers killed
+    in between."""
+    COLUMNS = ["id", "time", "channel", "cityName", "countryIsoCode",
+               "countryName", "comment", "isAnonymous", "isMinor", "isNew",
+               "isRobot", "isUnpatrolled", "metroCode", "namespace", "page",
+               "regionIsoCode", "regionName", "user", "delta", "added",
+               "deleted"]
+
+    def check_format(self, name, **members):
+        self.serve(old_form("wikipedia", parse_spec(**members)))
+        load = self.start_load(
+            self.server, compare=self.druid.url, format=name, events=40000,
+            batch=500, connections=4, retry=True, gzip=name == "tsv")
+        self.server.kill_worker("wikipedia")
+        self.check_load(load.finish())
+        self.check_whole(self.server, self.druid, killed=True)
+
+    def test_text(self):
+        self.check_format("text", format="json")
+
+    def test_csv(self):
+        self.check_format("csv", format="csv", columns=self.COLUMNS)
+
+    def test_tsv(self):
+        self.check_format("tsv", format="tsv", columns=self.COLUMNS)
+
+    def test_smile(self):
+        self.check_format("smile", format="json")
+
+
 class TestConfiguration(drill.Case):
     def problems(self, *entries):
         path = os.path.join(self.folder, "bad.json")
