@@ -181,7 +181,10 @@ static void
 leave_directory(const struct conf *conf)
 {
 	const char *const paths[] = { conf->run_dir, conf->data_dir,
-		conf_control_socket(conf), conf->log_file };
+		conf_control_socket(conf), conf->log_file,
+		conf->https_certificate_file, conf->https_key_file,
+		conf->https_key_store_path, conf->https_client_ca,
+		conf->http_auth_file };
 
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
 		if (paths[i][0] != '\0' && paths[i][0] != '/')

@@ -77,11 +77,14 @@ static bool
 is_hash(const char *text)
 {
 	const char *tail = strrchr(text, '$');
+	int salt = crypt_checksalt(text);
 
+	/* the list says what is strong enough; $5$ is called old by some */
+	if (salt != CRYPT_SALT_OK && salt != CRYPT_SALT_METHOD_LEGACY)
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (strncmp(text, kinds[i].begin, strlen(kinds[i].begin)) == 0)
-			return strlen(tail + 1) == kinds[i].tail_bytes &&
-			    crypt_checksalt(text) == CRYPT_SALT_OK;
+			return strlen(tail + 1) == kinds[i].tail_bytes;
 	return false;
 }
 

@@ -32,6 +32,12 @@
 #define COMPLAIN_MS 10000
 #define SWEEP_MIN_MS 20
 
+/* To who speaks plain HTTP where HTTPS is spoken. */
+static const char plain_answer[] =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain;charset=UTF-8\r\n"
+    "Content-Length: 46\r\nConnection: close\r\n\r\n"
+    "This port speaks HTTPS: use an https:// URL.\r\n";
+
 static void connection_ready(struct loop_io *, uint32_t);
 static void sweep_due(struct loop_timer *);
 
@@ -496,7 +502,7 @@ complain_of_handshake(struct connection *c, const char *why)
 {
 	char peer[CONNECTION_PEER_BYTES];
 
-	if (log_may_repeat(&c->all->complained_ms, COMPLAIN_MS))
+	if (log_may_repeat(&c->all->complained_tls_ms, COMPLAIN_MS))
 		log_info("TLS handshake with %s failed: %s (more may fail, "
 			 "status counts them)",
 		    connection_peer(c, peer), why);
@@ -511,6 +517,11 @@ shake_hands(struct connection *c)
 	switch (tls_handshake(c->tls, why)) {
 	case TLS_WAITS: return false;
 	case TLS_DONE: break;
+	case TLS_PLAIN:
+		/* whether it gets out or not */
+		(void)send(c->io.fd, plain_answer, sizeof plain_answer - 1,
+		    MSG_NOSIGNAL);
+		/* fallthrough */
 	case TLS_FAILED:
 		c->all->counters.handshakes_failed++;
 		complain_of_handshake(c, why);

@@ -75,7 +75,8 @@ struct connections {
 	struct connection *dead;
 	struct loop_timer sweep;
 	int64_t date_second;
-	int64_t complained_ms; /* of a handshake */
+	/* of a handshake, of credentials */
+	int64_t complained_tls_ms, complained_auth_ms;
 	char date[REPLY_DATE_BYTES];
 };
 

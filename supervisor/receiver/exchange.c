@@ -195,7 +195,7 @@ complain_of_password(struct connection *c)
 {
 	char peer[CONNECTION_PEER_BYTES];
 
-	if (log_may_repeat(&c->all->complained_ms, COMPLAIN_MS))
+	if (log_may_repeat(&c->all->complained_auth_ms, COMPLAIN_MS))
 		log_info("%s sends wrong credentials (others may, status "
 			 "counts them)",
 		    connection_peer(c, peer));

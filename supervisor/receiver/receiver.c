@@ -410,8 +410,10 @@ wire(struct receiver *r)
 	connection_init_all(&r->connections, r->loop, &r->posts, h->life);
 	(void)life_read(h->life, &r->connections.counters, NULL);
 	r->connections.counters.connections = 0;
-	for (unsigned i = 0; i < PORT_KINDS; i++)
+	for (unsigned i = 0; i < PORT_KINDS; i++) {
 		r->listeners[i].connections = &r->connections;
+		r->listeners[i].fd = r->listeners[i].io.fd = -1;
+	}
 	r->listeners[PORT_HTTPS].is_tls = true;
 	settings = settings_new(h->conf, NULL);
 	good = settings_secure(settings, NULL, h->keys_fd);

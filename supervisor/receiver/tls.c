@@ -324,6 +324,7 @@ explain(const struct tls_session *s, char why[static TLS_WHY_BYTES])
 enum tls_result
 tls_handshake(struct tls_session *s, char why[static TLS_WHY_BYTES])
 {
+	bool is_plain;
 	int result;
 
 	ERR_clear_error();
@@ -337,9 +338,10 @@ tls_handshake(struct tls_session *s, char why[static TLS_WHY_BYTES])
 	if (outcome(s, result) < 0 && errno == EAGAIN)
 		return TLS_WAITS;
 	s->is_broken = true;
+	is_plain = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
 	explain(s, why);
 	ERR_clear_error();
-	return TLS_FAILED;
+	return is_plain ? TLS_PLAIN : TLS_FAILED;
 }
 
 ssize_t

@@ -33,7 +33,12 @@ struct tls *tls_new(const struct conf *, const struct tls_material *,
 /* Its sessions live on. */
 void tls_free(struct tls **);
 
-enum tls_result { TLS_DONE, TLS_WAITS, TLS_FAILED };
+enum tls_result {
+	TLS_DONE,
+	TLS_WAITS,
+	TLS_FAILED,
+	TLS_PLAIN, /* failed: the client speaks plain HTTP */
+};
 
 /* NULL: no memory. */
 struct tls_session *tls_open(struct tls *, int fd) MUST_CHECK;
