@@ -18,7 +18,6 @@
 
 #define PROPERTY "http.auth.file"
 #define WAYS 4u
-#define COSTS_MAX 16
 #define TOKEN_MARK "sha256:"
 #define MS_NS 1000000
 
@@ -60,32 +59,61 @@ struct reading {
  * The file.
  */
 
+/* rounds=N$, or nothing for the usual 5000. */
+static bool
+is_sha_cheap(const char *cost)
+{
+	return strncmp(cost, "rounds=", 7) != 0 ||
+	    strtoul(cost + 7, NULL, 10) <= AUTH_SHA_ROUNDS_MAX;
+}
+
+/* Two digits: the logarithm of its rounds. */
+static bool
+is_bcrypt_cheap(const char *cost)
+{
+	return strtoul(cost, NULL, 10) <= AUTH_BCRYPT_COST_MAX;
+}
+
+/* As crypt_gensalt makes it: j, memory, block size. */
+static bool
+is_yescrypt_cheap(const char *cost)
+{
+	static const char memory[] = "./0123456789AB"; /* up to 64 MiB */
+
+	return cost[0] == 'j' && cost[1] != '\0' &&
+	    strchr(memory, cost[1]) != NULL && cost[2] != '\0' &&
+	    cost[2] <= 'T' && cost[3] == '$';
+}
+
 /* The kinds of crypt(3) that are strong enough, and how long the hash behind
  * the last '$' is. */
 static const struct kind {
 	const char *begin;
 	size_t tail_bytes;
+	bool (*is_cheap)(const char *cost);
 } kinds[] = {
-	{ "$6$", 86 },
-	{ "$5$", 43 },
-	{ "$y$", 43 },
-	{ "$2b$", 53 },
-	{ "$2y$", 53 },
+	{ "$6$", 86, is_sha_cheap },
+	{ "$5$", 43, is_sha_cheap },
+	{ "$y$", 43, is_yescrypt_cheap },
+	{ "$2b$", 53, is_bcrypt_cheap },
+	{ "$2y$", 53, is_bcrypt_cheap },
 };
 
-static bool
-is_hash(const char *text)
+/* NULL: none, or damaged. */
+static const struct kind *
+kind_of(const char *hash)
 {
-	const char *tail = strrchr(text, '$');
-	int salt = crypt_checksalt(text);
+	int salt = crypt_checksalt(hash);
 
 	/* the list says what is strong enough; $5$ is called old by some */
 	if (salt != CRYPT_SALT_OK && salt != CRYPT_SALT_METHOD_LEGACY)
-		return false;
+		return NULL;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (strncmp(text, kinds[i].begin, strlen(kinds[i].begin)) == 0)
-			return strlen(tail + 1) == kinds[i].tail_bytes;
-	return false;
+		if (strncmp(hash, kinds[i].begin, strlen(kinds[i].begin)) ==
+			0 &&
+		    strlen(strrchr(hash, '$') + 1) == kinds[i].tail_bytes)
+			return &kinds[i];
+	return NULL;
 }
 
 static int
@@ -144,13 +172,21 @@ static void
 add_user(struct reading *r, const char *name, char *hash)
 {
 	struct auth *a = r->auth;
+	const struct kind *kind;
 
 	hash[strcspn(hash, ":")] = '\0'; /* a comment, as htpasswd has it */
-	if (!is_hash(hash)) {
+	kind = kind_of(hash);
+	if (kind == NULL) {
 		complain(r,
 		    "a hash of a kind that is not taken, or a damaged "
 		    "one; make one with 'openssl passwd -6' or "
 		    "'htpasswd -nB NAME'");
+		return;
+	}
+	if (!kind->is_cheap(hash + strlen(kind->begin))) {
+		complain(r,
+		    "a hash that takes too long to compute for each new "
+		    "client; make one with fewer rounds");
 		return;
 	}
 	a->users =
@@ -261,55 +297,6 @@ auth_new(const struct conf *conf, const char *text, size_t bytes,
 	if (problems->count > before)
 		auth_release(&a);
 	return a;
-}
-
-/* What is in front of the salt: the kind, and how often it goes round. */
-static size_t
-cost_bytes(const char *hash)
-{
-	size_t kind = strcspn(hash + 1, "$") + 2;
-	bool has_cost = hash[1] == '2' || hash[1] == 'y' ||
-	    strncmp(hash + kind, "rounds=", 7) == 0;
-
-	return has_cost ? kind + strcspn(hash + kind, "$") : kind;
-}
-
-/* Only the kinds and costs that are there are tried, not every user's. */
-bool
-auth_check_costs(
-    struct auth *a, const struct conf *conf, struct conf_problems *problems)
-{
-	const char *tried[COSTS_MAX];
-	unsigned count = 0, before = problems->count;
-
-	for (unsigned i = 0; i < a->user_count; i++) {
-		const char *hash = a->users[i].hash;
-		size_t bytes = cost_bytes(hash);
-		unsigned j = 0;
-		int64_t began;
-
-		while (j < count && strncmp(tried[j], hash, bytes) != 0)
-			j++;
-		if (j < count)
-			continue;
-		if (count == COSTS_MAX) {
-			conf_problem_of(problems, conf, PROPERTY,
-			    "%s: more than %d kinds of hashes; make them all "
-			    "of one kind",
-			    conf->http_auth_file, COSTS_MAX);
-			return false;
-		}
-		tried[count++] = hash;
-		began = clock_mono_ms();
-		(void)crypt_r("", hash, &a->crypt);
-		if (clock_mono_ms() - began > AUTH_HASH_MS_MAX)
-			conf_problem_of(problems, conf, PROPERTY,
-			    "%s: the hash of '%.80s' takes more than %d ms to "
-			    "compute; make one that costs less",
-			    conf->http_auth_file, a->users[i].name,
-			    AUTH_HASH_MS_MAX);
-	}
-	return problems->count == before;
 }
 
 bool

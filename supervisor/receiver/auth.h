@@ -25,8 +25,10 @@
 #define AUTH_BAD_MAX 256
 /* Larger credentials are wrong ones. */
 #define AUTH_CREDENTIALS_MAX 1024
-/* A hash that takes longer to compute is refused when the file is read. */
-#define AUTH_HASH_MS_MAX 500
+/* Hashes that would hold a receiver for longer than about half a second are
+ * refused when the file is read. */
+#define AUTH_SHA_ROUNDS_MAX 1000000u
+#define AUTH_BCRYPT_COST_MAX 12u
 #define AUTH_BUDGET_MS 1000 /* of hashing at once */
 #define AUTH_SHARE 10 /* one part in so many of the time is for hashing */
 
@@ -42,10 +44,6 @@ enum auth_result {
  * problems. */
 struct auth *auth_new(const struct conf *, const char *text, size_t bytes,
     struct conf_problems *) MUST_CHECK;
-/* Whether its hashes can be computed within AUTH_HASH_MS_MAX. False: problems.
- * Takes as long as one hash of each kind does. */
-bool auth_check_costs(
-    struct auth *, const struct conf *, struct conf_problems *) MUST_CHECK;
 /* Whether it was made from this text. */
 bool auth_is_from(const struct auth *, const char *text, size_t bytes);
 struct auth *auth_hold(struct auth *);

@@ -73,6 +73,12 @@ subject_of(const X509 *x, char text[static 256])
 	return text;
 }
 
+static bool
+has_text(const struct tls_store_file *f, const char *text)
+{
+	return memmem(f->bytes, f->count, text, strlen(text)) != NULL;
+}
+
 /*
  * PEM.
  */
@@ -137,21 +143,24 @@ read_pem_certificates(struct reading *r)
 static bool
 read_pem_key(struct reading *r)
 {
-	char *password = must_strdup(key_password(r->conf));
-	bool has_password = *password != '\0';
-	BIO *bio = bytes_of(r->file);
+	char *password;
+	bool has_password;
+	BIO *bio;
 
+	if (!has_text(r->file, "PRIVATE KEY-----"))
+		return complain(r,
+		    "no private key is in it; name the file "
+		    "that has it with https.keyFile");
+	password = must_strdup(key_password(r->conf));
+	has_password = *password != '\0';
+	bio = bytes_of(r->file);
 	r->key = PEM_read_bio_PrivateKey(bio, NULL, give_password, password);
 	BIO_free(bio);
 	explicit_bzero(password, strlen(password));
 	free(password);
 	if (r->key != NULL)
 		return true;
-	if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
-		return complain(r,
-		    "no private key is in it; name the file "
-		    "that has it with https.keyFile");
-	if (memmem(r->file->bytes, r->file->count, "ENCRYPTED", 9) != NULL)
+	if (has_text(r->file, "ENCRYPTED"))
 		return complain(r, "the private key does not open; %s",
 		    has_password
 			? "mend https.keyManagerPassword"
@@ -468,12 +477,6 @@ begins(const struct tls_store_file *f, const char *magic)
 }
 
 static bool
-is_pem(const struct tls_store_file *f)
-{
-	return memmem(f->bytes, f->count, "-----BEGIN ", 11) != NULL;
-}
-
-static bool
 read_files(struct reading *r, const struct tls_store_file *key)
 {
 	const char *path = r->file->path;
@@ -485,7 +488,7 @@ read_files(struct reading *r, const struct tls_store_file *key)
 		    "keytool -importkeystore -srckeystore %s -srcstoretype %s "
 		    "-destkeystore %s.p12 -deststoretype PKCS12",
 		    path, is_jks ? "JKS" : "JCEKS", path);
-	if (!is_pem(r->file))
+	if (!has_text(r->file, "-----BEGIN "))
 		return read_pkcs12(r);
 	if (!read_pem_certificates(r))
 		return false;

@@ -29,7 +29,7 @@ or_empty(const char *text)
 static struct conf
 conf_of(const struct lists *l)
 {
-	return (struct conf){ .file = (char *)(uintptr_t)"x",
+	return (struct conf){ .file = (char *)(uintptr_t) "x",
 		.https_include_protocols =
 		    (char *)(uintptr_t)or_empty(l->protocols),
 		.https_exclude_protocols =
@@ -81,8 +81,7 @@ check_refused(struct lists l, const char *property, const char *text)
 	assert_int_equal(p.count, 1);
 	snprintf(begin, sizeof begin, "x: properties.%s: ", property);
 	if (strncmp(p.lines[0], begin, strlen(begin)) != 0 ||
-	    strstr(p.lines[0], text) == NULL ||
-	    strchr(p.lines[0], ';') == NULL)
+	    strstr(p.lines[0], text) == NULL || strchr(p.lines[0], ';') == NULL)
 		fail_msg("'%s' is not '%s…%s…'", p.lines[0], begin, text);
 	conf_problems_free(&p);
 }
@@ -139,8 +138,8 @@ test_order(void **state)
 
 	(void)state;
 	assert_true(s.is_ordered);
-	assert_string_equal(s.tls12,
-	    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256");
+	assert_string_equal(
+	    s.tls12, "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256");
 	assert_string_equal(
 	    s.tls13, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384");
 	tls_suites_free(&s);
@@ -155,7 +154,8 @@ test_patterns(void **state)
 	(void)state;
 	check((struct lists){ .suites = "TLS_ECDHE_RSA_.*AES_128_GCM.*" },
 	    "ECDHE-RSA-AES128-GCM-SHA256", "");
-	check((struct lists){ .suites = "^TLS_ECDHE_RSA_.*AES_128_GCM_SHA256$" },
+	check(
+	    (struct lists){ .suites = "^TLS_ECDHE_RSA_.*AES_128_GCM_SHA256$" },
 	    "ECDHE-RSA-AES128-GCM-SHA256", "");
 	check((struct lists){ .suites = "TLS_AES_(128|256)_GCM.*|" GCM_RSA,
 		  .no_suites = "TLS_AES_256.*" },
@@ -203,15 +203,15 @@ test_protocols(void **state)
 	s = select_with((struct lists){ .protocols = "TLSv1.3, TLSv1.2" }, 0);
 	assert_true(s.has_tls12 && s.has_tls13);
 	tls_suites_free(&s);
-	s = select_with((struct lists){ .no_protocols =
-					    "SSL,SSLv2,SSLv2Hello,SSLv3,TLSv1,"
+	s = select_with(
+	    (struct lists){ .no_protocols = "SSL,SSLv2,SSLv2Hello,SSLv3,TLSv1,"
 					    "TLSv1.1,TLSv1.2" },
 	    0);
 	assert_true(!s.has_tls12 && s.has_tls13);
 	tls_suites_free(&s);
 	/* old ones are left away, and said so */
-	s = select_with((struct lists){ .protocols = "TLSv1,TLSv1.1,TLSv1.2" },
-	    2);
+	s = select_with(
+	    (struct lists){ .protocols = "TLSv1,TLSv1.1,TLSv1.2" }, 2);
 	assert_true(s.has_tls12 && !s.has_tls13);
 	tls_suites_free(&s);
 }
