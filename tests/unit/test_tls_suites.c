@@ -89,7 +89,7 @@ check_refused(struct lists l, const char *property, const char *text)
 static void
 test_nothing_chosen(void **state)
 {
-	struct tls_suites s = select_with((struct lists){ NULL }, 0);
+	struct tls_suites s = select_with((struct lists){ .suites = NULL }, 0);
 
 	(void)state;
 	assert_true(s.has_tls12 && s.has_tls13);
