@@ -27,7 +27,7 @@ RECEIVER = receiver listener connection exchange http_request route post \
 	double_text line_text delimited_quotes regex_java jq_path json_path \
 	json_path_filter json_path_read json_index json_string java_string \
 	memory
-WORKER = worker intake batch spool spool_dir dispatch feed firehose ack replicant \
+WORKER = worker intake batch spool spool_dir dispatch dispatch_move feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | held http_client zk zk_call zk_address | backoff checksum \
 	partition place beam_data task

@@ -98,6 +98,32 @@ check_security(struct conf_reader *r, const struct ds_conf *ds)
 	conf_reader_leave(r, mark);
 }
 
+/* What task.type and the rest have to say of each other. */
+static void
+check_task_type(struct conf_reader *r, struct ds_conf *ds)
+{
+	size_t mark = conf_reader_enter(r, "properties.task.replicants");
+
+	ds->any_time =
+	    strcmp(ds->task_type, "index_realtime_appenderator") == 0;
+	if (ds->any_time && ds->replicants > 1)
+		conf_reader_problem(r,
+		    "'%lld' cannot be with task.type "
+		    "index_realtime_appenderator: each replicant would publish "
+		    "segments of its own, and each event would count more than "
+		    "once; give 1",
+		    (long long)ds->replicants);
+	conf_reader_leave(r, mark);
+	mark = conf_reader_enter(r, "spec.tuningConfig.type");
+	if (!ds->any_time &&
+	    strcmp(json_get_text(ds->tuning, "type", ""),
+		"realtime_appenderator") == 0)
+		conf_reader_problem(r,
+		    "'realtime_appenderator' goes with the property task.type "
+		    "index_realtime_appenderator; set that, or give realtime");
+	conf_reader_leave(r, mark);
+}
+
 /* The path stands on the entry. */
 static void
 check_name(struct reading *in, const char *key, const char *name)
@@ -148,6 +174,7 @@ read_ds(struct reading *in, const char *key, const struct json *entry)
 	conf_property_read_ds(r, json_get(entry, "properties"), ds);
 	check_druid(r, ds);
 	check_security(r, ds);
+	check_task_type(r, ds);
 	if (ds->name != NULL)
 		check_name(in, key, ds->name);
 	if (ds->data_schema != NULL)

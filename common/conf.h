@@ -52,6 +52,9 @@ struct ds_conf {
 
 	struct granularity segment_granularity;
 	struct granularity query_granularity;
+	/* task.type index_realtime_appenderator: there is no window, and
+	 * intervals are those of the clock */
+	bool any_time;
 	struct period window; /* tuningConfig.windowPeriod, PT10M by default */
 
 #define GLOBAL_PROPERTY(...)

@@ -162,6 +162,7 @@ static const struct choice {
 	{ "druidBeam.overlordLocator", { "curator" } },
 	{ "druidBeam.taskLocator", { "curator", "overlord" } },
 	{ "serialization.format", { "json", "smile" } },
+	{ "task.type", { "index_realtime", "index_realtime_appenderator" } },
 };
 
 static const struct choice *

@@ -128,8 +128,9 @@ add_event(struct check *c, const struct check_rule *rule, int64_t ms)
 {
 	struct check_event *e = next_event(c);
 
-	*e = (struct check_event){ .at = c->scan.event,
-		.bytes = c->scan.event_bytes };
+	*e = (struct check_event){
+		.at = c->scan.event, .bytes = c->scan.event_bytes, .ms = ms
+	};
 	if (!rule->has_interval ||
 	    (ms >= rule->interval.start && ms < rule->interval.end))
 		return;

@@ -32,6 +32,7 @@ struct check_rule {
 
 struct check_event {
 	uint32_t at, bytes; /* of the body */
+	int64_t ms; /* its time */
 	bool is_outside; /* of the interval: to be clipped */
 };
 

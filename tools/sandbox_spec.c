@@ -136,9 +136,27 @@ check_group(struct spec_context *c, const struct spec *s)
 		    s->group);
 }
 
+/* Names that no task of index_realtime has. */
 static void
-check_names(struct spec_context *c, const struct spec *s,
-    const struct json *granularity_spec)
+check_any_time(struct spec_context *c, const struct spec *s)
+{
+	char prefix[NAME_BYTES];
+	const char *colon = strrchr(s->service, ':');
+
+	snprintf(
+	    prefix, sizeof prefix, "index_realtime_appenderator_%s_", s->ds);
+	expect(c, s, strncmp(s->id, prefix, strlen(prefix)) == 0,
+	    "an id that names type and dataSource");
+	snprintf(prefix, sizeof prefix, ":%s-", s->ds);
+	expect(c, s,
+	    colon != NULL && strncmp(colon, prefix, strlen(prefix)) == 0 &&
+		strstr(colon, "-0000-a") != NULL,
+	    "a serviceName that is no index_realtime's");
+}
+
+static void
+check_names(
+    struct spec_context *c, struct spec *s, const struct json *granularity_spec)
 {
 	const char *name =
 	    json_get_text(granularity_spec, "segmentGranularity", "");
@@ -146,6 +164,9 @@ check_names(struct spec_context *c, const struct spec *s,
 	bool known = granularity_parse(name, &g);
 
 	expect(c, s, known, "granularitySpec.segmentGranularity");
+	s->granularity = known ? g : granularity_of(GRANULARITY_DAY);
+	if (s->is_appenderator)
+		check_any_time(c, s);
 	if (!known || !s->has_interval || s->is_appenderator)
 		return;
 	expect(c, s,
@@ -234,8 +255,11 @@ check_firehose(
 	const struct json *timed = json_get(clipped, "delegate");
 
 	expect(c, s, is_text(io, "type", "realtime"), "ioConfig.type realtime");
-	if (s->is_appenderator)
+	if (s->is_appenderator) {
+		expect(c, s, is_text(clipped, "type", "timed"),
+		    "firehose timed over receiver");
 		return;
+	}
 	expect(c, s,
 	    is_text(clipped, "type", "clipped") &&
 		is_text(timed, "type", "timed"),
@@ -280,8 +304,16 @@ read_tuning(struct spec_context *c, const struct json *tuning, struct spec *s)
 
 	s->partition = partition >= 0 ? (unsigned)partition : 0;
 	expect(c, s, json_is_object(tuning), "tuningConfig");
-	if (s->is_appenderator)
+	if (s->is_appenderator) {
+		expect(c, s,
+		    is_text(tuning, "type", "realtime_appenderator") &&
+			json_get(tuning, "windowPeriod") == NULL &&
+			json_get(tuning, "rejectionPolicy") == NULL &&
+			shard == NULL,
+		    "tuningConfig realtime_appenderator without window, "
+		    "rejectionPolicy and shardSpec");
 		return;
+	}
 	expect(c, s, is_text(tuning, "type", "realtime"),
 	    "tuningConfig.type realtime");
 	expect(c, s, is_text(shard, "type", "linear") && partition >= 0,

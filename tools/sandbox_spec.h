@@ -23,6 +23,7 @@ struct spec {
 	int64_t buffer; /* events */
 	int64_t idle_ms; /* 0: never */
 	unsigned partition, replicant;
+	struct granularity granularity; /* of its segments */
 };
 
 struct spec_context {

@@ -317,6 +317,7 @@ sandbox_task_clear(struct sandbox *s)
 		close_handler(t);
 		stop_timers(t);
 		sandbox_producers_fini(&t->producers);
+		sandbox_lock_fini(&t->locks);
 		json_free(&t->payload);
 		sandbox_spec_free(&t->spec);
 		free(t->encoded_id);
@@ -378,6 +379,26 @@ sandbox_task_room(struct task *t)
 	return MAX_OF(size - t->queued, 0);
 }
 
+/* The answer to the push is a good one all the same: rows are indexed later. */
+static void
+unlocked_due(struct loop_timer *timer)
+{
+	sandbox_task_kill(timer->context, "Could not allocate segment for row");
+}
+
+static bool
+lock_all(struct task *t, const struct check_event *events, size_t count)
+{
+	const struct interval *last = &t->locks.last;
+
+	for (size_t i = 0; i < count; i++)
+		if (!events[i].is_outside &&
+		    (events[i].ms < last->start || events[i].ms >= last->end) &&
+		    !sandbox_lock_take(t, events[i].ms))
+			return false;
+	return true;
+}
+
 void
 sandbox_task_take(struct task *t, const char *body,
     const struct check_event *events, size_t count)
@@ -388,6 +409,11 @@ sandbox_task_take(struct task *t, const char *body,
 	for (size_t i = 0; i < count; i++) {
 		t->clipped += events[i].is_outside;
 		s->counts.clipped += events[i].is_outside;
+	}
+	if (!lock_all(t, events, count) && !loop_timer_active(&t->step_timer)) {
+		sandbox_violation_add(
+		    &s->violations, VIOLATION_LOCK, "%s", t->spec.id);
+		loop_timer_start(s->loop, &t->step_timer, 0, unlocked_due);
 	}
 	if (s->options.drain_rate == 0)
 		return;

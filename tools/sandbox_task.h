@@ -10,6 +10,7 @@
 #pragma once
 
 #include "sandbox.h"
+#include "sandbox_lock.h"
 #include "sandbox_producer.h"
 #include "sandbox_spec.h"
 
@@ -35,6 +36,7 @@ struct task {
 	bool has_shutoff;
 	const char *error; /* of FAILED */
 
+	struct locks locks;
 	struct producers producers;
 	struct store_source *source;
 	uint64_t pushes, skipped, clipped;

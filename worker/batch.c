@@ -141,8 +141,9 @@ append(struct batch *b, const void *from, size_t bytes)
 	b->used += bytes;
 }
 
-char *
-batch_seal(struct batch **batch, const struct batch_seal *seal, size_t *bytes)
+/* What stands behind the body, and the header. */
+static char *
+finish(struct batch **batch, const struct batch_seal *seal, size_t *bytes)
 {
 	static const char zeros[8];
 	struct batch *b = *batch;
@@ -160,8 +161,6 @@ batch_seal(struct batch **batch, const struct batch_seal *seal, size_t *bytes)
 		.ticket_count = b->ticket_count };
 	char *value;
 
-	must(b->events > 0);
-	end_chunk(b);
 	h.chunk_count = b->chunk_count;
 	h.body_bytes = (uint32_t)(b->used - sizeof h);
 	append(b, zeros, (8 - b->used % 8) % 8);
@@ -176,6 +175,40 @@ batch_seal(struct batch **batch, const struct batch_seal *seal, size_t *bytes)
 	b->value = NULL;
 	batch_free(batch);
 	return value;
+}
+
+char *
+batch_seal(struct batch **batch, const struct batch_seal *seal, size_t *bytes)
+{
+	must((*batch)->events > 0);
+	end_chunk(*batch);
+	return finish(batch, seal, bytes);
+}
+
+char *
+batch_move(const struct batch_view *v, const struct batch_seal *seal,
+    struct interval interval, unsigned partition, unsigned first_chunk,
+    size_t *bytes)
+{
+	const struct batch_chunk *first = &v->chunks[first_chunk];
+	struct batch *b =
+	    batch_new(interval, partition, v->header->events /* not used */);
+
+	must(first_chunk < v->header->chunk_count);
+	b->events = v->header->events - first->first;
+	append(
+	    b, v->body + first->offset, v->header->body_bytes - first->offset);
+	b->ticket_count = v->header->ticket_count;
+	b->tickets = must_calloc(b->ticket_count, sizeof b->tickets[0]);
+	memcpy(b->tickets, v->tickets, b->ticket_count * sizeof b->tickets[0]);
+	b->chunk_count = v->header->chunk_count - first_chunk;
+	b->chunks = must_calloc(b->chunk_count, sizeof b->chunks[0]);
+	for (unsigned i = 0; i < b->chunk_count; i++) {
+		b->chunks[i] = first[i];
+		b->chunks[i].offset -= first->offset;
+		b->chunks[i].first -= first->first;
+	}
+	return finish(&b, seal, bytes);
 }
 
 static bool

@@ -97,6 +97,11 @@ struct batch_seal {
  * length; the batch is freed. At least one event. */
 char *batch_seal(struct batch **, const struct batch_seal *, size_t *bytes);
 
+/* The batch under another label: a new value (to be freed by the caller) of the
+ * chunks from `first_chunk` on, at least one, with all its tickets. */
+char *batch_move(const struct batch_view *, const struct batch_seal *,
+    struct interval, unsigned partition, unsigned first_chunk, size_t *bytes);
+
 /* Takes a value apart. false when it is damaged or not of this version. */
 bool batch_view(const char *value, size_t bytes, struct batch_view *);
 /* The same for a value that this process has just sealed or checked. */

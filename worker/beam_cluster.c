@@ -14,12 +14,17 @@
 #include "iso.h"
 #include "log.h"
 #include "panic.h"
+#include "partition.h"
 #include "task.h"
 
 #define RETRY_FIRST_MS 250
 #define RETRY_MAX_MS 15000
 #define REFUSED_RETRY_MS 30000
 #define NOTE_BYTES 600
+/* Tasks of index_realtime hold their interval's lock until their segments are
+ * handed off. Once task.type is another one, their beams are kept this much
+ * longer, so that their interval's events do not go to other tasks before. */
+#define HAND_OFF_MS (2 * ISO_HOUR_MS)
 
 struct want {
 	struct want *next;
@@ -55,6 +60,7 @@ struct beam_cluster {
 	struct beam_data known; /* as last read or written */
 	bool is_known, is_stale;
 	bool is_spread; /* known has a bucket of several partitions */
+	bool has_timed; /* known: a beam whose tasks take its interval only */
 	struct beam_data *locked; /* while the lock is held */
 	struct want *wants;
 	struct order_slip *slips;
@@ -160,21 +166,53 @@ beam_cluster_tasks_created(const struct beam_cluster *c)
 
 /* ---- wants and what becomes of them ---- */
 
+/* The bucket's records of one kind: tasks of any time, or of its interval. */
+static struct beam_record *
+records_of(
+    const struct beam_data *data, int64_t bucket, bool any_time, size_t *count)
+{
+	struct beam_record *all = beam_data_bucket(data, bucket, count);
+	size_t timed = 0;
+
+	while (timed < *count && !partition_is_any_time(all[timed].partition))
+		timed++;
+	*count = any_time ? *count - timed : timed;
+	return any_time && *count > 0 ? all + timed : all;
+}
+
+static bool
+has_records(const struct beam_data *data, int64_t bucket, bool any_time)
+{
+	size_t count;
+
+	records_of(data, bucket, any_time, &count);
+	return count > 0;
+}
+
 /* The record that the want is about, or NULL. A batch whose partition is above
  * what the bucket has (task.partitions was lowered in between) belongs to one
- * of those there are. */
+ * of those there are; and where there are only tasks of any time (task.type
+ * was another one), they take what is of the interval, too. */
 static struct beam_record *
 record_for(const struct beam_cluster *c, const struct beam_data *data,
     const struct want *w)
 {
+	bool any_time = partition_is_any_time(w->partition);
+	int64_t bucket = w->interval.start;
 	struct beam_record *all, *record;
-	size_t count;
+	size_t count, enough = 1;
 
-	all = beam_data_bucket(data, w->interval.start, &count);
-	record = beam_data_find(data, w->interval.start, w->partition);
-	if (record == NULL && count >= (size_t)c->ds->partitions)
-		record = &all[w->partition % count];
-	return record;
+	record = beam_data_find(data, bucket, w->partition);
+	if (record != NULL)
+		return record;
+	all = records_of(data, bucket, any_time, &count);
+	if (any_time == c->ds->any_time &&
+	    (count > 0 || !has_records(data, bucket, true)))
+		enough = (size_t)c->ds->partitions; /* more will be made */
+	else if (count == 0 && !any_time)
+		all = records_of(data, bucket, true, &count);
+	return count >= enough ? &all[partition_number(w->partition) % count]
+			       : NULL;
 }
 
 /* The same, if its tasks serve the want. */
@@ -198,10 +236,17 @@ static bool
 is_over(const struct beam_cluster *c, const struct beam_data *data,
     const struct want *w)
 {
-	int64_t oldest = window_interval(
-	    &c->ds->segment_granularity, clock_wall_ms(), &c->ds->window)
-			     .start;
+	int64_t now = clock_wall_ms(), oldest;
 
+	/* batches of any time go on to the tasks of a later interval, and so
+	 * do those that have no tasks of their own left (dispatch.c) */
+	if (partition_is_any_time(w->partition))
+		return w->interval.end <= now;
+	if (c->ds->any_time && !has_records(data, w->interval.start, false))
+		return true;
+	oldest =
+	    window_interval(&c->ds->segment_granularity, now, &c->ds->window)
+		.start;
 	return (data->latest_close != 0 &&
 		   w->interval.start <= data->latest_close) ||
 	    w->interval.end <= oldest;
@@ -279,10 +324,13 @@ know(struct beam_cluster *c, const struct beam_data *data)
 	beam_data_fini(&c->known);
 	beam_data_copy(&c->known, data);
 	c->is_known = true;
-	c->is_stale = c->is_spread = false;
-	for (size_t i = 0; i + 1 < data->count; i++)
-		c->is_spread |=
-		    data->beams[i].bucket == data->beams[i + 1].bucket;
+	c->is_stale = c->is_spread = c->has_timed = false;
+	for (size_t i = 0; i < data->count; i++) {
+		const struct beam_record *r = &data->beams[i];
+
+		c->is_spread |= i > 0 && r[-1].bucket == r->bucket;
+		c->has_timed |= !partition_is_any_time(r->partition);
+	}
 }
 
 static void
@@ -349,6 +397,13 @@ submitted(void *context, enum result result, const char *why)
 	failed(c, "submitting a task", why);
 }
 
+static int64_t
+timed_slack_ms(const struct beam_cluster *c)
+{
+	return c->ds->any_time ? period_ms(&c->ds->firehose_grace) + HAND_OFF_MS
+			       : 0;
+}
+
 /* Submits the first slip; writes the data when there is none left. */
 static void
 make_next(struct beam_cluster *c)
@@ -362,7 +417,8 @@ make_next(struct beam_cluster *c)
 		return;
 	}
 	if (s == NULL) {
-		beam_data_prune(c->locked, clock_wall_ms(), &c->ds->window);
+		beam_data_prune(c->locked, clock_wall_ms(), &c->ds->window,
+		    timed_slack_ms(c));
 		c->state = CLUSTER_COMMITTING;
 		beam_store_commit(c->store, committed, c);
 		return;
@@ -417,6 +473,41 @@ add_slips(struct beam_cluster *c, struct interval interval, unsigned partition,
 		add_slip(c, &place);
 }
 
+/* Whether partitions that its bucket lacks are made for the want. Tasks of the
+ * other type are not made beside those there are (or are about to be): they
+ * would wait for each other's locks, and fail. */
+static bool
+is_of_kind(const struct beam_cluster *c, const struct want *want)
+{
+	if (partition_is_any_time(want->partition))
+		return true;
+	if (c->ds->any_time ||
+	    (has_records(c->locked, want->interval.start, true) &&
+		!has_records(c->locked, want->interval.start, false)))
+		return false;
+	for (const struct want *w = c->wants; w != NULL; w = w->next)
+		if (w->interval.start == want->interval.start &&
+		    partition_is_any_time(w->partition))
+			return false;
+	return true;
+}
+
+static void
+add_missing(struct beam_cluster *c, const struct want *w)
+{
+	bool any_time = partition_is_any_time(w->partition);
+	unsigned p = any_time ? PARTITION_ANY_TIME : 0;
+	size_t count;
+
+	records_of(c->locked, w->interval.start, any_time, &count);
+	for (; count < (size_t)c->ds->partitions; p++) {
+		if (beam_data_find(c->locked, w->interval.start, p) != NULL)
+			continue;
+		add_slips(c, w->interval, p, 0);
+		count++;
+	}
+}
+
 /* What has to be made so that the want is served: all partitions that its
  * bucket lacks, or replacements for tasks that are gone. */
 static void
@@ -424,15 +515,9 @@ plan(struct beam_cluster *c, const struct want *w)
 {
 	struct beam_record *r;
 	unsigned attempt = 0;
-	size_t count;
 
-	beam_data_bucket(c->locked, w->interval.start, &count);
-	for (unsigned p = 0; count < (size_t)c->ds->partitions; p++) {
-		if (beam_data_find(c->locked, w->interval.start, p) != NULL)
-			continue;
-		add_slips(c, w->interval, p, 0);
-		count++;
-	}
+	if (is_of_kind(c, w))
+		add_missing(c, w);
 	r = record_for(c, c->locked, w);
 	if (r == NULL || serves(c, c->locked, w) != NULL)
 		return;
@@ -533,12 +618,13 @@ beam_cluster_want(struct beam_cluster *c, struct interval interval,
 }
 
 unsigned
-beam_cluster_partitions(const struct beam_cluster *c, int64_t bucket)
+beam_cluster_partitions(
+    const struct beam_cluster *c, int64_t bucket, bool any_time)
 {
 	size_t count = 0;
 
 	if (c->is_known)
-		beam_data_bucket(&c->known, bucket, &count);
+		records_of(&c->known, bucket, any_time, &count);
 	return (unsigned)MAX_OF((int64_t)count, c->ds->partitions);
 }
 
@@ -552,4 +638,41 @@ void
 beam_cluster_look(struct beam_cluster *c)
 {
 	go_on(c);
+}
+
+unsigned
+beam_cluster_timed(const struct beam_cluster *c, int64_t bucket)
+{
+	size_t count = 0;
+
+	if (c->is_known)
+		records_of(&c->known, bucket, false, &count);
+	return (unsigned)count;
+}
+
+/* Until the beams are known, all that may have tasks of their interval. */
+static bool
+may_be_timed(const struct beam_cluster *c, int64_t event_ms)
+{
+	int64_t now = clock_wall_ms();
+	struct interval w =
+	    window_interval(&c->ds->segment_granularity, now, &c->ds->window);
+
+	return event_ms >= w.start - period_ms(&c->ds->firehose_grace) &&
+	    event_ms < w.end;
+}
+
+bool
+beam_cluster_binds(const struct beam_cluster *c, int64_t event_ms)
+{
+	int64_t bucket;
+
+	if (!c->ds->any_time)
+		return true;
+	if (!c->is_known)
+		return may_be_timed(c, event_ms);
+	if (LIKELY(!c->has_timed))
+		return false;
+	bucket = granularity_truncate(&c->ds->segment_granularity, event_ms);
+	return has_records(&c->known, bucket, false);
 }

@@ -4,7 +4,9 @@
  * Process: worker.   After: dispatch wants a beam.   Before: beam_store,
  * overlord, task.
  *
- * Rules 2 to 4 and 7 of tranquility.md 3. A beam that is missing is made
+ * Rules 2 to 4 and 7 of tranquility.md 3. The kind of a beam's tasks follows
+ * from its partition (partition.h), not from task.type, so that what was taken
+ * before a reload goes on. A beam that is missing is made
  * under the store's lock: read, look again, submit the tasks, write, release.
  */
 #pragma once
@@ -39,12 +41,21 @@ beam_cluster_answer(struct beam_cluster *, beam_cluster_fn *, void *context);
 void beam_cluster_want(struct beam_cluster *, struct interval,
     unsigned partition, const char *dead_firehose);
 /* Partitions that the bucket's events are to be spread over, as far as is
- * known: at least task.partitions. */
-unsigned beam_cluster_partitions(const struct beam_cluster *, int64_t bucket);
+ * known: at least task.partitions. any_time: those for events of any time
+ * (they are numbered from PARTITION_ANY_TIME on). */
+unsigned beam_cluster_partitions(
+    const struct beam_cluster *, int64_t bucket, bool any_time);
 /* Whether some interval has, or may have, more than one: task.partitions says
  * so, or intervals from before it was lowered are there still, or it is not
  * known yet. */
 bool beam_cluster_is_spread(const struct beam_cluster *);
+/* Partitions with tasks that take the bucket's events only, as far as is
+ * known. */
+unsigned beam_cluster_timed(const struct beam_cluster *, int64_t bucket);
+/* Whether an event of that time must go to tasks of its own interval: always
+ * with task.type index_realtime; else where such tasks are there, and hold the
+ * interval's lock, from before task.type was changed. */
+bool beam_cluster_binds(const struct beam_cluster *, int64_t event_ms);
 /* Why beams are not there yet, for the status; "" when nothing is wanted. */
 const char *beam_cluster_note(const struct beam_cluster *);
 /* Tasks are on their way to the Overlord and not written down yet: whoever

@@ -16,6 +16,7 @@
 
 #include "iso.h"
 #include "panic.h"
+#include "partition.h"
 
 #define PARTITION_MAX 100000 /* more is no sane document */
 #define TIMESTAMP_MAX (INT64_MAX / 4)
@@ -198,26 +199,31 @@ beam_data_close(struct beam_data *d, int64_t bucket)
 /* A bucket goes as a whole: when its last beam has ended. */
 static bool
 bucket_is_over(const struct beam_data *d, int64_t bucket, int64_t now,
-    const struct period *window)
+    const struct period *window, int64_t slack_ms)
 {
 	size_t count;
 	const struct beam_record *r = beam_data_bucket(d, bucket, &count);
 
-	for (size_t i = 0; i < count; i++)
-		if (period_add(r[i].interval.end, window, 1) >= now)
+	for (size_t i = 0; i < count; i++) {
+		int64_t slack =
+		    partition_is_any_time(r[i].partition) ? 0 : slack_ms;
+
+		if (period_add(r[i].interval.end, window, 1) + slack >= now)
 			return false;
+	}
 	return true;
 }
 
 size_t
-beam_data_prune(struct beam_data *d, int64_t now, const struct period *window)
+beam_data_prune(struct beam_data *d, int64_t now, const struct period *window,
+    int64_t slack_ms)
 {
 	size_t at = 0, removed = 0;
 
 	while (at < d->count) {
 		int64_t bucket = d->beams[at].bucket;
 
-		if (bucket_is_over(d, bucket, now, window))
+		if (bucket_is_over(d, bucket, now, window, slack_ms))
 			removed += beam_data_close(d, bucket);
 		else
 			while (at < d->count && d->beams[at].bucket == bucket)

@@ -78,7 +78,7 @@ void beam_record_clear_tasks(struct beam_record *);
 /* Removes the beams whose interval has ended before now - window
  * (end + window < now); latest_close
  * moves to the last bucket removed. Returns how many were removed. */
-size_t
-beam_data_prune(struct beam_data *, int64_t now, const struct period *window);
+size_t beam_data_prune(struct beam_data *, int64_t now,
+    const struct period *window, int64_t slack_ms);
 /* Removes one bucket, and closes it for good. */
 size_t beam_data_close(struct beam_data *, int64_t bucket);

@@ -3,7 +3,7 @@
  *
  * Process: worker.
  */
-#include "dispatch.h"
+#include "dispatch_internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@
 #include "json.h"
 #include "log.h"
 #include "panic.h"
+#include "partition.h"
 #include "replicant.h"
 #include "task.h"
 
@@ -24,47 +25,6 @@
 #define STUCK_MAX 32
 #define SWEEP_MS 15000
 #define DESCRIBED_MAX 64 /* beams in the status document */
-
-enum beam_state {
-	BEAM_WANTED, /* beam_cluster has been asked for it */
-	BEAM_OPEN, /* has tasks */
-	BEAM_OVER, /* closed: what waits becomes dead letters */
-};
-
-/* A replicant and its feeds, one a lane. */
-struct target {
-	struct replicant *replicant;
-	struct feed *feeds;
-};
-
-struct beam {
-	TAILQ_ENTRY(beam) link;
-	struct dispatch *dispatch;
-	struct interval interval;
-	unsigned partition;
-	enum beam_state state;
-	struct lane *lanes;
-	unsigned lane_count, next_lane;
-	struct target *targets;
-	unsigned target_count, lost_count;
-};
-
-struct removal {
-	struct spool_entry entry;
-	bool bury;
-};
-
-struct dispatch {
-	struct dispatch_parts p;
-	struct feeds feeds;
-	TAILQ_HEAD(, beam) beams;
-	unsigned beam_count;
-	struct removal *removals;
-	size_t removal_count, removal_size;
-	uint64_t tasks_lost;
-	struct loop_timer sweep; /* runs while there are beams */
-	bool changed;
-};
 
 static void beam_answered(void *, struct interval, unsigned, enum beam_verdict,
     const struct beam_record *);
@@ -143,6 +103,8 @@ dispatch_free(struct dispatch **dispatch)
 	*dispatch = NULL;
 	while (!TAILQ_EMPTY(&d->beams))
 		free_beam(TAILQ_FIRST(&d->beams));
+	for (size_t i = 0; i < d->removal_count; i++)
+		dispatch_move_free(d, d->removals[i].move);
 	feeds_fini(&d->feeds);
 	loop_timer_stop(&d->sweep);
 	free(d->removals);
@@ -203,8 +165,9 @@ new_beam(struct dispatch *d, struct interval interval, unsigned partition)
 	return b;
 }
 
-static struct beam *
-have_beam(struct dispatch *d, struct interval interval, unsigned partition)
+struct beam *
+dispatch_have_beam(
+    struct dispatch *d, struct interval interval, unsigned partition)
 {
 	struct beam *b = find_beam(d, interval, partition);
 
@@ -215,8 +178,8 @@ have_beam(struct dispatch *d, struct interval interval, unsigned partition)
 	return b;
 }
 
-static uint64_t
-waiting(const struct beam *b)
+uint64_t
+dispatch_waiting(const struct beam *b)
 {
 	uint64_t sum = 0;
 
@@ -251,9 +214,15 @@ dispatch_replay(struct dispatch *d)
 }
 
 unsigned
-dispatch_partitions(const struct dispatch *d, int64_t bucket)
+dispatch_partitions(const struct dispatch *d, int64_t bucket, bool any_time)
 {
-	return beam_cluster_partitions(d->p.cluster, bucket);
+	return beam_cluster_partitions(d->p.cluster, bucket, any_time);
+}
+
+bool
+dispatch_binds(const struct dispatch *d, int64_t event_ms)
+{
+	return beam_cluster_binds(d->p.cluster, event_ms);
 }
 
 bool
@@ -265,7 +234,7 @@ dispatch_is_spread(const struct dispatch *d)
 unsigned
 dispatch_lane(struct dispatch *d, struct interval interval, unsigned partition)
 {
-	struct beam *b = have_beam(d, interval, partition);
+	struct beam *b = dispatch_have_beam(d, interval, partition);
 	unsigned lanes = (unsigned)d->p.ds->max_pending_batches;
 
 	return b->next_lane++ % lanes;
@@ -283,7 +252,7 @@ dispatch_sealed(
     struct dispatch *d, const struct spool_entry *e, char *value, size_t bytes)
 {
 	struct interval interval = { e->at.start, e->at.end };
-	struct beam *b = have_beam(d, interval, e->at.partition);
+	struct beam *b = dispatch_have_beam(d, interval, e->at.partition);
 
 	must(e->at.lane < b->lane_count);
 	b->lanes[e->at.lane].batches++;
@@ -296,8 +265,10 @@ dispatch_sealed(
 void
 dispatch_warm(struct dispatch *d, struct interval interval)
 {
+	unsigned first = d->p.ds->any_time ? PARTITION_ANY_TIME : 0;
+
 	for (unsigned p = 0; p < (unsigned)d->p.ds->partitions; p++)
-		have_beam(d, interval, p);
+		dispatch_have_beam(d, interval, first + p);
 }
 
 void
@@ -314,22 +285,24 @@ dispatch_hold(struct dispatch *d)
 
 /* ---- leaving the spool ---- */
 
-static void
-leave_lane(struct lane *lane, const struct spool_entry *e, bool bury)
+struct removal *
+dispatch_leave_lane(struct lane *lane, const struct spool_entry *e, bool bury)
 {
 	struct dispatch *d = lane->beam->dispatch;
+	struct removal *r;
 
 	if (d->removal_count == d->removal_size) {
 		d->removal_size = MAX_OF(d->removal_size * 2, 64u);
 		d->removals = must_realloc(
 		    d->removals, d->removal_size * sizeof d->removals[0]);
 	}
-	d->removals[d->removal_count++] =
-	    (struct removal){ .entry = *e, .bury = bury };
+	r = &d->removals[d->removal_count++];
+	*r = (struct removal){ .entry = *e, .bury = bury };
 	must(lane->batches > 0);
 	lane->batches--;
 	lane->removed = e->id;
 	held_forget(&d->feeds.held, e->id);
+	return r;
 }
 
 /* Lets go of what all living replicants have passed. */
@@ -348,7 +321,7 @@ settle_lane(struct beam *b, unsigned index)
 	while (lane->removed < least &&
 	    spool_next(b->dispatch->p.spool, &lane->at, lane->removed, &e) &&
 	    e.id <= least)
-		leave_lane(lane, &e, e.id == lane->unreadable);
+		dispatch_leave_lane(lane, &e, e.id == lane->unreadable);
 }
 
 static void
@@ -387,9 +360,11 @@ void
 dispatch_write(struct dispatch *d)
 {
 	for (size_t i = 0; i < d->removal_count; i++) {
-		const struct removal *r = &d->removals[i];
+		struct removal *r = &d->removals[i];
 
-		if (r->bury)
+		if (r->move != NULL)
+			dispatch_move_write(d, r);
+		else if (r->bury)
 			spool_bury(d->p.spool, &r->entry);
 		else
 			spool_remove(d->p.spool, &r->entry);
@@ -400,6 +375,9 @@ dispatch_write(struct dispatch *d)
 void
 dispatch_written(struct dispatch *d)
 {
+	for (size_t i = 0; i < d->removal_count; i++)
+		if (d->removals[i].move != NULL)
+			dispatch_move_done(d, d->removals[i].move);
 	d->removal_count = 0;
 	feeds_written(&d->feeds);
 }
@@ -415,10 +393,35 @@ close_beam(struct beam *b)
 	loop_timer_start(d->p.loop, &d->sweep, 0, sweep_due);
 }
 
+/* Until when a beam whose tasks are gone gets others. Batches of any time need
+ * not wait for those: they go on to the tasks of the next interval. */
+static int64_t
+replaced_until(const struct beam *b)
+{
+	return partition_is_any_time(b->partition)
+	    ? b->interval.end
+	    : period_add(b->interval.end, &b->dispatch->p.ds->window, 1);
+}
+
+/* What the task of an only replicant has taken of a batch before it ended. */
+static void
+note_partial(struct beam *b, const struct target *t)
+{
+	if (b->target_count > 1 || !replicant_has_succeeded(t->replicant))
+		return;
+	for (unsigned l = 0; l < b->lane_count; l++) {
+		const struct feed *f = &t->feeds[l];
+
+		if (f->held == NULL || f->progress.chunk == 0)
+			continue;
+		b->lanes[l].partial = f->held->entry.id;
+		b->lanes[l].partial_chunks = f->progress.chunk;
+	}
+}
+
 static void
 task_lost(struct beam *b)
 {
-	struct dispatch *d = b->dispatch;
 	const char *firehose;
 
 	if (++b->lost_count < b->target_count) {
@@ -426,8 +429,7 @@ task_lost(struct beam *b)
 			settle_lane(b, l);
 		return;
 	}
-	if (clock_wall_ms() >=
-	    period_add(b->interval.end, &d->p.ds->window, 1)) {
+	if (clock_wall_ms() >= replaced_until(b)) {
 		close_beam(b);
 		return;
 	}
@@ -448,6 +450,7 @@ target_changed(void *context, struct replicant *r)
 	must(t != NULL);
 	if (replicant_state(r) == REPLICANT_LOST) {
 		b->dispatch->tasks_lost++;
+		note_partial(b, t);
 		for (unsigned l = 0; l < b->lane_count; l++)
 			feed_fini(&t->feeds[l]);
 		task_lost(b);
@@ -468,6 +471,8 @@ take_tasks(struct beam *b, const struct beam_record *record)
 
 	drop_targets(b);
 	b->state = BEAM_OPEN;
+	for (unsigned l = 0; l < b->lane_count; l++)
+		b->lanes[l].is_guest = record->partition != b->partition;
 	b->target_count = (unsigned)record->task_count;
 	b->targets = must_calloc(b->target_count, sizeof b->targets[0]);
 	for (unsigned i = 0; i < b->target_count; i++) {
@@ -532,7 +537,7 @@ bury(struct dispatch *d, struct lane *lane, const struct spool_entry *e)
 		ack_batch(d->p.acks, &h->view, ACK_DEAD);
 	held_release(&d->feeds.held, &h);
 	/* what one replicant has taken is delivered, if not redundantly */
-	leave_lane(lane, e, e->id > lane->acked);
+	dispatch_leave_lane(lane, e, e->id > lane->acked);
 }
 
 static void
@@ -566,7 +571,8 @@ is_finished(const struct beam *b)
 	const struct ds_conf *ds = b->dispatch->p.ds;
 	int64_t end = task_shutoff_ms(ds, &b->interval);
 
-	if (waiting(b) > 0 || b->state == BEAM_WANTED)
+	if (dispatch_waiting(b) > 0 || b->state == BEAM_WANTED ||
+	    dispatch_move_watches(b))
 		return false;
 	return b->state == BEAM_OVER || clock_wall_ms() > end;
 }
@@ -576,19 +582,21 @@ sweep_due(struct loop_timer *t)
 {
 	struct dispatch *d = t->context;
 	struct beam *b = TAILQ_FIRST(&d->beams), *next;
-	bool busy = false;
+	int64_t delay = SWEEP_MS;
 
 	for (; b != NULL; b = next) {
-		next = TAILQ_NEXT(b, link);
-		if (b->state == BEAM_OVER) {
+		if (b->state == BEAM_OVER && d->p.ds->any_time)
+			dispatch_move_some(b);
+		else if (b->state == BEAM_OVER)
 			bury_some(b);
-			busy |= waiting(b) > 0;
-		}
+		if (b->state == BEAM_OVER && dispatch_waiting(b) > 0)
+			delay = d->p.ds->any_time ? DISPATCH_MOVE_WAIT_MS : 0;
+		next = TAILQ_NEXT(b, link);
 		if (is_finished(b))
 			free_beam(b);
 	}
 	if (d->beam_count > 0)
-		loop_timer_start(d->p.loop, t, busy ? 0 : SWEEP_MS, sweep_due);
+		loop_timer_start(d->p.loop, t, delay, sweep_due);
 }
 
 /* ---- what there is to see ---- */
@@ -614,9 +622,10 @@ describe_beam(const struct beam *b)
 	iso_format(b->interval.end, end);
 	interval = must_format("%s/%s", start, end);
 	json_set_text(j, "interval", interval);
-	json_set_int(j, "partition", b->partition);
+	json_set_int(j, "partition", partition_number(b->partition));
+	json_set_bool(j, "anyTime", partition_is_any_time(b->partition));
 	json_set_text(j, "state", states[b->state]);
-	json_set_int(j, "waitingBatches", (int64_t)waiting(b));
+	json_set_int(j, "waitingBatches", (int64_t)dispatch_waiting(b));
 	for (unsigned i = 0; i < b->target_count; i++)
 		json_append(tasks, replicant_describe(b->targets[i].replicant));
 	json_set(j, "tasks", tasks);

@@ -46,8 +46,10 @@ void dispatch_free(struct dispatch **);
 void dispatch_replay(struct dispatch *);
 
 /* Of beam_cluster.h. */
-unsigned dispatch_partitions(const struct dispatch *, int64_t bucket);
+unsigned
+dispatch_partitions(const struct dispatch *, int64_t bucket, bool any_time);
 bool dispatch_is_spread(const struct dispatch *);
+bool dispatch_binds(const struct dispatch *, int64_t event_ms);
 /* The lane for a new batch. */
 unsigned dispatch_lane(struct dispatch *, struct interval, unsigned partition);
 /* The batch is durable: `value` (taken over) is kept for the sending when

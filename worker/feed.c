@@ -22,7 +22,7 @@
  * there. To be refused costs next to nothing, and clients wait. */
 #define RETRY_STARTING_MAX_MS 500
 #define STUCK_MS 3000
-#define PRODUCER_BYTES (SPOOL_IDENTITY_BYTES + 16)
+#define PRODUCER_BYTES (SPOOL_IDENTITY_BYTES + 32)
 /* A chunk's sequence: the number of its first event and, below it, how many
  * of its sequences a definite failure has used up. */
 #define ATTEMPT_BITS 8
@@ -177,15 +177,32 @@ stuck_due(struct loop_timer *t)
 static void
 pack(struct feed *f, struct push *p)
 {
+	size_t whole = f->all->ds->tls_enable ? BATCH_CHUNK_BYTES_TLS
+					      : BATCH_CHUNK_BYTES_MAX;
+
 	if (f->all->smile == NULL)
 		return;
-	buf_init(&f->packed, MAX_OF(p->body_bytes, BATCH_CHUNK_BYTES_MAX));
+	buf_init(&f->packed, MAX_OF(p->body_bytes, whole));
 	if (!smile_writer_transcode(
 		f->all->smile, p->body, p->body_bytes, &f->packed))
 		return;
 	p->body = f->packed.bytes;
 	p->body_bytes = f->packed.used;
 	p->is_smile = true;
+}
+
+/* The lane's, the same whoever sends: sequences of two lanes in one producer
+ * would overtake each other, and be skipped. */
+static void
+name_producer(const struct feed *f, char out[static PRODUCER_BYTES])
+{
+	const struct lane *lane = f->lane;
+	int used = snprintf(out, PRODUCER_BYTES, "%s-%u",
+	    spool_identity(f->all->spool), lane->at.lane);
+
+	if (lane->is_guest)
+		snprintf(out + used, PRODUCER_BYTES - (size_t)used, "-p%u",
+		    lane->at.partition);
 }
 
 static void
@@ -205,8 +222,7 @@ send_chunk(struct feed *f)
 		.done = pushed,
 		.context = f };
 
-	snprintf(producer, sizeof producer, "%s-%u",
-	    spool_identity(f->all->spool), f->lane->at.lane);
+	name_producer(f, producer);
 	pack(f, &push);
 	f->state = FEED_SENDING;
 	f->all->sending++;

@@ -31,6 +31,12 @@ struct lane {
 	uint64_t acked; /* highest id that clients know of */
 	uint64_t removed; /* highest id that is about to leave, or has left */
 	uint64_t unreadable; /* one that nobody could be sent */
+	/* its beam is served by the tasks of another partition, whose own
+	 * lanes have the plain producer ids */
+	bool is_guest;
+	/* a batch of which an ended task has taken (and keeps) so many chunks */
+	uint64_t partial;
+	unsigned partial_chunks;
 };
 
 enum feed_state {

@@ -47,6 +47,7 @@ struct intake {
 	unsigned sealed_count, sealed_size;
 	struct spool_totals counted; /* to be added by the next commit */
 	int64_t newest_ms;
+	struct interval now; /* with task.type …appenderator: the clock's */
 };
 
 struct intake *
@@ -137,8 +138,9 @@ takes(const struct intake *in, const struct batch *b, const struct event *e,
     unsigned partition)
 {
 	return b->partition == partition &&
-	    e->timestamp_ms >= b->interval.start &&
-	    e->timestamp_ms < b->interval.end &&
+	    (partition_is_any_time(partition) ||
+		(e->timestamp_ms >= b->interval.start &&
+		    e->timestamp_ms < b->interval.end)) &&
 	    b->events < (unsigned)in->p.ds->max_batch_events &&
 	    batch_bytes(b) + e->bytes <= (size_t)in->p.ds->max_batch_bytes;
 }
@@ -151,8 +153,7 @@ is_full(const struct intake *in, const struct batch *b)
 }
 
 static struct batch *
-open_batch(struct intake *in, const struct event *e, unsigned partition,
-    struct interval bucket)
+open_batch(struct intake *in, unsigned partition, struct interval bucket)
 {
 	struct batch *b = batch_new(
 	    bucket, partition, (unsigned)in->p.ds->firehose_chunk_events);
@@ -167,28 +168,42 @@ open_batch(struct intake *in, const struct event *e, unsigned partition,
 	if (in->open_count == 0)
 		in->opened_ms = clock_mono_ms();
 	in->open[in->open_count++] = b;
-	must(e->timestamp_ms >= bucket.start);
 	return b;
+}
+
+/* Where the event goes: the interval is that of its time, or of the clock. */
+static unsigned
+route(struct intake *in, const struct event *e, struct interval *bucket)
+{
+	bool any_time = !dispatch_binds(in->p.dispatch, e->timestamp_ms);
+	unsigned partitions;
+
+	*bucket = any_time ? in->now
+			   : granularity_bucket(&in->p.ds->segment_granularity,
+				 e->timestamp_ms);
+	partitions =
+	    dispatch_partitions(in->p.dispatch, bucket->start, any_time);
+	return partition_pick(e->hash, partitions) +
+	    (any_time ? PARTITION_ANY_TIME : 0);
 }
 
 static struct batch *
 batch_for(struct intake *in, const struct event *e)
 {
 	struct interval bucket;
-	unsigned partition = 0, partitions = 1;
+	unsigned partition;
 
 	/* nearly all events go where the one before went */
 	if (in->last != NULL && !in->is_spread &&
+	    partition_is_any_time(in->last->partition) !=
+		dispatch_binds(in->p.dispatch, e->timestamp_ms) &&
 	    takes(in, in->last, e, in->last->partition))
 		return in->last;
-	bucket =
-	    granularity_bucket(&in->p.ds->segment_granularity, e->timestamp_ms);
-	partitions = dispatch_partitions(in->p.dispatch, bucket.start);
-	partition = partition_pick(e->hash, partitions);
+	partition = route(in, e, &bucket);
 	for (unsigned i = in->open_count; i-- > 0;)
 		if (takes(in, in->open[i], e, partition))
 			return in->open[i];
-	return open_batch(in, e, partition, bucket);
+	return open_batch(in, partition, bucket);
 }
 
 static void
@@ -304,6 +319,9 @@ intake_drain(struct intake *in, int64_t now_ms UNUSED)
 	bool room = true;
 
 	in->is_spread = dispatch_is_spread(in->p.dispatch);
+	if (in->p.ds->any_time)
+		in->now = granularity_bucket(
+		    &in->p.ds->segment_granularity, clock_wall_ms());
 	for (unsigned i = 0; i < in->p.channel_count; i++) {
 		size_t budget = share;
 

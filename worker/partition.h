@@ -8,6 +8,24 @@
 
 #include "base.h"
 
+/* Partitions from here on are those of tasks that take events of any time
+ * (task.type index_realtime_appenderator): in batches, in the spool and in the
+ * beams' document. Their number for people begins at 0 again. */
+#define PARTITION_ANY_TIME 50000u
+
+static inline bool
+partition_is_any_time(unsigned partition)
+{
+	return partition >= PARTITION_ANY_TIME;
+}
+
+/* The partition as names of tasks and people have it. */
+static inline unsigned
+partition_number(unsigned partition)
+{
+	return partition % PARTITION_ANY_TIME;
+}
+
 /* 0 … partitions - 1; partitions > 0. One partition more moves 1/n of the
  * events, all of them to the new one. hash: of the event, from the ring. */
 unsigned partition_pick(int32_t hash, unsigned partitions);

@@ -138,6 +138,12 @@ replicant_is_starting(const struct replicant *r)
 	    r->parts.ds->firehose_quiet_ms;
 }
 
+bool
+replicant_has_succeeded(const struct replicant *r)
+{
+	return r->state == REPLICANT_LOST && r->task == TASK_SUCCESS;
+}
+
 void
 replicant_served(struct replicant *r)
 {

@@ -42,6 +42,8 @@ const char *replicant_firehose_id(const struct replicant *);
 /* Has a place and has not taken anything there yet, within
  * druidBeam.firehoseQuietPeriod: pushes that do not find it are no news. */
 bool replicant_is_starting(const struct replicant *);
+/* LOST, and what it has taken is (or will be) in segments. */
+bool replicant_has_succeeded(const struct replicant *);
 /* A push was taken. */
 void replicant_served(struct replicant *);
 /* Why it takes nothing now, for the status; NULL: nothing is wrong. */

@@ -3,9 +3,8 @@
  *
  * Process: worker.   Owns: LMDB.
  *
- * LMDB is opened after fork, in its default mode: data pages and the meta
- * page are synced before a commit returns. One read transaction is kept and
- * renewed for each look, so that it never pins pages.
+ * LMDB is opened after fork, in its default mode (synced before a commit
+ * returns). One read transaction is renewed for each look: it pins no pages.
  */
 #include "spool.h"
 
@@ -576,6 +575,17 @@ spool_remove(struct spool *s, const struct spool_entry *e)
 		return;
 	note(s, mdb_del(s->write, s->batch, &k, NULL));
 	s->now.totals.sent += e->events;
+}
+
+void
+spool_replace(struct spool *s, const struct spool_entry *e, const char *value,
+    size_t bytes)
+{
+	const struct batch_header *h = (const void *)value;
+
+	spool_remove(s, e);
+	s->now.totals.sent -= h->events; /* these go on */
+	spool_put(s, value, bytes);
 }
 
 void

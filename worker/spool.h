@@ -98,6 +98,10 @@ void spool_begin(struct spool *);
 void spool_put(struct spool *, const char *value, size_t bytes);
 /* Acknowledged by Druid: it leaves the spool. */
 void spool_remove(struct spool *, const struct spool_entry *);
+/* It goes on under another label and id: `value` takes its place. Events that
+ * the new value lacks count as sent. */
+void spool_replace(struct spool *, const struct spool_entry *,
+    const char *value, size_t bytes);
 /* Leaves the queue, stays as a dead letter. */
 void spool_bury(struct spool *, const struct spool_entry *);
 void spool_set_cursor(

@@ -12,17 +12,22 @@
 
 #include "iso.h"
 #include "panic.h"
+#include "partition.h"
 
 #define ATTEMPT_MARK "-r" /* before the attempt's number in a firehose id */
 #define RANDOM_LETTERS 8
+/* In names of tasks that take any time, so that they can live beside those of
+ * index_realtime for the same interval. */
+#define ANY_TIME_MARK "-a"
 
 char *
 task_firehose_id(const struct ds_conf *ds, const struct task_place *p)
 {
 	unsigned cycle =
 	    granularity_cycle(&ds->segment_granularity, p->interval.start);
-	char *base = must_format(
-	    "%s-%03u-%04u-%04u", ds->name, cycle, p->partition, p->replicant);
+	char *base = must_format("%s-%03u-%04u-%04u%s", ds->name, cycle,
+	    partition_number(p->partition), p->replicant,
+	    partition_is_any_time(p->partition) ? ANY_TIME_MARK : "");
 	char *id;
 
 	if (p->attempt == 0)
@@ -46,6 +51,14 @@ task_attempt(const char *firehose_id)
 	return *end == '\0' && attempt < 1000000 ? (unsigned)attempt : 0;
 }
 
+static const char *
+type_of(const struct task_place *p)
+{
+	return partition_is_any_time(p->partition)
+	    ? "index_realtime_appenderator"
+	    : "index_realtime";
+}
+
 char *
 task_id(const struct ds_conf *ds, const struct task_place *p, uint32_t random)
 {
@@ -60,8 +73,8 @@ task_id(const struct ds_conf *ds, const struct task_place *p, uint32_t random)
 		for (int i = 1; i <= RANDOM_LETTERS; i++, random >>= 4)
 			letters[i] = (char)('a' + (random & 15));
 	}
-	return must_format("index_realtime_%s_%s_%u_%u%s%s", ds->name, start,
-	    p->partition, p->replicant, attempt, letters);
+	return must_format("%s_%s_%s_%u_%u%s%s", type_of(p), ds->name, start,
+	    partition_number(p->partition), p->replicant, attempt, letters);
 }
 
 char *
@@ -81,13 +94,15 @@ task_service_name(const struct ds_conf *ds, const char *firehose_id)
 char *
 task_availability_group(const struct ds_conf *ds, const struct task_place *p)
 {
-	char start[ISO_BYTES];
+	char start[ISO_BYTES], attempt[16] = "";
 
 	iso_format(p->interval.start, start);
 	if (p->attempt > 0)
-		return must_format("%s-%s-%04u-r%u", ds->name, start,
-		    p->partition, p->attempt);
-	return must_format("%s-%s-%04u", ds->name, start, p->partition);
+		snprintf(
+		    attempt, sizeof attempt, ATTEMPT_MARK "%u", p->attempt);
+	return must_format("%s-%s-%04u%s%s", ds->name, start,
+	    partition_number(p->partition),
+	    partition_is_any_time(p->partition) ? ANY_TIME_MARK : "", attempt);
 }
 
 int64_t
@@ -161,38 +176,68 @@ make_schema(const struct ds_conf *ds)
 	return schema;
 }
 
+/* The firehose behind one that passes the interval's events only. */
+static struct json *
+clip(const struct interval *i, struct json *firehose)
+{
+	struct json *clipped = json_new_object();
+	char start[ISO_BYTES], end[ISO_BYTES], *interval;
+
+	iso_format(i->start, start);
+	iso_format(i->end, end);
+	interval = must_format("%s/%s", start, end);
+	json_set_text(clipped, "type", "clipped");
+	json_set_text(clipped, "interval", interval);
+	json_set(clipped, "delegate", firehose);
+	free(interval);
+	return clipped;
+}
+
 static struct json *
 make_firehose(const struct ds_conf *ds, const struct task_place *p,
     const char *firehose_id)
 {
 	struct json *receiver = json_new_object(), *timed = json_new_object();
-	struct json *clipped = json_new_object();
-	char *service = task_service_name(ds, firehose_id), *interval;
-	char start[ISO_BYTES], end[ISO_BYTES], shutoff[ISO_BYTES];
+	char *service = task_service_name(ds, firehose_id);
+	char shutoff[ISO_BYTES];
 
-	iso_format(p->interval.start, start);
-	iso_format(p->interval.end, end);
 	iso_format(task_shutoff_ms(ds, &p->interval), shutoff);
-	interval = must_format("%s/%s", start, end);
 	json_set_text(receiver, "type", "receiver");
 	json_set_text(receiver, "serviceName", service);
 	json_set_int(receiver, "bufferSize", ds->firehose_buffer_events);
 	json_set_text(timed, "type", "timed");
 	json_set_text(timed, "shutoffTime", shutoff);
 	json_set(timed, "delegate", receiver);
-	json_set_text(clipped, "type", "clipped");
-	json_set_text(clipped, "interval", interval);
-	json_set(clipped, "delegate", timed);
 	free(service);
-	free(interval);
-	return clipped;
+	return partition_is_any_time(p->partition) ? timed
+						   : clip(&p->interval, timed);
+}
+
+/* There is no window, and Druid itself numbers the segments. What else only
+ * the other type knows is passed over by Druid. */
+static struct json *
+make_tuning_any_time(const struct ds_conf *ds)
+{
+	static const char *const foreign[] = { "windowPeriod",
+		"rejectionPolicy", "shardSpec" };
+	struct json *tuning = clone_or(ds->tuning, json_new_object());
+
+	json_set_text(tuning, "type", "realtime_appenderator");
+	for (size_t i = 0; i < ARRAY_LEN(foreign); i++)
+		json_remove(tuning, foreign[i]);
+	return tuning;
 }
 
 static struct json *
 make_tuning(const struct ds_conf *ds, const struct task_place *p)
 {
-	struct json *tuning = clone_or(ds->tuning, json_new_object());
-	struct json *shard = json_new_object(), *rejection = json_new_object();
+	struct json *tuning, *shard, *rejection;
+
+	if (partition_is_any_time(p->partition))
+		return make_tuning_any_time(ds);
+	tuning = clone_or(ds->tuning, json_new_object());
+	shard = json_new_object();
+	rejection = json_new_object();
 
 	json_set_text(tuning, "type", "realtime");
 	if (json_get(tuning, "windowPeriod") == NULL)
@@ -221,7 +266,7 @@ task_json(const struct ds_conf *ds, const struct task_place *p, const char *id,
 	json_set(spec, "dataSchema", make_schema(ds));
 	json_set(spec, "ioConfig", io);
 	json_set(spec, "tuningConfig", make_tuning(ds, p));
-	json_set_text(task, "type", "index_realtime");
+	json_set_text(task, "type", type_of(p));
 	json_set_text(task, "id", id);
 	json_set(task, "resource", resource);
 	json_set(task, "spec", spec);

@@ -1,7 +1,8 @@
 /*
  * task - names and JSON of a realtime task
  *
- * Process: worker. Pure. tranquility.md 3 (names), druid-api.md 2.2 (JSON).
+ * Process: worker. Pure. tranquility.md 3 (names), druid-api.md 2.2 and 2.4
+ * (JSON).
  */
 #pragma once
 
@@ -11,7 +12,8 @@
 
 /* One replicant of one partition of one interval. attempt 0 has exactly the
  * names that JVM Tranquility gives; a replacement (1, 2, …) has names of its
- * own, since Druid never takes a task id twice. */
+ * own, since Druid never takes a task id twice. The partition says the task's
+ * type (partition.h); one that takes any time has names of its own, too. */
 struct task_place {
 	struct interval interval;
 	unsigned partition, replicant, attempt;

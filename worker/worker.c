@@ -353,6 +353,8 @@ warm(struct worker *w)
 	struct interval next;
 	int64_t last;
 
+	if (w->ds->any_time && newest != INT64_MIN)
+		newest = clock_wall_ms();
 	if (period_ms(&w->ds->warming) == 0 || newest == INT64_MIN)
 		return;
 	last = period_add(newest, &w->ds->warming, 1);

@@ -275,6 +275,10 @@ take_time(
 	return true;
 }
 
+/* Years 0 to 9999: Druid compares the times of segments as text, which goes
+ * wrong beyond, and a task that makes such a segment may fail with all it has. */
+static const struct interval druid_times = { -62167219200000, 253402300800000 };
+
 /* window_accepts for many events: the buckets that it allows lie in a row, so
  * an event is accepted when it lies between the first and the last. */
 static bool
@@ -282,8 +286,10 @@ in_window(struct settings_ds *ds, int64_t now_ms, int64_t event_ms)
 {
 	if (ds->window_now != now_ms) {
 		ds->window_now = now_ms;
-		ds->window = window_interval(
-		    &ds->conf->segment_granularity, now_ms, &ds->conf->window);
+		ds->window = ds->conf->any_time
+		    ? druid_times
+		    : window_interval(&ds->conf->segment_granularity, now_ms,
+			  &ds->conf->window);
 	}
 	return event_ms >= ds->window.start && event_ms < ds->window.end;
 }

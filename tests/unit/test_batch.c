@@ -92,6 +92,50 @@ test_value(void **state)
 	free(value);
 }
 
+/* The same under another label, whole and without its first chunk. */
+static void
+test_move(void **state)
+{
+	static const struct interval day = { 0, 86400000 };
+	static const struct batch_seal again = {
+		.id = 2000, .generation = 77, .now_ms = 5000000, .lane = 1
+	};
+	struct batch *b = batch_new(hour, 7, 2);
+	struct batch_view v, w;
+	size_t bytes, moved_bytes;
+	char *value, *moved;
+
+	(void)state;
+	add(b, "{\"a\":1}", 11, 0);
+	add(b, "{\"a\":2}", 11, 0);
+	add(b, "{\"a\":3}", 12, 1);
+	value = finish(b, &bytes, &v);
+	moved = batch_move(&v, &again, day, 5, 0, &moved_bytes);
+	assert_true(batch_view(moved, moved_bytes, &w));
+	assert_int_equal(w.header->id, 2000);
+	assert_int_equal(w.header->start, day.start);
+	assert_int_equal(w.header->end, day.end);
+	assert_int_equal(w.header->partition, 5);
+	assert_int_equal(w.header->lane, 1);
+	assert_int_equal(w.header->events, 3);
+	assert_int_equal(w.header->ticket_count, 2);
+	assert_int_equal(w.header->chunk_count, 2);
+	check_chunk(&w, 0, "[{\"a\":1},{\"a\":2}]");
+	check_chunk(&w, 1, "[{\"a\":3}]");
+	free(moved);
+	moved = batch_move(&v, &again, day, 5, 1, &moved_bytes);
+	assert_true(batch_view(moved, moved_bytes, &w));
+	assert_int_equal(w.header->events, 1);
+	assert_int_equal(w.header->ticket_count, 2); /* all are told */
+	assert_int_equal(w.tickets[0].events, 2);
+	assert_int_equal(w.header->chunk_count, 1);
+	check_chunk(&w, 0, "[{\"a\":3}]");
+	assert_int_equal(w.chunks[0].first, 0);
+	assert_int_equal(w.chunks[0].events, 1);
+	free(moved);
+	free(value);
+}
+
 static void
 test_chunks_are_json(void **state)
 {
@@ -257,6 +301,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_value),
+		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_chunks_are_json),
 		cmocka_unit_test(test_chunk_bytes),
 		cmocka_unit_test(test_all_lengths),

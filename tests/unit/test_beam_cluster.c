@@ -21,6 +21,7 @@
 #include "log.h"
 #include "loop_until.h"
 #include "one_ds.h"
+#include "partition.h"
 #include "task.h"
 
 #define SUBMITS_MAX 64
@@ -539,7 +540,8 @@ test_scaled_up(void **state)
 	struct rig *r = *state;
 
 	begin(r, "\"task.partitions\":3");
-	assert_int_equal(beam_cluster_partitions(r->cluster, r->now.start), 3);
+	assert_int_equal(
+	    beam_cluster_partitions(r->cluster, r->now.start, false), 3);
 	add_beam(r, r->now, 1, "kept");
 	check_firehose(r, want(r, r->now, 2, NULL), 2, 0);
 	assert_int_equal(lord.submits, 2);
@@ -556,8 +558,10 @@ test_scaled_down(void **state)
 	for (unsigned p = 0; p < 3; p++)
 		add_beam(r, r->now, p, p == 1 ? "one" : "other");
 	check_found(want(r, r->now, 1, NULL), 1, "one"); /* all are used */
-	assert_int_equal(beam_cluster_partitions(r->cluster, r->now.start), 3);
-	assert_int_equal(beam_cluster_partitions(r->cluster, r->now.end), 1);
+	assert_int_equal(
+	    beam_cluster_partitions(r->cluster, r->now.start, false), 3);
+	assert_int_equal(
+	    beam_cluster_partitions(r->cluster, r->now.end, false), 1);
 	/* a batch of a partition that never was here */
 	check_found(want(r, r->now, 7, NULL), 1, "one");
 	assert_int_equal(lord.submits, 0);
@@ -589,6 +593,134 @@ test_spread(void **state)
 	beam_cluster_look(r->cluster);
 	LOOP_UNTIL(r->loop, r->store.reads == 4);
 	assert_true(beam_cluster_is_spread(r->cluster));
+}
+
+/* ---- tasks of any time ---- */
+
+#define ANY_TIME "\"task.type\":\"index_realtime_appenderator\""
+#define ANY(partition) (PARTITION_ANY_TIME + (partition))
+
+static void
+know(struct rig *r)
+{
+	unsigned reads = r->store.reads;
+
+	beam_cluster_look(r->cluster);
+	LOOP_UNTIL(r->loop, r->store.reads > reads);
+	LOOP_UNTIL(r->loop, !loop_timer_active(&r->store.reading));
+}
+
+static void
+test_any_time_made(void **state)
+{
+	struct rig *r = *state;
+
+	begin(r, ANY_TIME ",\"task.partitions\":2");
+	check_firehose(r, want(r, r->now, ANY(1), NULL), ANY(1), 0);
+	assert_int_equal(lord.submits, 2);
+	check_submit(r, 0, ANY(0), 0, 0);
+	check_submit(r, 1, ANY(1), 0, 0);
+	assert_int_equal(
+	    beam_cluster_partitions(r->cluster, r->now.start, true), 2);
+	assert_int_equal(beam_cluster_timed(r->cluster, r->now.start), 0);
+	/* one that is gone is replaced, and what is over is not made */
+	check_firehose(
+	    r, want(r, r->now, ANY(1), r->answers[0].firehose), ANY(1), 1);
+	assert_int_equal(
+	    want(r, hours_from_now(r, -1), ANY(0), NULL)->verdict, BEAM_CLOSED);
+}
+
+/* An interval that has tasks of its own keeps its events for them. */
+static void
+test_any_time_beside_timed(void **state)
+{
+	struct rig *r = *state;
+
+	add_beam(r, r->now, 0, "timed");
+	begin(r, ANY_TIME);
+	/* not known yet: what may have such tasks is taken to have them */
+	assert_true(beam_cluster_binds(r->cluster, r->now.start));
+	assert_false(
+	    beam_cluster_binds(r->cluster, r->now.start - 7 * ISO_DAY_MS));
+	know(r);
+	assert_true(beam_cluster_binds(r->cluster, r->now.end - 1));
+	assert_false(beam_cluster_binds(r->cluster, r->now.end));
+	assert_int_equal(beam_cluster_timed(r->cluster, r->now.start), 1);
+	check_found(want(r, r->now, 0, NULL), 0, "timed");
+	check_found(want(r, r->now, 4, NULL), 0, "timed");
+	assert_int_equal(lord.submits, 0);
+	check_firehose(r, want(r, r->now, ANY(0), NULL), ANY(0), 0);
+	/* it fails while its interval is open: one of its own kind */
+	check_firehose(r, want(r, r->now, 0, "timed"), 0, 1);
+	/* an interval without any: its batches go on */
+	assert_int_equal(
+	    want(r, hours_from_now(r, -1), 0, NULL)->verdict, BEAM_CLOSED);
+}
+
+/* Another instance makes some: known as soon as the document says so. */
+static void
+test_any_time_hears_of_timed(void **state)
+{
+	struct rig *r = *state;
+
+	begin(r, ANY_TIME);
+	know(r);
+	assert_false(beam_cluster_binds(r->cluster, r->now.start));
+	add_beam(r, r->now, 0, "timed");
+	r->store.store.changed(r->store.store.changed_context);
+	know(r);
+	assert_true(beam_cluster_binds(r->cluster, r->now.start));
+}
+
+/* Beams whose tasks may not have handed off yet stay in the document. */
+static void
+test_any_time_keeps_timed(void **state)
+{
+	struct rig *r = *state;
+	size_t count;
+
+	add_beam(r, hours_from_now(r, -2), 0, "handing off");
+	add_beam(r, hours_from_now(r, -2), ANY(0), "any");
+	add_beam(r, hours_from_now(r, -9), 0, "long over");
+	begin(r, ANY_TIME);
+	check_firehose(r, want(r, r->now, ANY(0), NULL), ANY(0), 0);
+	beam_data_bucket(
+	    &r->store.document, hours_from_now(r, -2).start, &count);
+	assert_int_equal(count, 2);
+	beam_data_bucket(
+	    &r->store.document, hours_from_now(r, -9).start, &count);
+	assert_int_equal(count, 0);
+	check_found(want(r, hours_from_now(r, -2), 0, NULL), 0, "handing off");
+}
+
+/* task.type is index_realtime again: their tasks have the interval's lock. */
+static void
+test_timed_beside_any_time(void **state)
+{
+	struct rig *r = *state;
+
+	add_beam(r, r->now, ANY(0), "any");
+	check_found(want(r, r->now, 0, NULL), ANY(0), "any");
+	check_found(want(r, r->now, ANY(0), NULL), ANY(0), "any");
+	assert_int_equal(lord.submits, 0);
+	check_firehose(r, want(r, r->now, 0, "any"), ANY(0), 1);
+	check_submit(r, 0, ANY(0), 0, 1);
+	assert_true(beam_cluster_binds(r->cluster, 0));
+}
+
+/* What waits is of both kinds, and nothing is made yet. */
+static void
+test_timed_and_any_time_at_once(void **state)
+{
+	struct rig *r = *state;
+
+	beam_cluster_want(r->cluster, r->now, ANY(0), NULL);
+	beam_cluster_want(r->cluster, r->now, 0, NULL);
+	LOOP_UNTIL(r->loop, r->answer_count == 2);
+	assert_int_equal(lord.submits, 1);
+	check_submit(r, 0, ANY(0), 0, 0);
+	check_firehose(r, &r->answers[0], ANY(0), 0);
+	check_firehose(r, &r->answers[1], ANY(0), 0);
 }
 
 static void
@@ -827,6 +959,12 @@ main(void)
 		CLUSTER_TEST(test_scaled_up),
 		CLUSTER_TEST(test_scaled_down),
 		CLUSTER_TEST(test_spread),
+		CLUSTER_TEST(test_any_time_made),
+		CLUSTER_TEST(test_any_time_beside_timed),
+		CLUSTER_TEST(test_any_time_hears_of_timed),
+		CLUSTER_TEST(test_any_time_keeps_timed),
+		CLUSTER_TEST(test_timed_beside_any_time),
+		CLUSTER_TEST(test_timed_and_any_time_at_once),
 		CLUSTER_TEST(test_many_wants_one_lock),
 		CLUSTER_TEST(test_want_in_answer),
 		CLUSTER_TEST(test_replaced),

@@ -272,25 +272,25 @@ test_prune(void **state)
 
 	/* 11:10:00.000 is the last moment of 10:00's window */
 	assert_int_equal(
-	    beam_data_prune(&d, base + ISO_HOUR_MS + window, &window_period),
+	    beam_data_prune(&d, base + ISO_HOUR_MS + window, &window_period, 0),
 	    0);
 	assert_int_equal(d.latest_close, 0);
 	assert_int_equal(beam_data_prune(&d, base + ISO_HOUR_MS + window + 1,
-			     &window_period),
+			     &window_period, 0),
 	    2);
 	assert_int_equal(d.latest_close, base);
 	assert_int_equal(d.count, 6);
 	/* two at once: the later one counts */
 	assert_int_equal(
 	    beam_data_prune(
-		&d, base + 3 * ISO_HOUR_MS + window + 1, &window_period),
+		&d, base + 3 * ISO_HOUR_MS + window + 1, &window_period, 0),
 	    4);
 	assert_int_equal(d.latest_close, base + 2 * ISO_HOUR_MS);
 	assert_int_equal(beam_data_latest(&d), base + 3 * ISO_HOUR_MS);
 	/* never back */
 	beam_data_add(&d, base, hour(base), 0);
 	assert_int_equal(
-	    beam_data_prune(&d, base + 3 * ISO_HOUR_MS, &window_period), 1);
+	    beam_data_prune(&d, base + 3 * ISO_HOUR_MS, &window_period, 0), 1);
 	assert_int_equal(d.latest_close, base + 2 * ISO_HOUR_MS);
 
 	assert_int_equal(beam_data_close(&d, base + 3 * ISO_HOUR_MS), 2);
@@ -317,9 +317,9 @@ test_prune_long_beam(void **state)
 	beam_data_add(
 	    &d, base, (struct interval){ base, base + 2 * ISO_HOUR_MS }, 1);
 	assert_int_equal(
-	    beam_data_prune(&d, base + 2 * ISO_HOUR_MS - 1, &no_window), 0);
+	    beam_data_prune(&d, base + 2 * ISO_HOUR_MS - 1, &no_window, 0), 0);
 	assert_int_equal(
-	    beam_data_prune(&d, base + 2 * ISO_HOUR_MS + 1, &no_window), 2);
+	    beam_data_prune(&d, base + 2 * ISO_HOUR_MS + 1, &no_window, 0), 2);
 	beam_data_fini(&d);
 }
 

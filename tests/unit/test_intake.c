@@ -28,6 +28,7 @@
 #include "log.h"
 #include "one_ds.h"
 #include "partition.h"
+#include "partition.h"
 
 #define RECEIVERS 2
 #define GENERATION 77
@@ -66,14 +67,16 @@ struct rig {
 
 static struct {
 	unsigned partitions; /* of an interval; task.partitions may be less */
+	bool is_free; /* of their own interval's tasks */
 	unsigned sealed;
 	struct spool_entry last;
 } fake;
 
 unsigned
-dispatch_partitions(const struct dispatch *d, int64_t bucket)
+dispatch_partitions(const struct dispatch *d, int64_t bucket, bool any_time)
 {
 	(void)d, (void)bucket;
+	assert_int_equal(any_time, fake.is_free);
 	return fake.partitions;
 }
 
@@ -82,6 +85,13 @@ dispatch_is_spread(const struct dispatch *d)
 {
 	(void)d;
 	return fake.partitions > 1;
+}
+
+bool
+dispatch_binds(const struct dispatch *d, int64_t event_ms)
+{
+	(void)d, (void)event_ms;
+	return !fake.is_free;
 }
 
 unsigned
@@ -505,6 +515,33 @@ test_buckets_and_partitions(void **state)
 	expect_all_once(r);
 	assert_int_equal(
 	    intake_newest_ms(r->intake), NOW_MS + ISO_HOUR_MS + 59);
+}
+
+/* With events that no interval binds, one batch has all times, and the
+ * interval of the clock; one that is bound goes to its own. */
+static void
+test_any_time(void **state)
+{
+	struct rig *r = *state;
+	int64_t before = clock_wall_ms() - ISO_HOUR_MS;
+
+	begin(r, "\"task.type\":\"index_realtime_appenderator\"");
+	fake.is_free = true;
+	write_block(r, (struct block){ .events = 2, .ms = 1 });
+	write_block(r, (struct block){ .events = 3, .ms = NOW_MS });
+	write_block(r, (struct block){ .events = 4, .ms = -1 });
+	turn(r);
+	assert_int_equal(fake.sealed, 1);
+	assert_int_equal(fake.last.events, 9);
+	assert_int_equal(fake.last.at.partition, PARTITION_ANY_TIME);
+	assert_true(fake.last.at.start > before);
+	assert_int_equal(fake.last.at.end - fake.last.at.start, ISO_HOUR_MS);
+	fake.is_free = false;
+	write_block(r, (struct block){ .events = 1, .ms = NOW_MS });
+	turn(r);
+	assert_int_equal(fake.sealed, 2);
+	assert_int_equal(fake.last.at.partition, 0);
+	assert_true(fake.last.at.start <= NOW_MS && fake.last.at.end > NOW_MS);
 }
 
 static void
@@ -968,6 +1005,7 @@ main(void)
 		INTAKE_TEST(test_one_block),
 		INTAKE_TEST(test_receivers_are_apart),
 		INTAKE_TEST(test_buckets_and_partitions),
+		INTAKE_TEST(test_any_time),
 		INTAKE_TEST(test_batch_limits),
 		INTAKE_TEST(test_batch_bytes),
 		INTAKE_TEST(test_linger),

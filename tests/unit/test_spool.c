@@ -413,6 +413,34 @@ test_bury(void **state)
 	assert_int_equal(spool_totals(r->spool)->dead, 4);
 }
 
+/* A batch goes on under another label, with fewer events. */
+static void
+test_replace(void **state)
+{
+	static const struct spool_lane later = { 7200000, 10800000, 50000, 1 };
+	struct rig *r = *state;
+	struct spool_entry old = put_one(r, &first_lane, 5), e;
+	size_t bytes;
+	char *value;
+
+	spool_begin(r->spool);
+	value = make_value(r, &later, 3, &bytes);
+	spool_replace(r->spool, &old, value, bytes);
+	free(value);
+	expect_commit(r);
+	restart(r);
+	assert_int_equal(spool_batches(r->spool), 1);
+	assert_int_equal(spool_events(r->spool), 3);
+	assert_int_equal(spool_bytes(r->spool), bytes);
+	assert_int_equal(spool_totals(r->spool)->sent, 2);
+	assert_false(spool_next(r->spool, &first_lane, 0, &e));
+	assert_true(spool_next(r->spool, &later, 0, &e));
+	assert_int_equal(e.events, 3);
+	assert_true(e.id > old.id);
+	assert_true(loads(r, e.id, 3));
+	assert_false(loads(r, old.id, 5));
+}
+
 static void
 test_accounts_of_open_transaction(void **state)
 {
@@ -1148,6 +1176,7 @@ main(void)
 		SPOOL_TEST(test_order),
 		SPOOL_TEST(test_remove),
 		SPOOL_TEST(test_bury),
+		SPOOL_TEST(test_replace),
 		SPOOL_TEST(test_accounts_of_open_transaction),
 		SPOOL_TEST(test_totals_over_restart),
 		SPOOL_TEST(test_progress),

@@ -13,7 +13,10 @@
 #include "iso.h"
 #include "json.h"
 #include "one_ds.h"
+#include "partition.h"
 #include "task.h"
+
+#define TEXT(text) text, strlen(text), NULL
 
 static int64_t
 at(const char *text)
@@ -273,6 +276,62 @@ test_new_schema(void **state)
 	conf_free(&conf);
 }
 
+/* druid-api.md 2.4: no window, no clipping, names of its own. */
+static void
+test_any_time(void **state)
+{
+	static const char spec[] =
+	    "{\"dataSchema\":{\"dataSource\":\"foo\",\"timestampSpec\":{"
+	    "\"column\":\"t\"},\"dimensionsSpec\":{},\"metricsSpec\":[],"
+	    "\"granularitySpec\":{\"segmentGranularity\":\"HOUR\"}},"
+	    "\"tuningConfig\":{\"type\":\"realtime\",\"windowPeriod\":"
+	    "\"PT20M\",\"rejectionPolicy\":{\"type\":\"none\"},"
+	    "\"shardSpec\":{\"type\":\"none\"},\"maxRowsInMemory\":7,"
+	    "\"maxRowsPerSegment\":9}}";
+	struct conf *conf = one_ds(spec,
+	    "\"druid.overlord.url\":\"http://x\","
+	    "\"task.type\":\"index_realtime_appenderator\"");
+	const struct ds_conf *ds = &conf->ds[0];
+	struct task_place p =
+	    place("2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z");
+	struct json *j, *expected;
+	const struct json *inside;
+
+	(void)state;
+	p.partition = PARTITION_ANY_TIME + 3;
+	check(task_id(ds, &p, 0),
+	    "index_realtime_appenderator_foo_2026-11-22T10:00:00.000Z_3_0");
+	check(task_firehose_id(ds, &p), "foo-010-0003-0000-a");
+	check(task_availability_group(ds, &p),
+	    "foo-2026-11-22T10:00:00.000Z-0003-a");
+	assert_int_equal(task_attempt("foo-010-0003-0000-a"), 0);
+	p.attempt = 4;
+	check(task_firehose_id(ds, &p), "foo-010-0003-0000-a-r4");
+	check(task_availability_group(ds, &p),
+	    "foo-2026-11-22T10:00:00.000Z-0003-a-r4");
+	assert_int_equal(task_attempt("foo-010-0003-0000-a-r4"), 4);
+	j = task_json(ds, &p, "id", "f");
+	assert_string_equal(
+	    json_get_text(j, "type", ""), "index_realtime_appenderator");
+	inside = json_get(json_get(j, "spec"), "tuningConfig");
+	expected = json_parse(TEXT("{\"type\":\"realtime_appenderator\","
+				   "\"maxRowsInMemory\":7,"
+				   "\"maxRowsPerSegment\":9}"));
+	assert_true(json_same(inside, expected));
+	json_free(&expected);
+	inside =
+	    json_get(json_get(json_get(j, "spec"), "ioConfig"), "firehose");
+	expected = json_parse(
+	    TEXT("{\"type\":\"timed\",\"shutoffTime\":"
+		 "\"2026-11-22T11:25:00.000Z\",\"delegate\":{"
+		 "\"type\":\"receiver\",\"serviceName\":"
+		 "\"firehose:druid:overlord:f\",\"bufferSize\":100000}}"));
+	assert_true(json_same(inside, expected));
+	json_free(&expected);
+	json_free(&j);
+	conf_free(&conf);
+}
+
 int
 main(void)
 {
@@ -283,6 +342,7 @@ main(void)
 		cmocka_unit_test(test_random_ids),
 		cmocka_unit_test(test_cycles),
 		cmocka_unit_test(test_new_schema),
+		cmocka_unit_test(test_any_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,90 @@
+/*
+ * dispatch_internal - what dispatch.c and dispatch_move.c share
+ *
+ * Process: worker.
+ */
+#pragma once
+
+#include "dispatch.h"
+#include "feed.h"
+
+enum beam_state {
+	BEAM_WANTED, /* beam_cluster has been asked for it */
+	BEAM_OPEN, /* has tasks */
+	BEAM_OVER, /* closed: what waits becomes dead letters */
+};
+
+/* A replicant and its feeds, one a lane. */
+struct target {
+	struct replicant *replicant;
+	struct feed *feeds;
+};
+
+struct beam {
+	TAILQ_ENTRY(beam) link;
+	struct dispatch *dispatch;
+	struct interval interval;
+	unsigned partition;
+	enum beam_state state;
+	struct lane *lanes;
+	unsigned lane_count, next_lane;
+	struct target *targets;
+	unsigned target_count, lost_count;
+};
+
+/* A batch that goes on to the tasks of a later interval. */
+struct move {
+	struct held *held;
+	struct interval interval;
+	unsigned partition, lane, first_chunk;
+	char *value; /* once written */
+	struct spool_entry entry;
+};
+
+struct removal {
+	struct spool_entry entry;
+	bool bury;
+	struct move *move; /* NULL: it leaves */
+};
+
+struct dispatch {
+	struct dispatch_parts p;
+	struct feeds feeds;
+	TAILQ_HEAD(, beam) beams;
+	unsigned beam_count;
+	struct removal *removals;
+	size_t removal_count, removal_size;
+	unsigned moving; /* of the removals */
+	uint64_t tasks_lost;
+	struct loop_timer sweep; /* runs while there are beams */
+	bool changed;
+};
+
+/* ---- dispatch.c ---- */
+
+struct beam *
+dispatch_have_beam(struct dispatch *, struct interval, unsigned partition);
+/* Batches that wait, or are on their way. */
+uint64_t dispatch_waiting(const struct beam *);
+/* The entry leaves the spool with the next transaction. What is returned may
+ * be given another fate, until the next call. */
+struct removal *
+dispatch_leave_lane(struct lane *, const struct spool_entry *, bool bury);
+
+/* ---- dispatch_move.c ----
+ *
+ * With task.type index_realtime_appenderator an event is bound to no interval:
+ * what the tasks of one have not taken when they end goes to those of the
+ * interval that it is now. A batch moves when it is about to be sent there, so
+ * that each moves about once, however long the queue. */
+
+#define DISPATCH_MOVE_WAIT_MS 100 /* until there may be room for more */
+
+/* Moves what there is room for. The beam is over. */
+void dispatch_move_some(struct beam *);
+/* A beam that is over is kept while others of its interval look at it. */
+bool dispatch_move_watches(const struct beam *);
+/* Within the transaction, after its commit, and in place of either. */
+void dispatch_move_write(struct dispatch *, struct removal *);
+void dispatch_move_done(struct dispatch *, struct move *);
+void dispatch_move_free(struct dispatch *, struct move *);
