@@ -5,11 +5,14 @@
  *
  * Druid's rules (druid-api.md 9.2, 9.3): the listed names, spatial ones too;
  * where none is listed all fields but those excluded, the timestamp column,
- * and the names and input fields of metrics.
+ * and the names and input fields of metrics. A spatial dimension is a listed
+ * one: with it alone, no other field is a dimension. Options of dimensions are
+ * Druid's; what it would refuse of them is said before it has the chance.
  */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf_spec.h"
 #include "panic.h"
@@ -85,30 +88,126 @@ add_dimension(struct fields *f, const char *name)
 	add_name(&f->dimensions, name);
 }
 
-static void
-read_dimension(struct fields *f, const struct json *j, const char *name_member)
+/* Whether a text is one of the names, which end with NULL. */
+static bool
+is_one_of(const char *text, const char *const *names)
 {
-	const char *name = json_text(j, json_get_text(j, name_member, ""));
+	while (*names != NULL && strcasecmp(text, *names) != 0)
+		names++;
+	return *names != NULL;
+}
 
-	if (*name == '\0')
+/* Types are passed through: extensions have more than Druid itself. */
+static void
+check_type(struct fields *f, const struct json *dimension)
+{
+	static const char *const known[] = { "string", "long", "float",
+		"double", "spatial", "json", "auto", NULL };
+	const struct json *type = conf_spec_get(dimension, "type");
+	size_t mark = conf_reader_enter(f->reader, "type");
+	const char *text = json_text(type, "");
+
+	if (type != NULL && *text == '\0')
 		conf_reader_problem(f->reader,
-		    "no name of a dimension; give a "
-		    "string, or an object with '%s'",
-		    name_member);
-	else
-		add_dimension(f, name);
+		    "%s; give string, long, float, double, json or auto, or "
+		    "take it out for string",
+		    json_is_text(type) ? "empty" : json_type_name(type));
+	else if (type != NULL && !is_one_of(text, known))
+		conf_reader_warning(f->reader,
+		    "'%.*s' is none of Druid's own types (string, long, float, "
+		    "double, spatial, json, auto); without an extension that "
+		    "has it the Overlord refuses the tasks",
+		    conf_reader_cut(text), text);
+	conf_reader_leave(f->reader, mark);
+}
+
+static void
+check_options(struct fields *f, const struct json *dimension)
+{
+	static const char *const handlings[] = { "SORTED_ARRAY", "SORTED_SET",
+		"ARRAY", NULL };
+	const struct json *j = conf_spec_get(dimension, "multiValueHandling");
+	size_t mark = conf_reader_enter(f->reader, "multiValueHandling");
+
+	if (j != NULL && !is_one_of(json_text(j, ""), handlings))
+		conf_reader_problem(f->reader,
+		    "not known; give SORTED_ARRAY, SORTED_SET or ARRAY");
+	conf_reader_leave(f->reader, mark);
+	mark = conf_reader_enter(f->reader, "createBitmapIndex");
+	j = conf_spec_get(dimension, "createBitmapIndex");
+	if (j != NULL && !json_is_bool(j))
+		conf_reader_problem(
+		    f->reader, "%s; give true or false", json_type_name(j));
+	conf_reader_leave(f->reader, mark);
+}
+
+/* The fields that a spatial dimension is made of; without any it holds "x,y"
+ * itself. Tasks need them, and get them, since events go whole. */
+static void
+check_dims(struct fields *f, const struct json *dimension)
+{
+	size_t inside, mark = f->reader->path_bytes;
+	const struct json *names = enter_array(f, dimension, "dims");
+
+	for (size_t i = 0; i < json_size(names); i++) {
+		inside = conf_reader_enter_index(f->reader, i);
+		if (*json_text(json_at(names, i), "") == '\0')
+			conf_reader_problem(
+			    f->reader, "no name of a field; give a string");
+		conf_reader_leave(f->reader, inside);
+	}
+	conf_reader_leave(f->reader, mark);
+}
+
+static void
+read_dimension(struct fields *f, const struct json *j)
+{
+	const char *name = json_text(j, json_get_text(j, "name", ""));
+
+	if (*name == '\0') {
+		conf_reader_problem(f->reader,
+		    "no name of a dimension; give a string, or an object with "
+		    "'name'");
+		return;
+	}
+	if (strcmp(name, "__time") == 0 &&
+	    strcasecmp(json_get_text(j, "type", ""), "long") != 0)
+		conf_reader_problem(f->reader,
+		    "'__time' is Druid's own name of the timestamp; take it "
+		    "out, it is there anyway");
+	if (json_is_object(j)) {
+		check_type(f, j);
+		check_options(f, j);
+		check_dims(f, j);
+	}
+	add_dimension(f, name);
+}
+
+static void
+read_spatial(struct fields *f, const struct json *j)
+{
+	const char *name = json_get_text(j, "dimName", "");
+
+	if (*name == '\0') {
+		conf_reader_problem(f->reader,
+		    "no name of a dimension; give an object with 'dimName' "
+		    "and 'dims'");
+		return;
+	}
+	check_dims(f, j);
+	add_dimension(f, name);
 }
 
 static void
 read_dimensions(struct fields *f, const struct json *spec, const char *list,
-    const char *name_member)
+    void (*read)(struct fields *, const struct json *))
 {
 	size_t inside, mark = f->reader->path_bytes;
 	const struct json *names = enter_array(f, spec, list);
 
 	for (size_t i = 0; i < json_size(names); i++) {
 		inside = conf_reader_enter_index(f->reader, i);
-		read_dimension(f, json_at(names, i), name_member);
+		read(f, json_at(names, i));
 		conf_reader_leave(f->reader, inside);
 	}
 	conf_reader_leave(f->reader, mark);
@@ -183,6 +282,10 @@ read_inputs(struct fields *f, const struct json *metric)
 		    type);
 	if (field != NULL)
 		exclude(f, field);
+	/* of first and last; of tuple sketches */
+	if (json_get_text(metric, "timeColumn", NULL) != NULL)
+		exclude(f, json_get_text(metric, "timeColumn", NULL));
+	exclude_all(f, json_get(metric, "metricColumns"));
 	exclude_all(f, json_get(metric, "fieldNames"));
 	exclude_all(f, json_get(metric, "fields"));
 }
@@ -228,6 +331,10 @@ read_metric(struct fields *f, const struct json *metric)
 		    "a name");
 		return;
 	}
+	if (strcmp(name, "__time") == 0)
+		conf_reader_problem(f->reader,
+		    "'__time' is Druid's own name of the timestamp; rename the "
+		    "metric");
 	if (has_name(&f->metrics, name))
 		conf_reader_problem(f->reader,
 		    "there are two metrics '%.*s'; "
@@ -298,8 +405,8 @@ conf_dimensions_read(struct conf_reader *r, const struct json *schema,
 	if (*at != '\0')
 		conf_reader_enter(r, at);
 	conf_reader_enter(r, "dimensionsSpec");
-	read_dimensions(&f, spec, "dimensions", "name");
-	read_dimensions(&f, spec, "spatialDimensions", "dimName");
+	read_dimensions(&f, spec, "dimensions", read_dimension);
+	read_dimensions(&f, spec, "spatialDimensions", read_spatial);
 	read_exclusions(&f, spec);
 	conf_reader_leave(r, mark);
 	exclude(&f, ds->timestamp_column);

@@ -208,6 +208,20 @@ read_granularity(struct conf_reader *r, const struct json *spec,
 	return false;
 }
 
+/* A member that goes to the tasks as it is, if it is of its kind. */
+static void
+check_kind(struct conf_reader *r, const struct json *parent, const char *name,
+    bool (*is)(const struct json *), const char *remedy)
+{
+	const struct json *j = conf_spec_get(parent, name);
+	size_t mark = conf_reader_enter(r, name);
+
+	if (j != NULL && !is(j))
+		conf_reader_problem(r, "%s; give %s, or take it out",
+		    json_type_name(j), remedy);
+	conf_reader_leave(r, mark);
+}
+
 static void
 read_granularities(
     struct conf_reader *r, const struct json *schema, struct ds_conf *ds)
@@ -238,6 +252,7 @@ read_granularities(
 		conf_reader_leave(r, inside);
 	}
 	read_granularity(r, spec, "queryGranularity", &ds->query_granularity);
+	check_kind(r, spec, "rollup", json_is_bool, "true or false");
 	conf_reader_leave(r, mark);
 }
 
@@ -427,6 +442,7 @@ read_schema(
 		read_parts(r, schema, parse_spec, "parser.parseSpec", ds);
 	}
 	read_granularities(r, schema, ds);
+	check_kind(r, schema, "transformSpec", json_is_object, "an object");
 }
 
 void

@@ -163,8 +163,8 @@ make_schema(const struct ds_conf *ds)
 		json_get(ds->data_schema, "metricsSpec"), json_new_array()));
 	granularity = clone_or(
 	    json_get(ds->data_schema, "granularitySpec"), json_new_object());
-	if (json_get(granularity, "type") == NULL)
-		json_set_text(granularity, "type", "uniform");
+	/* tasks cannot do with another one; JVM Tranquility gives no other */
+	json_set_text(granularity, "type", "uniform");
 	if (json_get(granularity, "segmentGranularity") == NULL)
 		json_set_text(granularity, "segmentGranularity",
 		    granularity_name(&ds->segment_granularity));

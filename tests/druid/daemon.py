@@ -46,16 +46,49 @@ def spec(name):
         "tuningConfig": {"type": "realtime", "windowPeriod": "PT1M"}}
 
 
+def typed_spec(name):
+    """The newer form of a dataSchema, dimensions of several types, a metric
+    with a filter on a field that is none, and a transform."""
+    whole = spec(name)["dataSchema"]
+    return {
+        "dataSchema": {
+            "dataSource": name,
+            "timestampSpec": {"column": "time", "format": "iso"},
+            "dimensionsSpec": {"dimensions": [
+                "id", "page", {"type": "long", "name": "added"},
+                {"type": "float", "name": "deleted"},
+                {"type": "double", "name": "delta"},
+                {"type": "json", "name": "tree"},
+                {"type": "string", "name": "twice",
+                 "multiValueHandling": "SORTED_SET",
+                 "createBitmapIndex": False}],
+                "spatialDimensions": [{"dimName": "at",
+                                       "dims": ["added", "deleted"]}]},
+            "metricsSpec": [
+                {"type": "count", "name": "count"},
+                {"type": "filtered", "filter": {
+                    "type": "selector", "dimension": "isRobot",
+                    "value": "true"},
+                 "aggregator": {"type": "count", "name": "robots"}}],
+            "transformSpec": {"transforms": [
+                {"type": "expression", "name": "twice",
+                 "expression": "concat(user, user)"}]},
+            "granularitySpec": whole["granularitySpec"]},
+        "tuningConfig": {"type": "realtime", "windowPeriod": "PT1M",
+                         "maxRowsInMemory": 50000}}
+
+
 def die_with_parent():
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 class Daemon:
-    def __init__(self, name, properties, keep=False):
+    def __init__(self, name, properties, keep=False, make_spec=spec):
         if not os.access(os.path.join(BIN, "tranqd"), os.X_OK):
             raise Failure(f"no tranqd in {BIN}; run make all")
         self.name = name
+        self.spec = make_spec(name)
         self.keep = keep
         self.folder = tempfile.mkdtemp(prefix="tranqd-druid-")
         self.log = os.path.join(self.folder, "tranqd.log")
@@ -72,7 +105,7 @@ class Daemon:
             "http.address": "127.0.0.1", "http.port": 0,
             "druidBeam.firehoseGracePeriod": "PT20S", **properties}
         with open(self.file, "w", encoding="utf-8") as f:
-            json.dump({"dataSources": [{"spec": spec(self.name)}],
+            json.dump({"dataSources": [{"spec": self.spec}],
                        "properties": everything}, f, indent=1)
 
     def __enter__(self):
@@ -107,6 +140,19 @@ class Daemon:
             self.process.kill()
             self.process.wait()
             return False
+
+    def reload(self, properties):
+        """The same with other properties, in force when this returns."""
+        pid = self.source()["worker"]["pid"]
+        self._write(properties)
+        done = subprocess.run(
+            [os.path.join(BIN, "tranqctl"), "-c", self.file, "reload"],
+            text=True, check=False, timeout=STOP_SECONDS,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            raise Failure(f"tranqctl reload: {done.stdout}; {self.where()}")
+        self.await_successor(pid)
 
     def _is_up(self):
         code = self.process.poll()

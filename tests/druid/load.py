@@ -71,10 +71,11 @@ def as_text(value):
 
 
 class Load:
-    def __init__(self, name, lines, ports, connections=4):
+    def __init__(self, name, lines, ports, connections=4, ages=(0,)):
         self.name = name
         self.ports = ports
         self.connections = connections
+        self.ages = ages  # seconds; events have one after the other
         self.mark = uuid.uuid4().hex[:6]
         self.events = []
         self.requests = list(self._cut(lines))
@@ -163,7 +164,8 @@ class Load:
         """The bytes as they were, but for the time and the id."""
         now = time.time_ns() // 1000000
         for n, line in enumerate(lines, first):
-            ms = now - n * 7919 % SPREAD_MS
+            ms = now - n * 7919 % SPREAD_MS \
+                - 1000 * self.ages[n % len(self.ages)]
             start = len(HEAD)
             end = line.index(b'"', start)
             event = Event(f"{self.mark}-{n}", ms, line)

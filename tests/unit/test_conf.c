@@ -387,6 +387,18 @@ test_fields(void **state)
 		    "{\"type\":\"doubleSum\",\"name\":\"e\",\"expression\":"
 		    "\"1+1\"}]" },
 	    "in", "t n s c u v d w z m k own h user e");
+	/* newer types name more fields; spatial dimensions have two places */
+	assert_fields(
+	    (struct sample){ .dimensions =
+				 "{\"dimensions\":[{\"type\":\"spatial\","
+				 "\"name\":\"at\",\"dims\":[\"x\",\"y\"]},"
+				 "{\"type\":\"json\",\"name\":\"tree\"}]}",
+		.metrics =
+		    "[{\"type\":\"longLast\",\"name\":\"l\",\"fieldName\":"
+		    "\"f\",\"timeColumn\":\"when\"},"
+		    "{\"type\":\"arrayOfDoublesSketch\",\"name\":\"a\","
+		    "\"fieldName\":\"key\",\"metricColumns\":[\"p\",\"q\"]}]" },
+	    "at tree", "t l f when a key p q");
 }
 
 static void

@@ -276,6 +276,82 @@ test_new_schema(void **state)
 	conf_free(&conf);
 }
 
+/* What Druid reads itself goes to it as it was written (druid-api.md 9.2, 9.3),
+ * in either form of a dataSchema. */
+#define DIMENSIONS                                                           \
+	"{\"dimensions\":[\"s\",{\"type\":\"long\",\"name\":\"l\"},"         \
+	"{\"type\":\"float\",\"name\":\"f\"},{\"type\":\"double\",\"name\":" \
+	"\"d\"},{\"type\":\"json\",\"name\":\"j\"},{\"type\":\"auto\","      \
+	"\"name\":"                                                          \
+	"\"a\"},{\"type\":\"string\",\"name\":\"m\",\"multiValueHandling\":" \
+	"\"SORTED_SET\",\"createBitmapIndex\":false}],"                      \
+	"\"dimensionExclusions\":"                                           \
+	"[\"x\"],\"spatialDimensions\":[{\"dimName\":\"at\",\"dims\":["      \
+	"\"lat\","                                                           \
+	"\"lon\"]}],\"useSchemaDiscovery\":false}"
+#define METRICS                                                                \
+	"[{\"type\":\"filtered\",\"filter\":{\"type\":\"selector\","           \
+	"\"dimension\":\"unlisted\",\"value\":\"1\"},\"aggregator\":{"         \
+	"\"type\":"                                                            \
+	"\"doubleSum\",\"name\":\"sum\",\"fieldName\":\"in\"}},{\"type\":"     \
+	"\"thetaSketch\",\"name\":\"t\",\"fieldName\":\"user\",\"size\":1024}" \
+	"]"
+#define GRANULARITIES                                            \
+	"{\"type\":\"uniform\",\"segmentGranularity\":\"HOUR\"," \
+	"\"queryGranularity\":{\"type\":\"none\"},"              \
+	"\"rollup\":false}"
+#define TRANSFORMS                                                            \
+	"{\"filter\":{\"type\":\"selector\",\"dimension\":\"unlisted\","      \
+	"\"value\":\"1\"},\"transforms\":[{\"type\":\"expression\",\"name\":" \
+	"\"e\",\"expression\":\"in * 2\"}]}"
+
+static void
+check_passed(const struct json *schema, const char *name, const char *expected)
+{
+	struct json *want = json_parse(TEXT(expected));
+
+	assert_non_null(want);
+	if (!json_same(json_get(schema, name), want))
+		fail_msg("%s is not as it was written", name);
+	json_free(&want);
+}
+
+static void
+test_passed_through(void **state)
+{
+	static const char *const forms[] = {
+		"\"timestampSpec\":{},\"dimensionsSpec\":" DIMENSIONS,
+		"\"parser\":{\"type\":\"string\",\"parseSpec\":{\"format\":"
+		"\"json\",\"timestampSpec\":{},\"dimensionsSpec\":" DIMENSIONS
+		"}}",
+	};
+	struct task_place p =
+	    place("2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		char *spec = must_format("{\"dataSchema\":{\"dataSource\":"
+					 "\"foo\",%s,\"metricsSpec\":" METRICS
+					 ",\"granularitySpec\":" GRANULARITIES
+					 ",\"transformSpec\":" TRANSFORMS "}}",
+		    forms[i]);
+		struct conf *conf =
+		    one_ds(spec, "\"druid.overlord.url\":\"http://x\"");
+		struct json *j = task_json(&conf->ds[0], &p, "id", "f");
+		const struct json *schema =
+		    json_get(json_get(j, "spec"), "dataSchema");
+
+		check_passed(json_get(json_get(schema, "parser"), "parseSpec"),
+		    "dimensionsSpec", DIMENSIONS);
+		check_passed(schema, "metricsSpec", METRICS);
+		check_passed(schema, "granularitySpec", GRANULARITIES);
+		check_passed(schema, "transformSpec", TRANSFORMS);
+		json_free(&j);
+		conf_free(&conf);
+		free(spec);
+	}
+}
+
 /* druid-api.md 2.4: no window, no clipping, names of its own. */
 static void
 test_any_time(void **state)
@@ -342,6 +418,7 @@ main(void)
 		cmocka_unit_test(test_random_ids),
 		cmocka_unit_test(test_cycles),
 		cmocka_unit_test(test_new_schema),
+		cmocka_unit_test(test_passed_through),
 		cmocka_unit_test(test_any_time),
 	};
 
