@@ -11,7 +11,7 @@
 enum beam_state {
 	BEAM_WANTED, /* beam_cluster has been asked for it */
 	BEAM_OPEN, /* has tasks */
-	BEAM_OVER, /* closed: what waits becomes dead letters */
+	BEAM_OVER, /* closed: what waits goes on, or becomes dead letters */
 };
 
 /* A replicant and its feeds, one a lane. */

@@ -137,6 +137,24 @@ class TestScaled(PartitionCase):
         self.check_whole(self.server, self.druid, killed=True)
 
 
+class TestWaiting(PartitionCase):
+    properties = {"task.partitions": 4, "tranquility.maxBatchSize": 10}
+
+    def test_down_to_one_before_there_is_a_task(self):
+        """Batches of four partitions wait, and one task gets them all: each
+        partition's sequences go through a producer of their own."""
+        self.druid.fault("overlord-away")
+        runs = []
+        for n in range(6):
+            runs.append(harness.events(EVENTS, run=f"w{n}", at=self.at))
+            self.server.post("wikipedia", runs[-1], is_async=True)
+        self.reload(task_partitions=1)
+        self.druid.fault("overlord-away", on=False)
+        self.check_end(*runs)
+        self.assertEqual(len(self.tasks()), 1)
+        self.assertEqual(self.druid.stats()["skipped"], 0)
+
+
 class TestNextInterval(PartitionCase):
     """What an interval has, it keeps; the next one begins with what is
     configured then."""
