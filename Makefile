@@ -11,8 +11,10 @@ V ?=
 Q := $(if $(V),,@)
 TRANQ_SHARED ?= $(abspath ../shared)
 
-COMMON = base panic result log clock iso period granularity buf json \
-	yaml loop ring \
+TIME = iso period granularity granularity_read granularity_calendar zone \
+	timestamp joda joda_read joda_time
+
+COMMON = base panic result log clock $(TIME) buf json yaml loop ring \
 	channel event life heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print \
 	conf_show trust_store ctl
@@ -20,7 +22,7 @@ SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 	front control status | notify title rate footprint
 RECEIVER = receiver listener connection exchange http_request route post \
 	content inflate smile line_parser parse_spec delimited regex_line \
-	json_lines flatten body json_scan timestamp partition_hash settings \
+	json_lines flatten body json_scan partition_hash settings \
 	offer outlet ticket settle drops answer reply receiver_check \
 	receiver_keys | tls tls_suites tls_store auth secret_hash unzstd \
 	smile_value \
@@ -56,9 +58,11 @@ ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
 	$(WERROR) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
-LIBS_COMMON = -ljansson -lyaml
+LIBS_COMMON = -ljansson -lyaml $(LIBS_TIME)
 LIBS_RECEIVER = -lz -lzstd -lpcre2-8 -ljq -lssl -lcrypto -lcrypt
 LIBS_WORKER = -llmdb -lcurl -lzookeeper_st -lcrypto
+
+LIBS_TIME = -licui18n -licuuc
 
 # Who may include what is decided here: a folder sees itself and common.
 INCLUDE_common = -iquote common

@@ -122,6 +122,18 @@ show_names(char *const *names, unsigned count)
 	return list;
 }
 
+/* Its name; an object that has none as the spec writes it. */
+static struct json *
+show_granularity(
+    const struct ds_conf *ds, const char *member, const struct granularity *g)
+{
+	const struct json *spec = json_get(ds->data_schema, "granularitySpec");
+
+	if (g->kind == GRANULARITY_PERIOD || g->kind == GRANULARITY_DURATION)
+		return json_clone(json_get(spec, member));
+	return json_new_text(granularity_name(g));
+}
+
 /* What was read out of the spec. */
 static struct json *
 show_derived(const struct ds_conf *ds)
@@ -138,10 +150,11 @@ show_derived(const struct ds_conf *ds)
 	    j, "dimensions", show_names(ds->dimensions, ds->dimension_count));
 	json_set(
 	    j, "exclusions", show_names(ds->exclusions, ds->exclusion_count));
-	json_set_text(j, "segmentGranularity",
-	    granularity_name(&ds->segment_granularity));
-	json_set_text(
-	    j, "queryGranularity", granularity_name(&ds->query_granularity));
+	json_set(j, "segmentGranularity",
+	    show_granularity(
+		ds, "segmentGranularity", &ds->segment_granularity));
+	json_set(j, "queryGranularity",
+	    show_granularity(ds, "queryGranularity", &ds->query_granularity));
 	period_format(&ds->window, window);
 	json_set_text(j, "windowPeriod", window);
 	return j;

@@ -13,6 +13,7 @@
 
 #include "iso.h"
 #include "panic.h"
+#include "timestamp.h"
 
 #define WINDOW_MS_DEFAULT (10 * ISO_MINUTE_MS)
 /* More than anybody's window, and far from where sums overflow. */
@@ -114,32 +115,24 @@ read_column(struct conf_reader *r, const struct json *spec, struct ds_conf *ds)
 	conf_reader_leave(r, mark);
 }
 
-static bool
-known_format(const char *name)
-{
-	static const char *const formats[] = { "auto", "iso", "posix", "millis",
-		"micro", "nano", "ruby" };
-
-	for (size_t i = 0; i < ARRAY_LEN(formats); i++)
-		if (strcasecmp(name, formats[i]) == 0)
-			return true;
-	return false;
-}
-
 static void
 read_format(struct conf_reader *r, const struct json *spec, struct ds_conf *ds)
 {
 	const struct json *format = conf_spec_get(spec, "format");
 	size_t mark = conf_reader_enter(r, "format");
+	char why[TIMESTAMP_WHY_BYTES];
+	struct timestamp_format *read;
 
-	if (format != NULL && !known_format(json_text(format, "")))
-		conf_reader_problem(r,
-		    "'%.*s' is not in this version (date "
-		    "patterns are not read); give auto, iso, posix, millis, "
-		    "micro, nano or ruby",
-		    conf_reader_cut(json_text(format, "")),
-		    json_text(format, ""));
 	ds->timestamp_format = must_strdup(json_text(format, "auto"));
+	if (format != NULL && !json_is_text(format))
+		conf_reader_problem(r,
+		    "%s; give auto, iso, posix, millis, micro, nano, ruby or "
+		    "a Joda pattern such as \"yyyy-MM-dd HH:mm:ss\"",
+		    json_type_name(format));
+	read = timestamp_format_new(ds->timestamp_format, 0, why);
+	if (read == NULL)
+		conf_reader_problem(r, "%s", why);
+	timestamp_format_free(&read);
 	conf_reader_leave(r, mark);
 }
 
@@ -178,32 +171,19 @@ read_timestamp(
 	conf_reader_leave(r, mark);
 }
 
-/* JSON text or object of a simple kind; false with a problem. */
+/* False with a problem; what is not given stays as it is. */
 static bool
 read_granularity(struct conf_reader *r, const struct json *spec,
     const char *name, struct granularity *out)
 {
 	const struct json *j = conf_spec_get(spec, name);
-	const char *text = json_text(j, json_get_text(j, "type", ""));
-	const char *shown = *text != '\0' ? text : json_type_name(j);
+	char why[GRANULARITY_WHY_BYTES];
 	size_t mark;
-	bool good = j == NULL || granularity_parse(text, out);
 
-	if (good)
+	if (j == NULL || granularity_read(j, out, why))
 		return true;
 	mark = conf_reader_enter(r, name);
-	if (json_is_object(j) &&
-	    (strcmp(text, "period") == 0 || strcmp(text, "duration") == 0))
-		conf_reader_problem(r,
-		    "%s objects are not in this version; give "
-		    "a name such as \"HOUR\" or \"DAY\" (UTC)",
-		    text);
-	else
-		conf_reader_problem(r,
-		    "%s%.*s%s is no granularity; give a name "
-		    "such as \"HOUR\" or \"DAY\"",
-		    *text != '\0' ? "'" : "", conf_reader_cut(shown), shown,
-		    *text != '\0' ? "'" : "");
+	conf_reader_problem(r, "%s", why);
 	conf_reader_leave(r, mark);
 	return false;
 }

@@ -5,14 +5,14 @@
  */
 #include "granularity.h"
 
-#include <string.h>
 #include <strings.h>
 
+#include "granularity_calendar.h"
 #include "iso.h"
 #include "panic.h"
 #include "saturate.h"
 
-#define MONTHS(n) .period.months = (n)
+#define CYCLE 1000 /* a cycle has three digits in a firehose id */
 
 static const struct granularity named[] = {
 	[GRANULARITY_NONE] = { .ms = 1 },
@@ -28,9 +28,9 @@ static const struct granularity named[] = {
 	[GRANULARITY_DAY] = { .ms = ISO_DAY_MS },
 	/* 1970-01-05 was a Monday */
 	[GRANULARITY_WEEK] = { .ms = 7 * ISO_DAY_MS, .origin = 4 * ISO_DAY_MS },
-	[GRANULARITY_MONTH] = { MONTHS(1) },
-	[GRANULARITY_QUARTER] = { MONTHS(3) },
-	[GRANULARITY_YEAR] = { MONTHS(12) },
+	[GRANULARITY_MONTH] = { .months = 1 },
+	[GRANULARITY_QUARTER] = { .months = 3 },
+	[GRANULARITY_YEAR] = { .months = 12 },
 	[GRANULARITY_ALL] = { .ms = 0 },
 };
 
@@ -84,13 +84,6 @@ granularity_name(const struct granularity *g)
 	return names[g->kind];
 }
 
-bool
-granularity_equal(const struct granularity *a, const struct granularity *b)
-{
-	return a->kind == b->kind && a->ms == b->ms && a->origin == b->origin &&
-	    period_equal(&a->period, &b->period);
-}
-
 static int64_t
 truncate_months(int64_t ms, unsigned months)
 {
@@ -105,14 +98,17 @@ granularity_truncate(const struct granularity *g, int64_t ms)
 {
 	int64_t over;
 
-	if (g->ms == 0)
-		return g->kind == GRANULARITY_ALL
-		    ? INT64_MIN
-		    : truncate_months(ms, (unsigned)g->period.months);
-	over = ms % g->ms - g->origin;
-	while (over < 0) /* twice at most */
-		over += g->ms;
-	return saturate_add(ms, -over);
+	if (g->ms > 0) {
+		over = ms % g->ms - g->origin;
+		while (over < 0) /* twice at most */
+			over += g->ms;
+		return saturate_add(ms, -over);
+	}
+	if (g->kind == GRANULARITY_ALL)
+		return INT64_MIN;
+	if (g->kind != GRANULARITY_PERIOD)
+		return truncate_months(ms, (unsigned)g->months);
+	return granularity_calendar_bucket(g, ms).start;
 }
 
 int64_t
@@ -120,16 +116,32 @@ granularity_next(const struct granularity *g, int64_t start)
 {
 	if (g->ms > 0)
 		return saturate_add(start, g->ms);
-	return g->kind == GRANULARITY_ALL ? INT64_MAX
-					  : period_add(start, &g->period, 1);
+	if (g->kind == GRANULARITY_ALL)
+		return INT64_MAX;
+	if (g->kind != GRANULARITY_PERIOD)
+		return period_add_months(start, g->months);
+	return granularity_calendar_bucket(g, start).end;
 }
 
 struct interval
 granularity_bucket(const struct granularity *g, int64_t ms)
 {
-	int64_t start = granularity_truncate(g, ms);
+	int64_t start;
 
+	if (g->kind == GRANULARITY_PERIOD && g->ms == 0)
+		return granularity_calendar_bucket(g, ms);
+	start = granularity_truncate(g, ms);
 	return (struct interval){ start, granularity_next(g, start) };
+}
+
+/* Buckets of an object are numbered on from their origin. */
+static unsigned
+number_in_cycle(const struct granularity *g, int64_t start)
+{
+	int64_t number = g->ms > 0 ? saturate_add(start, -g->origin) / g->ms
+				   : granularity_calendar_number(g, start);
+
+	return (unsigned)((number % CYCLE + CYCLE) % CYCLE);
 }
 
 unsigned
@@ -158,9 +170,9 @@ granularity_cycle(const struct granularity *g, int64_t start)
 	case GRANULARITY_QUARTER: return iso_date_of(day).month;
 	case GRANULARITY_YEAR:
 		return (unsigned)((iso_date_of(day).year % 100 + 100) % 100);
-	case GRANULARITY_ALL:
 	case GRANULARITY_PERIOD:
-	case GRANULARITY_DURATION: break;
+	case GRANULARITY_DURATION: return number_in_cycle(g, start);
+	case GRANULARITY_ALL: break;
 	}
 	return 0;
 }

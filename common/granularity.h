@@ -32,13 +32,22 @@ enum granularity_kind {
 	GRANULARITY_DURATION
 };
 
-/* A value: copied freely, nothing to free. Its members are private. */
+/* What granularity_read may say. */
+#define GRANULARITY_WHY_BYTES 512
+
+struct json;
+struct zone;
+
+/* A value: copied freely, nothing to free. All but `kind` is private. */
 struct granularity {
 	enum granularity_kind kind;
-	/* buckets of fixed length, counted from `origin`, 0 <= origin < ms;
-	 * ms 0: by the calendar, or one bucket */
-	int64_t ms, origin;
-	struct period period;
+	/* buckets have one of these lengths; days only where the zone's clocks
+	 * change, since they are 23 or 25 hours long there at times */
+	int64_t ms, months, days;
+	/* that they are counted from: 0 <= origin < ms; with months or days on
+	 * the clocks of the zone */
+	int64_t origin;
+	struct zone *zone; /* of months and days; NULL: UTC */
 };
 
 struct interval {
@@ -50,17 +59,34 @@ struct granularity granularity_of(enum granularity_kind);
 bool granularity_parse(const char *name, struct granularity *); /* any case */
 /* Lower case, as Druid's; "period" or "duration" for an object. */
 const char *granularity_name(const struct granularity *);
-bool granularity_equal(const struct granularity *, const struct granularity *);
+/* A name, or an object {"type": "period", "period": "P1D", "timeZone": …,
+ * "origin": …} or {"type": "duration", "duration": 3600000, "origin": …}, as
+ * Druid reads it; the time zone counts as UTC when it is not given. An object
+ * that means the same buckets as a name becomes that name. False: `why` says
+ * what is wrong and what to do. */
+bool granularity_read(const struct json *, struct granularity *,
+    char why[static GRANULARITY_WHY_BYTES]);
 
 /* Start of the bucket that holds `ms`. */
 int64_t granularity_truncate(const struct granularity *, int64_t ms);
 /* Start of the bucket after the one that starts at `start`. */
 int64_t granularity_next(const struct granularity *, int64_t start);
 struct interval granularity_bucket(const struct granularity *, int64_t ms);
+/* The same for times that lie close together: `last` is where the caller keeps
+ * the bucket that was found last, at first {0, 0}. */
+static inline struct interval
+granularity_bucket_near(
+    const struct granularity *g, struct interval *last, int64_t ms)
+{
+	if (ms < last->start || ms >= last->end)
+		*last = granularity_bucket(g, ms);
+	return *last;
+}
 /* Number of a bucket within its cycle, below 1000, for firehose ids
  * (tranquility.md 3, "cycle by granularity"). Names that Tranquility does not
  * know: none counts as second, thirty_minute as minute, eight_hour as hour,
- * quarter as month, all is 0. */
+ * quarter as month, all is 0. Objects: buckets that follow one another never
+ * have the same number. */
 unsigned granularity_cycle(const struct granularity *, int64_t start);
 
 /* The buckets that a beam may lie in (tranquility.md 3, rule 2): from

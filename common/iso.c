@@ -11,9 +11,9 @@
 #define CYCLE_DAYS 146097
 #define MARCH_0000 (-719468) /* 0000-03-01 in days since 1970 */
 
-/* Years whose every instant fits 64 bits of milliseconds; Joda's bounds. */
-#define YEAR_MIN (-292275054)
-#define YEAR_MAX 292278993
+/* Joda's bounds of a year; not all of the first and the last fits 64 bits. */
+#define YEAR_MIN (-292275055)
+#define YEAR_MAX 292278994
 
 struct cursor {
 	const char *at, *end;
@@ -250,14 +250,35 @@ take_offset_millis(struct cursor *c, int64_t *ms)
 	return n > 0;
 }
 
-/* Z or (+|-)HH[[:]mm[[:]ss[[.,]SSS]]]: with separators everywhere or nowhere,
- * as the first one says. */
+/* Minutes, seconds and milliseconds, with separators everywhere or nowhere, as
+ * the first one says. */
+static bool
+take_offset_rest(struct cursor *c, int64_t *ms)
+{
+	bool separated = c->at < c->end && *c->at == ':';
+	unsigned value;
+
+	for (int64_t unit = ISO_MINUTE_MS; unit >= ISO_SECOND_MS; unit /= 60) {
+		if (separated ? !take(c, ':')
+			      : c->at == c->end || !is_digit(*c->at))
+			return true;
+		if (!take_two_digits(c, &value) || value > 59)
+			return false;
+		*ms += value * unit;
+	}
+	if (separated ? !take(c, '.') && !take(c, ',')
+		      : c->at == c->end || !is_digit(*c->at))
+		return true;
+	return take_offset_millis(c, ms);
+}
+
 static bool
 take_offset(struct cursor *c, int64_t *ms)
 {
-	bool negative = false, separated;
+	bool negative = false;
 	unsigned value;
 
+	*ms = 0;
 	if (take(c, 'z'))
 		return true;
 	if (!take(c, '+')) {
@@ -268,24 +289,21 @@ take_offset(struct cursor *c, int64_t *ms)
 	if (!take_two_digits(c, &value) || value > 23)
 		return false;
 	*ms = value * ISO_HOUR_MS;
-	separated = c->at < c->end && *c->at == ':';
-	for (int64_t unit = ISO_MINUTE_MS; c->at < c->end; unit /= 60) {
-		if (unit < ISO_SECOND_MS) {
-			if (separated && !take(c, '.') && !take(c, ','))
-				return false;
-			if (!take_offset_millis(c, ms))
-				return false;
-			break;
-		}
-		if (separated && !take(c, ':'))
-			return false;
-		if (!take_two_digits(c, &value) || value > 59)
-			return false;
-		*ms += value * unit;
-	}
+	if (!take_offset_rest(c, ms))
+		return false;
 	if (negative)
 		*ms = -*ms;
 	return true;
+}
+
+bool
+iso_take_offset(const char **at, const char *end, int64_t *ms)
+{
+	struct cursor c = { *at, end };
+	bool taken = take_offset(&c, ms);
+
+	*at = c.at;
+	return taken;
 }
 
 static bool
@@ -349,10 +367,9 @@ take_date(struct cursor *c, int64_t *days)
 	return day >= 1 && day <= iso_month_days(year, value);
 }
 
-/* Everything that the usual form is not. */
-static bool
-parse_any(
-    const char *text, size_t bytes, enum iso_separator separator, int64_t *ms)
+bool
+iso_parse_local(const char *text, size_t bytes, enum iso_separator separator,
+    int64_t *ms, bool *has_offset)
 {
 	struct cursor c = { text, text + bytes };
 	int64_t days = 0, time = 0, offset = 0;
@@ -368,7 +385,8 @@ parse_any(
 	}
 	if (timed && c.at < c.end && is_digit(*c.at) && !take_time(&c, &time))
 		return false;
-	if (timed && c.at < c.end && !take_offset(&c, &offset))
+	*has_offset = timed && c.at < c.end;
+	if (*has_offset && !take_offset(&c, &offset))
 		return false;
 	return c.at == c.end && !__builtin_mul_overflow(days, ISO_DAY_MS, ms) &&
 	    !__builtin_add_overflow(*ms, time - offset, ms);
@@ -419,6 +437,8 @@ bool
 iso_parse(
     const char *text, size_t bytes, enum iso_separator separator, int64_t *ms)
 {
+	bool has_offset;
+
 	return parse_usual(text, bytes, ms) ||
-	    parse_any(text, bytes, separator, ms);
+	    iso_parse_local(text, bytes, separator, ms, &has_offset);
 }

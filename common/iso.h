@@ -46,3 +46,10 @@ enum iso_separator { ISO_T, ISO_T_OR_SPACE };
  * case, a signed year. ISO_T_OR_SPACE also lets a space stand for the T
  * between date and time. False: not such a text, or a field out of range. */
 bool iso_parse(const char *text, size_t bytes, enum iso_separator, int64_t *ms);
+/* The same, and whether an offset was given: without one *ms is what the clocks
+ * show, of whichever zone. */
+bool iso_parse_local(const char *text, size_t bytes, enum iso_separator,
+    int64_t *ms, bool *has_offset);
+/* Z or an offset from UTC: (+|-)HH[[:]mm[[:]ss[[.,]SSS]]], letters of either
+ * case. *at moves behind it; what follows there is not looked at. */
+bool iso_take_offset(const char **at, const char *end, int64_t *ms);

@@ -197,9 +197,8 @@ period_equal(const struct period *a, const struct period *b)
 	return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* `ms` with its date moved by months; time of day kept, day cut to fit. */
-static int64_t
-add_months(int64_t ms, int64_t months)
+int64_t
+period_add_months(int64_t ms, int64_t months)
 {
 	int64_t day = iso_day_of(ms);
 	struct iso_date date = iso_date_of(day);
@@ -223,9 +222,9 @@ period_add(int64_t ms, const struct period *p, int times)
 		if (n == 0)
 			continue;
 		if (u->offset == offsetof(struct period, years))
-			ms = add_months(ms, n * 12);
+			ms = period_add_months(ms, n * 12);
 		else if (u->offset == offsetof(struct period, months))
-			ms = add_months(ms, n);
+			ms = period_add_months(ms, n);
 		else
 			ms = saturate_add(ms, saturate_multiply(n, u->ms));
 	}

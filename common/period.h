@@ -36,3 +36,5 @@ bool period_equal(const struct period *, const struct period *);
  * first, then months (31 January + P1M is the last of February), weeks, days,
  * the rest. Negative `times`: earlier. */
 int64_t period_add(int64_t ms, const struct period *, int times);
+/* A date moved by months; the time of day is kept, the day cut to fit. */
+int64_t period_add_months(int64_t ms, int64_t months);

@@ -158,10 +158,10 @@ static void
 check_names(
     struct spec_context *c, struct spec *s, const struct json *granularity_spec)
 {
-	const char *name =
-	    json_get_text(granularity_spec, "segmentGranularity", "");
+	char why[GRANULARITY_WHY_BYTES];
 	struct granularity g;
-	bool known = granularity_parse(name, &g);
+	bool known = granularity_read(
+	    json_get(granularity_spec, "segmentGranularity"), &g, why);
 
 	expect(c, s, known, "granularitySpec.segmentGranularity");
 	s->granularity = known ? g : granularity_of(GRANULARITY_DAY);

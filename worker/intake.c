@@ -48,6 +48,7 @@ struct intake {
 	struct spool_totals counted; /* to be added by the next commit */
 	int64_t newest_ms;
 	struct interval now; /* with task.type …appenderator: the clock's */
+	struct interval bucket; /* of the last event that was looked up */
 };
 
 struct intake *
@@ -178,9 +179,10 @@ route(struct intake *in, const struct event *e, struct interval *bucket)
 	bool any_time = !dispatch_binds(in->p.dispatch, e->timestamp_ms);
 	unsigned partitions;
 
-	*bucket = any_time ? in->now
-			   : granularity_bucket(&in->p.ds->segment_granularity,
-				 e->timestamp_ms);
+	*bucket = any_time
+	    ? in->now
+	    : granularity_bucket_near(
+		  &in->p.ds->segment_granularity, &in->bucket, e->timestamp_ms);
 	partitions =
 	    dispatch_partitions(in->p.dispatch, bucket->start, any_time);
 	return partition_pick(e->hash, partitions) +

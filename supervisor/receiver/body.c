@@ -227,8 +227,9 @@ fail_time(struct body_reader *r, const struct settings_ds *ds,
 	}
 	show(r->scan.body + f->value, f->value_bytes, value);
 	snprintf(why, sizeof why,
-	    "column '%s' holds %s%s%s, which is no time in format %s", name,
-	    quote, value, quote, timestamp_format_name(ds->format));
+	    "column '%s' holds %s%s%s, which is no time in format %.*s", name,
+	    quote, value, quote, VALUE_SHOWN,
+	    timestamp_format_name(ds->format));
 	return fail_malformed(r, "timestamp", why);
 }
 
@@ -246,7 +247,10 @@ read_time(const struct json_scan *s, const struct settings_ds *ds,
 		bytes = json_unescape(value, bytes, text);
 		value = text;
 	}
-	return timestamp_parse(ds->format, f->type, value, bytes, ms);
+	if (LIKELY(f->type == SCAN_STRING))
+		return timestamp_read_text(ds->format, value, bytes, ms);
+	return f->type == SCAN_NUMBER &&
+	    timestamp_read_number(ds->format, value, bytes, ms);
 }
 
 /* The event's time, and what of its text is replaced by it. */
@@ -361,6 +365,16 @@ append(struct body_reader *r, struct body_share *s, uint32_t index)
 	return true;
 }
 
+static int32_t
+hash(struct settings_ds *ds, const struct json_scan *scan, int64_t ms)
+{
+	struct interval bucket = granularity_bucket_near(
+	    &ds->conf->query_granularity, &ds->query_bucket, ms);
+
+	return partition_hash(&ds->hash, bucket.start, scan->body, scan->fields,
+	    scan->field_count);
+}
+
 static bool
 drop(struct body_reader *r, struct body_share *s, const struct body_event *e,
     enum drop_reason reason)
@@ -398,9 +412,7 @@ take_event(struct body_reader *r, const struct body_input *in)
 	if (!in_window(ds, in->now_ms, e->ms))
 		return drop(r, s, e, DROP_WINDOW);
 	if (ds->is_hashed || channel_wants_hashes(&ds->outlet->channel))
-		e->hash = partition_hash(&ds->hash,
-		    granularity_truncate(&ds->conf->query_granularity, e->ms),
-		    scan->body, scan->fields, scan->field_count);
+		e->hash = hash(ds, scan, e->ms);
 	return append(r, s, r->plan.event_count++);
 }
 

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "buf.h"
+#include "clock.h"
+#include "iso.h"
 #include "log.h"
 #include "panic.h"
 
@@ -59,13 +61,16 @@ make_ds(struct settings_ds *s, const struct ds_conf *conf)
 {
 	const char *missing = conf->timestamp_missing;
 	struct line_parser_problem problem;
+	char why[TIMESTAMP_WHY_BYTES];
 
 	s->conf = conf;
 	s->column_bytes = strlen(conf->timestamp_column);
-	must(timestamp_format_parse(conf->timestamp_format, &s->format));
+	s->format =
+	    timestamp_format_new(conf->timestamp_format, clock_wall_ms(), why);
+	must(s->format != NULL);
 	if (missing != NULL) {
-		must(timestamp_parse(TIMESTAMP_AUTO, SCAN_STRING, missing,
-		    strlen(missing), &s->missing_ms));
+		must(iso_parse(
+		    missing, strlen(missing), ISO_T_OR_SPACE, &s->missing_ms));
 		s->has_missing = true;
 	}
 	s->window_now = INT64_MIN;
@@ -146,6 +151,7 @@ settings_release(struct settings **settings)
 
 		outlet_release(&ds->outlet);
 		partition_hash_fini(&ds->hash);
+		timestamp_format_free(&ds->format);
 		free(ds->member);
 		line_parser_free(&ds->lines);
 	}

@@ -19,7 +19,7 @@ struct settings_ds {
 	const struct ds_conf *conf;
 	struct outlet *outlet; /* NULL: its channel has not come yet */
 	uint64_t block_bytes_max;
-	enum timestamp_format format;
+	struct timestamp_format *format;
 	/* is_hashed: whatever the worker says, channel_wants_hashes */
 	bool has_missing, is_hashed;
 	int64_t missing_ms;
@@ -28,9 +28,11 @@ struct settings_ds {
 	size_t member_bytes;
 	struct partition_hash_spec hash;
 	struct line_parser *lines; /* of text/plain */
-	/* body.c: events accepted at `window_now`, this body's share */
+	/* body.c: events accepted at `window_now`, the bucket of
+	 * queryGranularity that the last one fell into, this body's share */
 	struct interval window;
 	int64_t window_now;
+	struct interval query_bucket;
 	uint64_t mark;
 	uint32_t share;
 };

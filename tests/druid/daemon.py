@@ -46,6 +46,15 @@ def spec(name):
         "tuningConfig": {"type": "realtime", "windowPeriod": "PT1M"}}
 
 
+def period_spec(name):
+    """Intervals of two minutes that start half a minute past an even one."""
+    whole = spec(name)
+    whole["dataSchema"]["granularitySpec"]["segmentGranularity"] = {
+        "type": "period", "period": "PT2M", "timeZone": "Asia/Kathmandu",
+        "origin": "2020-01-01T00:00:30Z"}
+    return whole
+
+
 def typed_spec(name):
     """The newer form of a dataSchema, dimensions of several types, a metric
     with a filter on a field that is none, and a transform."""

@@ -18,6 +18,7 @@ from cluster import Failure
 DATA = "data/wikiticker-2015-09-12-sampled.json.gz"
 HEAD = b'{"time":"'
 BATCH_EVENTS = (500, 1000)
+MINUTE_MS = 60000
 SPREAD_MS = 4000  # events are this old at most when they are sent
 ANSWER_SECONDS = 100  # more than firehoseRetryPeriod
 QUICK_EVENTS = 4000
@@ -75,6 +76,7 @@ class Load:
         self.name = name
         self.ports = ports
         self.connections = connections
+        self.interval_ms = MINUTE_MS, 0  # length, and where one starts
         self.ages = ages  # seconds; events have one after the other
         self.mark = uuid.uuid4().hex[:6]
         self.events = []
@@ -202,10 +204,11 @@ class Load:
         return [len(rows)] + [sum(r[n] for r in rows)
                               for n in ("added", "deleted", "delta")]
 
-    def minutes(self):
+    def starts(self):
         """Starts of the intervals that the events belong to."""
+        length, origin = self.interval_ms
         return {iso(ms) for ms in
-                {e.ms // 60000 * 60000 for e in self.events}}
+                {e.ms - (e.ms - origin) % length for e in self.events}}
 
     def rows(self, dimensions, sums):
         """{id: the row} as Druid has to have it."""

@@ -362,24 +362,25 @@ uncommitted_is_not_counted(void **state UNUSED)
 	outlet_release(&successor);
 }
 
-/* conf.c refuses such a format too; here it is the receiver's word. */
+/* A Joda pattern: read, replaced by milliseconds, or said why not. */
 static void
-formats_that_are_not_read(void **state UNUSED)
+patterns(void **state UNUSED)
 {
-	struct conf_problems problems = { 0 };
-	struct ds_conf *ds = &conf->ds[0];
-	char *format = ds->timestamp_format, *missing = ds->timestamp_missing;
-	char joda[] = "yyyy-MM-dd", never[] = "never";
+	struct timestamp_format *usual = settings->ds[0].format;
+	char why[TIMESTAMP_WHY_BYTES];
 
-	ds->timestamp_format = joda;
-	ds->timestamp_missing = never;
-	receiver_check(conf, &problems);
-	ds->timestamp_format = format;
-	ds->timestamp_missing = missing;
-	assert_int_equal(problems.count, 2);
-	assert_non_null(strstr(problems.lines[0], "yyyy-MM-dd"));
-	assert_non_null(strstr(problems.lines[1], "never"));
-	conf_problems_free(&problems);
+	settings->ds[0].format =
+	    timestamp_format_new("d.M.yyyy HH:mm 'Uhr'", NOW, why);
+	assert_true(
+	    read_at("{" T "\"12.9.2015 00:46 uhr\"}", INT64_C(1442018760000)));
+	assert_int_equal(reader.plan.events[0].ms, INT64_C(1442018760000));
+	assert_false(
+	    read_at("{" T "\"12.13.2015 00:46 uhr\"}", INT64_C(1442018760000)));
+	assert_non_null(strstr(reader.error,
+	    "holds '12.13.2015 00:46 uhr', which is no time in format "
+	    "d.M.yyyy HH:mm 'Uhr'"));
+	timestamp_format_free(&settings->ds[0].format);
+	settings->ds[0].format = usual;
 }
 
 int
@@ -394,7 +395,7 @@ main(void)
 		cmocka_unit_test(refused),
 		cmocka_unit_test(too_many_or_too_large),
 		cmocka_unit_test(uncommitted_is_not_counted),
-		cmocka_unit_test(formats_that_are_not_read),
+		cmocka_unit_test(patterns),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

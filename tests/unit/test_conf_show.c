@@ -22,7 +22,8 @@
 	"dataSchema: {dataSource: b, timestampSpec: {format: posix,"     \
 	" missingValue: 0}, dimensionsSpec: {dimensionExclusions: [z]}," \
 	" metricsSpec: [], granularitySpec: {segmentGranularity: DAY,"   \
-	" queryGranularity: MINUTE}}, tuningConfig: {windowPeriod: PT1H}"
+	" queryGranularity: {period: P2D, timeZone: Asia/Tokyo}}}, "     \
+	"tuningConfig: {windowPeriod: PT1H}"
 #define PROPERTIES                                    \
 	"properties:\n  zookeeper.connect: z,y:1/c\n" \
 	"  task.partitions: 3\n  http.port: '8201'\n" \
@@ -133,7 +134,8 @@ test_list(void **state)
 	    "\"timestampMissing\":\"1970-01-01T00:00:00.000Z\","
 	    "\"schemaless\":true,\"dimensions\":[],\"exclusions\":[\"z\","
 	    "\"timestamp\"],\"segmentGranularity\":\"day\","
-	    "\"queryGranularity\":\"minute\",\"windowPeriod\":\"PT1H\"}");
+	    "\"queryGranularity\":{\"period\":"
+	    "\"P2D\",\"timeZone\":\"Asia/Tokyo\"},\"windowPeriod\":\"PT1H\"}");
 	json_free(&shown);
 	conf_free(&conf);
 }

@@ -7,8 +7,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "at_time.h"
 #include "granularity.h"
+#include "json.h"
 
 static void
 test_granularity_names(void **state)
@@ -20,10 +24,7 @@ test_granularity_names(void **state)
 		other = granularity_of((enum granularity_kind)i);
 		assert_true(granularity_parse(granularity_name(&other), &g));
 		assert_int_equal(g.kind, i);
-		assert_true(granularity_equal(&g, &other));
 	}
-	other = granularity_of(GRANULARITY_HOUR);
-	assert_false(granularity_equal(&g, &other));
 	assert_true(granularity_parse("FIFTEEN_minute", &g));
 	assert_int_equal(g.kind, GRANULARITY_FIFTEEN_MINUTE);
 	assert_false(granularity_parse("", &g));
@@ -213,6 +214,82 @@ test_window(void **state)
 	assert_false(window_accepts(&day, now, &month, at("2015-05-01")));
 }
 
+/* ---- objects ---- */
+
+static bool
+read(const char *text, struct granularity *g, char *why)
+{
+	struct json *j = json_parse(text, strlen(text), NULL);
+	bool good;
+
+	assert_non_null(j);
+	good = granularity_read(j, g, why);
+	json_free(&j);
+	return good;
+}
+
+/* A line of tests/golden/granularity: a time, how long it is after its
+ * bucket's start, and how long the bucket is. */
+static void
+check_vector(const char *object, const struct granularity *g, const char *line)
+{
+	long long ms, into, length;
+	struct interval b;
+
+	assert_int_equal(
+	    sscanf(line, "%lld %lld %lld", &ms, &into, &length), 3);
+	b = granularity_bucket(g, ms);
+	if (b.start != ms - into || b.end - b.start != length)
+		fail_msg("%s: of %s expected start -%lld and length %lld, got "
+			 "-%lld and %lld",
+		    object, line, into, length, ms - (long long)b.start,
+		    (long long)(b.end - b.start));
+	assert_int_equal(granularity_truncate(g, ms), b.start);
+	assert_int_equal(granularity_next(g, b.start), b.end);
+	assert_int_equal(granularity_truncate(g, b.start), b.start);
+	assert_int_equal(granularity_truncate(g, b.end - 1), b.start);
+	assert_int_equal(granularity_truncate(g, b.end), b.end);
+	if (g->kind != GRANULARITY_NONE &&
+	    granularity_cycle(g, b.start) == granularity_cycle(g, b.end))
+		fail_msg("%s: %s: the next cycle is the same", object, line);
+}
+
+/* What is refused has buckets that Druid itself cuts badly. */
+static void
+test_druid(void **state)
+{
+	FILE *f = fopen("tests/golden/granularity/druid.txt", "r");
+	char line[256], object[256] = "", why[GRANULARITY_WHY_BYTES];
+	unsigned checked = 0, bad = 0, refused = 0;
+	struct granularity g = granularity_of(GRANULARITY_ALL);
+	bool is_refused = false;
+
+	(void)state;
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		if (line[0] == '{') {
+			if (is_refused && bad == 0 &&
+			    strstr(why, "not every month") == NULL)
+				fail_msg("%s: refused: %s", object, why);
+			snprintf(object, sizeof object, "%s", line);
+			is_refused = !read(object, &g, why);
+			refused += is_refused;
+			bad = 0;
+		} else if (line[0] == '#' && !is_refused) {
+			fail_msg("%s: taken", object);
+		} else if (is_refused)
+			bad += line[0] == '#' || strstr(line, "over") != NULL;
+		else {
+			check_vector(object, &g, line);
+			checked++;
+		}
+	}
+	fclose(f);
+	assert_true(checked > 3000);
+	assert_in_range(refused, 1, 120);
+}
+
 int
 main(void)
 {
@@ -222,6 +299,7 @@ main(void)
 		cmocka_unit_test(test_granularity_extremes),
 		cmocka_unit_test(test_granularity_cycle),
 		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_druid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

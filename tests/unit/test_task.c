@@ -232,6 +232,49 @@ test_cycles(void **state)
 	conf_free(&conf);
 }
 
+/* An object goes to the task as it stands; its buckets follow one another. */
+static void
+test_period(void **state)
+{
+	static const char spec[] =
+	    "{\"dataSchema\":{\"dataSource\":\"foo\",\"timestampSpec\":{},"
+	    "\"dimensionsSpec\":{},\"metricsSpec\":[],\"granularitySpec\":{"
+	    "\"segmentGranularity\":{\"type\":\"period\",\"period\":\"P1D\","
+	    "\"timeZone\":\"America/Los_Angeles\"}}},\"tuningConfig\":{"
+	    "\"windowPeriod\":\"P1M\"}}";
+	struct conf *conf = one_ds(spec, "\"druid.overlord.url\":\"http://x\"");
+	struct interval day = granularity_bucket(
+	    &conf->ds[0].segment_granularity, at("2026-11-01T12:00:00Z"));
+	struct task_place p = { .interval = day }, next = p;
+	char *id = task_id(&conf->ds[0], &p, 0);
+	struct json *j = task_json(&conf->ds[0], &p, id, "f");
+	struct json *schema = json_get(json_get(j, "spec"), "dataSchema");
+	char *text = json_to_text(json_get(schema, "granularitySpec"));
+	char *firehose = task_firehose_id(&conf->ds[0], &p), *other;
+
+	(void)state;
+	assert_string_equal(text,
+	    "{\"segmentGranularity\":{\"type\":\"period\",\"period\":\"P1D\","
+	    "\"timeZone\":\"America/Los_Angeles\"},\"type\":\"uniform\"}");
+	assert_string_equal(
+	    id, "index_realtime_foo_2026-11-01T07:00:00.000Z_0_0");
+	/* clocks are set back in this night */
+	assert_int_equal(day.end, at("2026-11-02T08:00:00Z"));
+	/* a month, and the five minutes of firehoseGracePeriod */
+	assert_int_equal(
+	    task_shutoff_ms(&conf->ds[0], &day), at("2026-12-02T08:05:00Z"));
+	next.interval =
+	    granularity_bucket(&conf->ds[0].segment_granularity, day.end);
+	other = task_firehose_id(&conf->ds[0], &next);
+	assert_string_not_equal(firehose, other);
+	free(other);
+	free(firehose);
+	free(text);
+	json_free(&j);
+	free(id);
+	conf_free(&conf);
+}
+
 /* Newer files have no parser, and need not say what is the default. */
 static void
 test_new_schema(void **state)
@@ -417,6 +460,7 @@ main(void)
 		cmocka_unit_test(test_attempts),
 		cmocka_unit_test(test_random_ids),
 		cmocka_unit_test(test_cycles),
+		cmocka_unit_test(test_period),
 		cmocka_unit_test(test_new_schema),
 		cmocka_unit_test(test_passed_through),
 		cmocka_unit_test(test_any_time),

@@ -1,5 +1,6 @@
 /*
- * test_timestamp - the table of druid-api.md 9.1: formats by numbers, strings
+ * test_timestamp - the table of druid-api.md 9.1: formats by numbers, strings;
+ * texts by Joda patterns as Druid's own parser reads them
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,69 +16,91 @@
 
 #include "timestamp.h"
 
-#define AUTO TIMESTAMP_AUTO
-#define ISO TIMESTAMP_ISO
-#define POSIX TIMESTAMP_POSIX
-#define MILLIS TIMESTAMP_MILLIS
-#define MICRO TIMESTAMP_MICRO
-#define NANO TIMESTAMP_NANO
-#define RUBY TIMESTAMP_RUBY
+#define AUTO "auto"
+#define ISO "iso"
+#define POSIX "posix"
+#define MILLIS "millis"
+#define MICRO "micro"
+#define NANO "nano"
+#define RUBY "ruby"
 
+#define NOW INT64_C(1790000000000) /* 2026 */
 #define SEP12 INT64_C(1442018818771) /* 2015-09-12T00:46:58.771Z */
 
 struct taken {
-	enum timestamp_format format;
-	const char *text;
+	const char *format, *text;
 	int64_t ms;
 };
 
 struct refused {
-	enum timestamp_format format;
-	const char *text;
+	const char *format, *text;
 };
+
+enum type { TEXT, NUMBER };
+
+static struct timestamp_format *
+new_format(const char *name, int64_t now)
+{
+	char why[TIMESTAMP_WHY_BYTES];
+	struct timestamp_format *f = timestamp_format_new(name, now, why);
+
+	if (f == NULL)
+		fail_msg("%s", why);
+	return f;
+}
 
 /* From a copy of just its bytes, so that reading past them is seen. */
 static bool
-parse(enum timestamp_format format, enum scan_type type, const char *text,
+read_by(const struct timestamp_format *f, enum type type, const char *text,
     int64_t *ms)
 {
 	size_t bytes = strlen(text);
 	char *copy = malloc(bytes + (bytes == 0));
-	bool parsed;
+	bool read;
 
 	assert_non_null(copy);
 	memcpy(copy, text, bytes);
-	parsed = timestamp_parse(format, type, copy, bytes, ms);
+	read = type == TEXT ? timestamp_read_text(f, copy, bytes, ms)
+			    : timestamp_read_number(f, copy, bytes, ms);
 	free(copy);
-	return parsed;
+	return read;
+}
+
+static bool
+parse(const char *format, enum type type, const char *text, int64_t *ms)
+{
+	struct timestamp_format *f = new_format(format, NOW);
+	bool read = read_by(f, type, text, ms);
+
+	timestamp_format_free(&f);
+	return read;
 }
 
 static void
-check_taken(enum scan_type type, const struct taken *cases, size_t count)
+check_taken(enum type type, const struct taken *cases, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct taken *c = &cases[i];
 		int64_t ms;
 
 		if (!parse(c->format, type, c->text, &ms))
-			fail_msg("%s refused by %s", c->text,
-			    timestamp_format_name(c->format));
+			fail_msg("%s refused by %s", c->text, c->format);
 		if (ms != c->ms)
-			fail_msg("%s by %s: %jd", c->text,
-			    timestamp_format_name(c->format), (intmax_t)ms);
+			fail_msg(
+			    "%s by %s: %jd", c->text, c->format, (intmax_t)ms);
 	}
 }
 
 static void
-check_refused(enum scan_type type, const struct refused *cases, size_t count)
+check_refused(enum type type, const struct refused *cases, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct refused *c = &cases[i];
 		int64_t ms;
 
 		if (parse(c->format, type, c->text, &ms))
-			fail_msg("%s by %s: %jd", c->text,
-			    timestamp_format_name(c->format), (intmax_t)ms);
+			fail_msg(
+			    "%s by %s: %jd", c->text, c->format, (intmax_t)ms);
 	}
 }
 
@@ -85,21 +108,43 @@ static void
 test_formats(void **state)
 {
 	static const char *const names[] = { "auto", "iso", "posix", "millis",
-		"micro", "nano", "ruby" };
-	static const char *const others[] = { "", "yyyy-MM-dd", "millisecond",
-		"auto ", "seconds" };
-	enum timestamp_format format;
+		"micro", "nano", "ruby", "yyyy-MM-dd" };
+	static const struct {
+		const char *name, *why;
+	} others[] = {
+		{ "", "at character 1 of the pattern: it is empty" },
+		{ "seconds", "at character 3 of the pattern: 'c'" },
+		{ "auto ", "at character 2 of the pattern: 'u'" },
+		{ "yyyy-MM-ddTHH:mm",
+		    "at character 11 of the pattern: 'T' is no "
+		    "letter of a pattern; put text in "
+		    "quotes ('T')" },
+		{ "yyyy zzzz", "at character 6 of the pattern: the full name" },
+	};
+	char why[TIMESTAMP_WHY_BYTES], longest[1000] = "";
+	struct timestamp_format *f;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		assert_true(timestamp_format_parse(names[i], &format));
-		assert_int_equal(format, i);
-		assert_string_equal(timestamp_format_name(format), names[i]);
+		f = new_format(names[i], NOW);
+		assert_string_equal(timestamp_format_name(f), names[i]);
+		timestamp_format_free(&f);
+		assert_null(f);
 	}
-	assert_true(timestamp_format_parse("MilliS", &format));
-	assert_int_equal(format, MILLIS);
-	for (size_t i = 0; i < ARRAY_LEN(others); i++)
-		assert_false(timestamp_format_parse(others[i], &format));
+	f = new_format("MilliS", NOW);
+	assert_string_equal(timestamp_format_name(f), "millis");
+	timestamp_format_free(&f);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		assert_null(timestamp_format_new(others[i].name, NOW, why));
+		if (strstr(why, others[i].why) == NULL)
+			fail_msg("%s: %s", others[i].name, why);
+	}
+	memset(longest, '-', sizeof longest - 1);
+	assert_null(timestamp_format_new(longest, NOW, why));
+	for (size_t i = 0; i < 500; i++)
+		longest[i] = "d-"[i % 2];
+	longest[500] = '\0';
+	assert_null(timestamp_format_new(longest, NOW, why));
 }
 
 static void
@@ -131,6 +176,10 @@ test_numbers(void **state)
 		{ RUBY, "1442018818.771", SEP12 },
 		{ RUBY, "1.5", 1500 },
 		{ RUBY, "-0.0015", -1 },
+		{ "yyyyMMdd", "20150912", 1442016000000 },
+		/* what the pattern does not fit is milliseconds */
+		{ "yyyyMMdd", "1442018818771", SEP12 },
+		{ "yyyy-MM-dd", "1442018818771.5", SEP12 },
 	};
 	static const struct refused bad[] = {
 		{ MILLIS, "9223372036854775808" },
@@ -147,8 +196,8 @@ test_numbers(void **state)
 	};
 
 	(void)state;
-	check_taken(SCAN_NUMBER, cases, ARRAY_LEN(cases));
-	check_refused(SCAN_NUMBER, bad, ARRAY_LEN(bad));
+	check_taken(NUMBER, cases, ARRAY_LEN(cases));
+	check_refused(NUMBER, bad, ARRAY_LEN(bad));
 }
 
 static void
@@ -172,6 +221,20 @@ test_strings(void **state)
 		{ ISO, " \"2015-09-12T00:46:58.771Z\" ", SEP12 },
 		{ ISO, "1970", 0 },
 		{ ISO, "2015-W37-6", 1442016000000 },
+		{ ISO, "1442018818771", SEP12 }, /* no year that there is */
+		{ AUTO, "2015-09-12 00:46:58.771 UTC", SEP12 },
+		{ AUTO, "2015-09-12 02:46:58.771 Europe/Paris", SEP12 },
+		{ AUTO, "2015-09-11T17:46:58.771 PST", SEP12 },
+		{ AUTO, "\"2015-09-12 08:46:58.771 UTC+8\"", SEP12 },
+		{ AUTO, "2015-09-12 06:16:58.771 +0530", SEP12 },
+		{ AUTO, "2015-09-12 Asia/Tokyo", 1441983600000 },
+		/* an offset says all */
+		{ AUTO, "2015-09-12 00:46:58.771Z Asia/Tokyo", SEP12 },
+		{ AUTO, "2026-10-25 02:30 Europe/Paris", 1792888200000 },
+		{ "yyyy-MM-dd HH:mm:ss ZZZ", "2015-09-12 00:46:58 Etc/UTC",
+		    1442018818000 },
+		{ "EEE MMM dd HH:mm:ss z yyyy",
+		    "\"Fri Sep 11 17:46:58 PST 2015\"", 1442018818000 },
 		{ POSIX, "1442018818", 1442018818000 },
 		{ POSIX, " \"1442018818\" ", 1442018818000 },
 		{ POSIX, "+1", 1000 },
@@ -192,7 +255,7 @@ test_strings(void **state)
 	};
 
 	(void)state;
-	check_taken(SCAN_STRING, cases, ARRAY_LEN(cases));
+	check_taken(TEXT, cases, ARRAY_LEN(cases));
 }
 
 static void
@@ -206,13 +269,18 @@ test_strings_refused(void **state)
 		{ AUTO, "\"\"2015\"\"" },
 		{ AUTO, "99999999999999999999" },
 		{ AUTO, "1442018818771 " },
-		{ AUTO, "2015-09-12 10:00:00 UTC" },
-		{ AUTO, "2015-09-12 10:00:00 Europe/Paris" },
+		{ AUTO, "2015-09-12 10:00:00 CEST" },
+		{ AUTO, "2015-09-12 10:00:00 Europe/Parys" },
+		{ AUTO, "2015-09-12 10:00:00  UTC" },
+		{ AUTO, "2015-09-12 10:00:00 UTC+" },
+		{ AUTO, " UTC" },
+		/* the clocks skip it */
+		{ AUTO, "2026-03-29 02:30 Europe/Paris" },
 		{ AUTO, "2015-09-12  10:00:00" },
 		{ AUTO, "now" },
 		{ ISO, "" },
 		{ ISO, "2015-09-12 00:46:58" },
-		{ ISO, "1442018818771" },
+		{ ISO, "2015-09-12T00:46:58 UTC" },
 		{ ISO, "2015-02-30" },
 		{ POSIX, "" },
 		{ POSIX, "-" },
@@ -244,29 +312,49 @@ test_strings_refused(void **state)
 	};
 
 	(void)state;
-	check_refused(SCAN_STRING, bad, ARRAY_LEN(bad));
+	check_refused(TEXT, bad, ARRAY_LEN(bad));
 }
 
+/* tests/golden/timestamp: what Druid's parser made of texts. */
 static void
-test_other_types(void **state)
+test_druid(void **state)
 {
-	static const struct {
-		enum scan_type type;
-		const char *text;
-	} values[] = {
-		{ SCAN_NULL, "null" },
-		{ SCAN_FALSE, "false" },
-		{ SCAN_TRUE, "true" },
-		{ SCAN_ARRAY, "[1]" },
-		{ SCAN_OBJECT, "{}" },
-	};
-	int64_t ms;
+	FILE *f = fopen("tests/golden/timestamp/druid.txt", "r");
+	char line[1024], got[32];
+	struct timestamp_format *format = NULL;
+	int64_t now = 0, ms;
+	unsigned read = 0, refused = 0;
 
 	(void)state;
-	for (int format = AUTO; format <= RUBY; format++)
-		for (size_t i = 0; i < ARRAY_LEN(values); i++)
-			assert_false(parse((enum timestamp_format)format,
-			    values[i].type, values[i].text, &ms));
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f) != NULL) {
+		char *text = strchr(line, '\t');
+
+		line[strcspn(line, "\n")] = '\0';
+		if (line[0] == '#') {
+			now = strtoll(line + 2, NULL, 10);
+			continue;
+		}
+		if (line[0] == '=') {
+			timestamp_format_free(&format);
+			format = new_format(line + 2, now);
+			continue;
+		}
+		assert_non_null(text);
+		*text++ = '\0';
+		strcpy(got, "x");
+		if (read_by(format, TEXT, text, &ms))
+			snprintf(got, sizeof got, "%jd", (intmax_t)ms);
+		if (strcmp(got, line) != 0)
+			fail_msg("%s: '%s' is %s, not %s",
+			    timestamp_format_name(format), text, line, got);
+		read += line[0] != 'x';
+		refused += line[0] == 'x';
+	}
+	timestamp_format_free(&format);
+	fclose(f);
+	assert_true(read > 1000);
+	assert_true(refused > 1000);
 }
 
 /* A number of any length is answered, not overrun. */
@@ -283,8 +371,7 @@ test_long_numbers(void **state)
 		memcpy(text, "1.", 2);
 		memset(text + 2, '5', digits);
 		text[2 + digits] = '\0';
-		assert_int_equal(
-		    parse(MILLIS, SCAN_NUMBER, text, &ms), is_short);
+		assert_int_equal(parse(MILLIS, NUMBER, text, &ms), is_short);
 		if (is_short)
 			assert_int_equal(ms, 1);
 	}
@@ -298,7 +385,7 @@ main(void)
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_strings_refused),
-		cmocka_unit_test(test_other_types),
+		cmocka_unit_test(test_druid),
 		cmocka_unit_test(test_long_numbers),
 	};
 
