@@ -441,7 +441,7 @@ parse(struct conf *conf, const char *text, size_t bytes,
 	conf->document = read_text(conf->file, text, bytes, problems);
 	if (conf->document != NULL)
 		read_document(conf, problems, how->read);
-	if (how->check != NULL)
+	if (conf->document != NULL && how->check != NULL)
 		how->check(conf, problems);
 	if (problems->count > 0) {
 		conf_free(&conf);

@@ -155,3 +155,6 @@ void conf_print_properties(void);
 /* A whole configuration with every property at its default, as it stands in
  * conf/tranqd.json.example. */
 void conf_print_example(void);
+/* The same as commented YAML, for conf/tranqd.yaml.example: each property with
+ * its meaning, bounds and default, the line itself behind a '#'. */
+void conf_print_commented(void);

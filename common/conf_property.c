@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "conf_reference.h"
 #include "conf_value.h"
@@ -31,30 +30,30 @@ const struct conf_property conf_properties[] = {
 
 const unsigned conf_property_count = ARRAY_LEN(conf_properties);
 
-/* Properties of Tranquility that this version does without. One that is
- * refused may stand with a `harmless` value, which asks for nothing. */
+/* Properties of Tranquility that have no effect. */
 static const struct legacy {
 	const char *name; /* with a '*' at its end: all that start so */
 	bool is_global;
-	enum { LEGACY_WARN, LEGACY_REFUSED } kind;
-	const char *harmless;
-	const char *text;
+	const char *text; /* NULL: of its Kafka program */
 } legacies[] = {
-	{ "http.threads", true, LEGACY_WARN, NULL,
+	{ "http.threads", true,
 	    "has no meaning any more, receivers are one a core; take it out, "
 	    "or see tranqd.receivers" },
-	{ "druid.tls.trustStoreAlgorithm", false, LEGACY_WARN, NULL,
+	{ "druid.tls.trustStoreAlgorithm", false,
 	    "has no meaning any more (it names a Java class); take it out" },
-	{ "druid.tls.trustStoreType", false, LEGACY_WARN, NULL,
+	{ "druid.tls.trustStoreType", false,
 	    "has no meaning any more, PEM and PKCS#12 are told apart by the "
 	    "file; take it out" },
-	{ "topicPattern", false, LEGACY_WARN, NULL, NULL },
-	{ "topicPattern.priority", false, LEGACY_WARN, NULL, NULL },
-	{ "useTopicAsDataSource", false, LEGACY_WARN, NULL, NULL },
-	{ "reportDropsAsExceptions", false, LEGACY_WARN, NULL, NULL },
-	{ "consumer.numThreads", true, LEGACY_WARN, NULL, NULL },
-	{ "commit.periodMillis", true, LEGACY_WARN, NULL, NULL },
-	{ "kafka.*", true, LEGACY_WARN, NULL, NULL },
+	{ "tranquility.batchSize", false,
+	    "has never had an effect; see tranquility.maxBatchSize, or take "
+	    "it out" },
+	{ "topicPattern", false, NULL },
+	{ "topicPattern.priority", false, NULL },
+	{ "useTopicAsDataSource", false, NULL },
+	{ "reportDropsAsExceptions", false, NULL },
+	{ "consumer.numThreads", true, NULL },
+	{ "commit.periodMillis", true, NULL },
+	{ "kafka.*", true, NULL },
 };
 
 static const char kafka_text[] =
@@ -115,17 +114,6 @@ scalar_text(const struct json *value)
 	if (json_is_number(value) || json_is_bool(value))
 		return json_to_text(value);
 	return NULL;
-}
-
-static void
-read_legacy(struct conf_reader *r, const struct legacy *l, const char *value)
-{
-	if (l->kind == LEGACY_WARN)
-		conf_reader_warning(
-		    r, "%s", l->text != NULL ? l->text : kafka_text);
-	else if (l->kind == LEGACY_REFUSED &&
-	    strcasecmp(value, l->harmless) != 0)
-		conf_reader_problem(r, "%s", l->text);
 }
 
 static void
@@ -220,11 +208,16 @@ read_member(struct conf_reader *r, const char *name, const struct json *json,
 		    "properties of the whole file");
 		return;
 	}
-	value = value_of(r, name, json, to->replaced);
+	/* as to Tranquility: nothing is said, but for one more global value
+	 * that is taken back */
+	value = !json_is_null(json) ? value_of(r, name, json, to->replaced)
+	    : p != NULL             ? must_strdup(p->otherwise)
+				    : NULL;
 	if (value == NULL)
 		return;
 	if (l != NULL)
-		read_legacy(r, l, value);
+		conf_reader_warning(
+		    r, "%s", l->text != NULL ? l->text : kafka_text);
 	else if (p->is_global)
 		read_one(r, p, to->conf, value);
 	else

@@ -3,8 +3,8 @@
  *
  * Process: all. Internal to conf*.c.
  *
- * A value is a JSON string, number or boolean; "1" and 1 are the same. A
- * string may hold references (conf_reference.h).
+ * A value is a JSON string, number or boolean; "1" and 1 are the same, and null
+ * is the default. A string may hold references (conf_reference.h).
  *   BOOL    true or false
  *   INT     a whole decimal number
  *   SIZE    bytes, or a whole number with a unit: KiB MiB GiB TiB (or K M G T)

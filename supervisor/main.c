@@ -261,6 +261,17 @@ do_help(const struct arguments *a UNUSED)
 	return EX_OK;
 }
 
+/* Tranquility's launcher had this one too. */
+static int
+do_kafka(const struct arguments *a UNUSED)
+{
+	fputs("tranqd: kafka: reading topics is not in this version; let "
+	      "Druid read them itself (its Kafka ingestion), or send the "
+	      "events over HTTP to 'tranqd server'\n",
+	    stderr);
+	return EX_USAGE;
+}
+
 /* Not in the help: the README's table is made from it. */
 static int
 do_properties(const struct arguments *a UNUSED)
@@ -277,18 +288,28 @@ do_example(const struct arguments *a UNUSED)
 	return EX_OK;
 }
 
+/* Not in the help: conf/tranqd.yaml.example is made from it. */
+static int
+do_commented(const struct arguments *a UNUSED)
+{
+	conf_print_commented();
+	return EX_OK;
+}
+
 static const struct {
 	const char *name;
 	command_fn *run;
 } commands[] = {
 	{ "start", do_start },
 	{ "server", do_start },
+	{ "kafka", do_kafka },
 	{ "check", do_check },
 	{ "config", do_config },
 	{ "version", do_version },
 	{ "help", do_help },
 	{ "properties", do_properties },
 	{ "example", do_example },
+	{ "example-yaml", do_commented },
 	{ "--version", do_version },
 	{ "--help", do_help },
 	{ "-h", do_help },

@@ -153,6 +153,48 @@ class Server(harness.Tranqd):
                 preexec_fn=harness.die_with_parent)
 
 
+class CheckCase(drill.Case):
+    def check(self, path):
+        return run("check", "-c", os.path.join(harness.ROOT, path))
+
+    def test_examples(self):
+        """Ours, and what Tranquility's users have."""
+        folder = "tests/golden/tranquility"
+        for path in ["conf/tranqd.yaml.example", "conf/tranqd.json.example",
+                     "conf/quickstart.json", "conf/quickstart.yaml"] + [
+                         os.path.join(folder, name) for name
+                         in os.listdir(os.path.join(harness.ROOT, folder))]:
+            code, out, err = self.check(path)
+            self.assertEqual(code, 0, f"{path}: {err}")
+            self.assertIn("good, 1 dataSource", out)
+
+    def test_all_at_once(self):
+        """Of the properties, the spec, the parser and the files."""
+        document = drill.config(["a", "b", "b"], "http://127.0.0.1:1",
+                                properties={
+            "http.prot": 1, "task.partitions": 0,
+            "druidBeam.basicAuthUser": "u",
+            "druidBeam.basicAuthPass": "${file:/not/there}",
+            "druid.tls.trustStorePath": "/not/there.pem",
+            "https.port.enable": True, "https.keyStorePath": "/not/there.p12",
+            "zookeeper.timeout": "${env:TRANQ_NOT_THERE}"})
+        parse_spec = (document["dataSources"][0]["spec"]["dataSchema"]
+                      ["parser"]["parseSpec"])
+        parse_spec.update(format="regex", columns=["x"], pattern="(")
+        path = os.path.join(self.folder, "t.json")
+        with open(path, "w") as f:
+            json.dump(document, f)
+        code, out, err = self.check(path)
+        self.assertEqual((code, out), (CONFIGURATION_WRONG, ""))
+        for words in ("did you mean 'http.port'", "task.partitions: '0'",
+                      "properties.druidBeam.basicAuthPass: ${file:/not/there}",
+                      "zookeeper.timeout: ${env:TRANQ_NOT_THERE}",
+                      "druid.tls.trustStorePath: /not/there.pem",
+                      "https.keyStorePath", "parseSpec",
+                      "dataSource 'b' is in dataSources[1] already"):
+            self.assertIn(words, err)
+
+
 class ServerCase(drill.Case):
     def check_serves(self, *arguments):
         druid = self.sandbox()
@@ -181,6 +223,10 @@ class ServerCase(drill.Case):
         code, _, err = run("server", "-configFile", "/not/there")
         self.assertEqual(code, CONFIGURATION_WRONG)
         self.assertIn("/not/there: cannot be read", err)
+        for arguments in ([], ["-configFile", "conf/kafka.json"]):
+            code, _, err = run("kafka", *arguments)
+            self.assertEqual(code, USE_WRONG)
+            self.assertIn("kafka: reading topics is not in this version", err)
         # the option, and none that begins like -c
         self.assertIn("requires an argument", run("start", "-configFile")[2])
 

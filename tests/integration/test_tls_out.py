@@ -97,7 +97,7 @@ class TestTls(TlsCase):
         druid, front = self.druid()
         tranqd = self.tranqd(self.document(front))
         self.deliver(tranqd, druid)
-        self.assertEqual(self.overlord(tranqd), front.url)
+        self.await_overlord(tranqd, front.url)
         wait_for(lambda: [t["location"] for t in self.tasks(tranqd)]
                  == [f"127.0.0.1:{front.port}"], "the task's place")
         self.check_whole(tranqd, druid)
@@ -219,7 +219,7 @@ class TestTls(TlsCase):
                     "druid.tls.enable": True,
                     "druid.tls.trustStorePath": self.certs.ca}))
             self.deliver(tranqd, druid)
-            self.assertEqual(self.overlord(tranqd), front.url)
+            self.await_overlord(tranqd, front.url)
             self.check_whole(tranqd, druid)
             tranqd.stop()
 

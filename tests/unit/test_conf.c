@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "conf.h"
+#include "conf_property.h"
 #include "panic.h"
 
 #define GOLDEN_MIN 41
@@ -715,6 +715,80 @@ test_example(void **state)
 	free(kept);
 }
 
+/* The lines behind a '#' as well; the comments' own are longer indented. */
+static void
+take_marks_away(char *text)
+{
+	for (char *c = strstr(text, "\n  #"); c != NULL;
+	     c = strstr(c + 1, "\n  #"))
+		if (c[4] != ' ')
+			memmove(c + 3, c + 4, strlen(c + 4) + 1);
+}
+
+static void
+check_commented(const char *text, const struct conf *example)
+{
+	struct conf_problems p;
+	struct conf *c = conf_parse("x.yaml", text, strlen(text), &p);
+
+	if (c == NULL)
+		fail_msg("%s", p.lines[0]);
+	assert_int_equal(p.warning_count, 0);
+	assert_true(c->ds[0].digest == example->ds[0].digest);
+	for (unsigned i = 0; i < conf_property_count; i++)
+		if (conf_properties[i].is_global)
+			assert_true(conf_property_same(
+			    &conf_properties[i], c, example));
+	conf_free(&c);
+	conf_problems_free(&p);
+}
+
+static void
+test_commented(void **state)
+{
+	char *now = printed(conf_print_commented);
+	char *kept = read_text("conf/tranqd.yaml.example");
+	char *json = printed(conf_print_example);
+	struct conf *example = parse(json);
+
+	(void)state;
+	assert_string_equal(now, kept);
+	check_commented(now, example);
+	assert_non_null(strstr(now, "\n  #http.port: 8200\n"));
+	take_marks_away(now);
+	assert_null(strstr(now, "\n  #http.port"));
+	check_commented(now, example);
+	conf_free(&example);
+	free(json);
+	free(now);
+	free(kept);
+}
+
+/* null says nothing; in a dataSource it takes back what is said for all. */
+static void
+test_null(void **state)
+{
+	char *text = read_text("conf/tranqd.yaml.example"), *more;
+	struct conf *c;
+
+	(void)state;
+	more = must_format("%s  task.partitions: 3\n  task.replicants: 2\n"
+			   "  spool.bytesMax: ~\n  http.port:\n"
+			   "  https.port: 1\n  http.threads: null\n",
+	    text);
+	memcpy(strstr(more, "properties: {}              #"),
+	    "properties: {task.partitions: } #", 33);
+	c = parse(more);
+	assert_int_equal(c->http_port, 8200);
+	assert_int_equal(c->https_port, 1);
+	assert_int_equal(c->ds[0].partitions, 1);
+	assert_int_equal(c->ds[0].replicants, 2);
+	assert_int_equal(c->ds[0].spool_bytes_max, INT64_C(4) << 30);
+	conf_free(&c);
+	free(more);
+	free(text);
+}
+
 static void
 test_table(void **state)
 {
@@ -751,6 +825,8 @@ main(void)
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_example),
+		cmocka_unit_test(test_commented),
+		cmocka_unit_test(test_null),
 		cmocka_unit_test(test_table),
 	};
 

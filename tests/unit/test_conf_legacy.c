@@ -1,6 +1,6 @@
 /*
  * test_conf_legacy - every property of Tranquility's is ours, or accepted
- * with a warning, or refused with the reason; none is unknown or passed over
+ * with a warning; none is unknown or passed over. Its files load unchanged
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +13,9 @@
 
 #include "conf_property.h"
 #include "panic.h"
+#include "receiver_check.h"
 
-enum fate { OURS, WARNED, REFUSED };
+enum fate { OURS, WARNED };
 
 /* Tranquility's list, with its defaults as it writes them. */
 static const struct {
@@ -133,8 +134,7 @@ check_fate(size_t i, bool is_own)
 	const char *name = properties[i].name;
 	struct conf_problems p;
 	struct conf *conf = parse(name, properties[i].value, is_own, &p);
-	bool refused = properties[i].fate == REFUSED ||
-	    (is_own && properties[i].is_global);
+	bool refused = is_own && properties[i].is_global;
 
 	if ((conf == NULL) != refused)
 		fail_msg("%s: %s", name, p.count > 0 ? p.lines[0] : "taken");
@@ -187,24 +187,53 @@ test_defaults(void **state)
 	}
 }
 
-/* What Tranquility has when nothing is said may be said here too. */
 static void
-test_harmless(void **state)
+check_receiver(struct conf *conf, struct conf_problems *problems)
 {
-	struct conf_problems p;
-	struct conf *conf;
+	receiver_check(conf, problems);
+}
+
+/* Files as Tranquility's users have them, after its own examples: JSON and
+ * YAML, list and map, numbers as text, without tuningConfig, with an ioConfig,
+ * with properties that were never read, and one of the Kafka program's. */
+static void
+test_whole_files(void **state)
+{
+	static const struct {
+		const char *file;
+		unsigned warnings;
+		int64_t window_ms, linger_ms;
+	} files[] = {
+		{ "server.json", 1, 600000, 0 },
+		{ "server.yaml", 1, 600000, 0 },
+		{ "untuned.json", 0, 600000, 0 },
+		{ "delimited.yaml", 1, 600000, 1000 },
+		{ "kafka.json", 8, 600000, 0 },
+	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(properties); i++) {
-		if (properties[i].fate != REFUSED)
-			continue;
-		conf = parse(
-		    properties[i].name, properties[i].otherwise, false, &p);
-		if (conf == NULL)
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		char *path =
+		    must_format("tests/golden/tranquility/%s", files[i].file);
+		struct conf_problems p;
+		struct conf *c = conf_load_checked(path, check_receiver, &p);
+
+		if (c == NULL)
 			fail_msg("%s", p.lines[0]);
-		assert_int_equal(p.warning_count, 0);
-		conf_free(&conf);
+		assert_int_equal(p.warning_count, files[i].warnings);
+		assert_int_equal(c->ds_count, 1);
+		assert_int_equal(c->http_port, 8201);
+		assert_string_equal(c->ds[0].name, "clicks");
+		assert_string_equal(
+		    c->ds[0].zookeeper_connect, "localhost:2181");
+		assert_int_equal(c->ds[0].partitions, 2);
+		assert_int_equal(c->ds[0].replicants, 1);
+		assert_int_equal(c->ds[0].linger_ms, files[i].linger_ms);
+		assert_int_equal(
+		    period_ms(&c->ds[0].window), files[i].window_ms);
+		conf_free(&c);
 		conf_problems_free(&p);
+		free(path);
 	}
 }
 
@@ -214,7 +243,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fates),
 		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_harmless),
+		cmocka_unit_test(test_whole_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
