@@ -708,7 +708,8 @@ test_example(void **state)
 	struct conf *c = parse(now);
 
 	(void)state;
-	assert_string_equal(now, kept);
+	if (strcmp(now, kept) != 0)
+		fail_msg("conf/tranqd.json.example is old: make generate");
 	assert_int_equal(c->ds[0].spool_bytes_max, INT64_C(4) << 30);
 	conf_free(&c);
 	free(now);
@@ -752,7 +753,8 @@ test_commented(void **state)
 	struct conf *example = parse(json);
 
 	(void)state;
-	assert_string_equal(now, kept);
+	if (strcmp(now, kept) != 0)
+		fail_msg("conf/tranqd.yaml.example is old: make generate");
 	check_commented(now, example);
 	assert_non_null(strstr(now, "\n  #http.port: 8200\n"));
 	take_marks_away(now);
