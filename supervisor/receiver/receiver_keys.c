@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -16,9 +18,12 @@
 
 #include "auth.h"
 #include "buf.h"
+#include "conf_file.h"
 #include "panic.h"
 #include "tls_store.h"
+#include "trust_store.h"
 
+#define FILE_SPARE (32u * KiB) /* that conf_file reads ahead */
 #define MAGIC 0x7379656b74717274u
 
 /* In front of the texts, which follow in this order. */
@@ -43,49 +48,24 @@ forget(struct buf *b)
 	buf_free(b);
 }
 
-static bool
-read_all(int fd, struct buf *to)
-{
-	ssize_t n = 1;
-
-	/* all at once: growing would leave copies behind */
-	if (buf_room(to, RECEIVER_KEYS_FILE_MAX + 1) == NULL)
-		return false;
-	while (n > 0 && to->used <= RECEIVER_KEYS_FILE_MAX) {
-		n = read(fd, to->bytes + to->used,
-		    RECEIVER_KEYS_FILE_MAX + 1 - to->used);
-		if (n < 0 && errno == EINTR)
-			n = 1;
-		else if (n > 0)
-			to->used += (size_t)n;
-	}
-	return n >= 0;
-}
-
 /* False: told. */
 static bool
 read_file(const struct gathering *g, const char *property, const char *path,
     struct buf *to)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	bool good = fd >= 0 && read_all(fd, to);
-	int error = errno;
-
-	if (fd >= 0)
-		close(fd);
-	if (!good)
+	/* room for all at once: growing would leave copies behind */
+	must(buf_room(to, RECEIVER_KEYS_FILE_MAX + FILE_SPARE) != NULL);
+	if (!conf_file_read(path, to, RECEIVER_KEYS_FILE_MAX)) {
 		conf_problem_of(g->problems, g->conf, property,
-		    "%s: cannot be read: %s; name a file that tranqd, as it "
-		    "is started, can read",
-		    path, strerror(error));
-	else if (to->used > RECEIVER_KEYS_FILE_MAX)
-		conf_problem_of(g->problems, g->conf, property,
-		    "%s: larger than %u MiB; name the right file", path,
-		    RECEIVER_KEYS_FILE_MAX / MiB);
-	else if (to->used == 0)
+		    "%s: cannot be read: %s; name a file of at most %u MiB "
+		    "that tranqd, as it is started, may read",
+		    path, conf_file_why(errno), RECEIVER_KEYS_FILE_MAX / MiB);
+		return false;
+	}
+	if (to->used == 0)
 		conf_problem_of(g->problems, g->conf, property,
 		    "%s: empty; name the right file", path);
-	return good && to->used > 0 && to->used <= RECEIVER_KEYS_FILE_MAX;
+	return to->used > 0;
 }
 
 static bool
@@ -159,6 +139,32 @@ gather_certificate(struct gathering *g)
 	return read_pair(g, &file, &key);
 }
 
+/* False: told. */
+static bool
+gather_client_ca(struct gathering *g)
+{
+	const char *path = g->conf->https_client_ca;
+	char why[TRUST_STORE_WHY_BYTES], *pem;
+	struct buf bytes;
+
+	if (*path == '\0')
+		return true;
+	buf_init(&bytes, 2 * RECEIVER_KEYS_FILE_MAX);
+	if (!read_file(g, "https.clientCA", path, &bytes)) {
+		buf_free(&bytes);
+		return false;
+	}
+	pem = trust_store_pem(&bytes, path, "", false, why);
+	if (pem != NULL)
+		buf_add_text(&g->client_ca, pem);
+	else
+		conf_problem_of(g->problems, g->conf, "https.clientCA",
+		    "%s: %s", path, why);
+	buf_free(&bytes);
+	free(pem);
+	return g->client_ca.used > 0;
+}
+
 static bool
 gather_https(struct gathering *g, struct tls_material *m)
 {
@@ -166,10 +172,7 @@ gather_https(struct gathering *g, struct tls_material *m)
 	bool good = gather_certificate(g);
 	struct tls *tls;
 
-	if (*c->https_client_ca != '\0')
-		good = read_file(g, "https.clientCA", c->https_client_ca,
-			   &g->client_ca) &&
-		    good;
+	good = gather_client_ca(g) && good;
 	if (!good)
 		return false;
 	m->pem = g->pem.bytes;

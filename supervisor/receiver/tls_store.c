@@ -15,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "panic.h"
 
+#define EXPIRES_SOON_DAYS 7
 #define BAGS_MAX 1000
 #define BAG_DEPTH_MAX 4
 #define ALIASES_BYTES 512
@@ -497,6 +499,32 @@ read_files(struct reading *r, const struct tls_store_file *key)
 	return read_pem_key(r);
 }
 
+static void
+check_dates(const struct reading *r)
+{
+	const ASN1_TIME *end = X509_get0_notAfter(r->certificate);
+	char subject[256], date[32] = "?";
+	struct tm tm;
+	const char *what = NULL;
+	int days, seconds;
+
+	if (X509_cmp_current_time(X509_get0_notBefore(r->certificate)) > 0)
+		what = "is not valid yet; look at the clock of this machine";
+	else if (X509_cmp_current_time(end) < 0)
+		what = "has expired; clients will not take it, renew it and "
+		       "reload";
+	else if (ASN1_TIME_diff(&days, &seconds, NULL, end) == 1 &&
+	    days < EXPIRES_SOON_DAYS)
+		what = "expires soon; renew it and reload";
+	if (what == NULL)
+		return;
+	if (ASN1_TIME_to_tm(end, &tm) == 1)
+		strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	conf_warning_of(r->problems, r->conf, r->file->property,
+	    "%s: the certificate %s (until %s) %s", r->file->path,
+	    subject_of(r->certificate, subject), date, what);
+}
+
 /* What would fail in every handshake. */
 static bool
 check_pair(struct reading *r)
@@ -508,16 +536,7 @@ check_pair(struct reading *r)
 		    "the private key is not that of the certificate %s; the "
 		    "first certificate must be the key's",
 		    subject_of(r->certificate, subject));
-	if (X509_cmp_current_time(X509_get0_notAfter(r->certificate)) < 0)
-		conf_warning_of(r->problems, r->conf, r->file->property,
-		    "%s: the certificate %s has expired; clients will not "
-		    "take it, renew it and reload",
-		    r->file->path, subject_of(r->certificate, subject));
-	if (X509_cmp_current_time(X509_get0_notBefore(r->certificate)) > 0)
-		conf_warning_of(r->problems, r->conf, r->file->property,
-		    "%s: the certificate %s is not valid yet; look at the "
-		    "clock of this machine",
-		    r->file->path, subject_of(r->certificate, subject));
+	check_dates(r);
 	return true;
 }
 

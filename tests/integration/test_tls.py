@@ -2,6 +2,7 @@
 """HTTPS: certificates and where they come from, protocols, clients'
 certificates, bodies of every kind, handshakes that do not end, reloads."""
 
+import datetime
 import http.client
 import json
 import os
@@ -517,7 +518,7 @@ class TestStores(TlsCase):
                 (self.store(here("noise"), **{
                     "https.keyStoreType": "BCFKS"}), ("'BCFKS'",)),
                 ({"https.clientCA": self.pair.key},
-                 ("https.clientCA", "no certificate is in it")),
+                 ("https.clientCA", "no certificate in it")),
                 ({"https.clientCA": here("absent")},
                  ("https.clientCA", "cannot be read"))):
             with self.subTest(properties=properties):
@@ -541,7 +542,11 @@ class TestStores(TlsCase):
         old = self.files.leaf("old", self.ca, dates=("20200101", "20210101"))
         later = self.files.leaf("later", self.ca,
                                 dates=("20400101", "20410101"))
-        for pair, text in ((old, "has expired"), (later, "not valid yet")):
+        in_days = datetime.date.today() + datetime.timedelta(days=3)
+        soon = self.files.leaf("soon", self.ca, dates=(
+            "20200101", in_days.strftime("%Y%m%d")))
+        for pair, text in ((old, "has expired"), (later, "not valid yet"),
+                           (soon, f"until {in_days}T00:00:00Z) expires")):
             code, said = self.check({"https.certificateFile":
                                      pair.certificate,
                                      "https.keyFile": pair.key})
@@ -693,7 +698,7 @@ class TestHandshakes(TlsCase):
             flood.append(s)
         wait_for(lambda: self.connections() >= 20, "handshakes have begun")
         for _ in range(20):
-            self.assertLessEqual(self.connections(), 22)
+            self.assertLessEqual(self.connections(), 26)
             self.assertEqual(self.server.post(
                 "wikipedia", harness.events(1)).sent, 1)
         # the kernel keeps the others; who waits gets in between
@@ -745,6 +750,9 @@ class TestHandshakes(TlsCase):
 
     def test_idle_memory(self):
         """What an idle connection costs a receiver."""
+        with open(harness.program("tranqd"), "rb") as f:
+            if b"__asan_init" in f.read():
+                self.skipTest("a sanitizer keeps what is freed")
         self.serve({"tranqd.receivers": 1})
         pid = self.server.receiver_pids()[0]
         context = self.context()
