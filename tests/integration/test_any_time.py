@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
+from zookeeper import ZooKeeper  # noqa: E402
 
 DAY = 86400
 ANY_TIME = {"task.type": "index_realtime_appenderator"}
@@ -24,23 +25,22 @@ class AnyTimeCase(drill.Case):
         return drill.config(
             [harness.data_source("a", segment=self.segment,
                                  window=self.window)],
-            self.druid.url, zookeeper=self.zookeeper,
-            properties=properties)
+            self.druid.url, properties=properties)
 
-    def start(self, *options, zookeeper=None, **properties):
-        self.zookeeper = zookeeper
+    def start(self, *options, **properties):
         self.druid = self.sandbox("--check", "full", *options)
         self.server = self.tranqd(self.document(properties))
 
-    def reload(self, **properties):
-        worker = self.server.data_source("a")["worker"]["pid"]
-        ok, text = self.server.reload(self.document(properties))
+    def reload(self, server=None, **properties):
+        server = server or self.server
+        worker = server.data_source("a")["worker"]["pid"]
+        ok, text = server.reload(self.document(properties))
         self.assertTrue(ok, text)
-        wait_for(lambda: self.server.data_source("a")["worker"]["pid"]
-                 != worker and self.server._is_ready(), "a new worker")
+        wait_for(lambda: server.data_source("a")["worker"]["pid"]
+                 != worker and server._is_ready(), "a new worker")
 
-    def post(self, events, **how):
-        answer = self.server.post("a", events, **how)
+    def post(self, events, server=None, **how):
+        answer = (server or self.server).post("a", events, **how)
         self.assertEqual(answer.status, 200, answer)
         self.assertNotIn("X-Tranq-Dropped", answer.headers)
         return drill.ids(events)
@@ -207,8 +207,55 @@ class TestOtherType(AnyTimeCase):
         self.check_whole(self.server, self.druid)
 
 
+class TestTwoInstances(AnyTimeCase):
+    """One set of tasks, agreed on in ZooKeeper."""
+
+    def document(self, properties):
+        document = super().document(properties)
+        document["properties"]["zookeeper.connect"] = self.zk.connect
+        return document
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.zk = ZooKeeper()
+        cls.zk.start()
+        cls.addClassCleanup(cls.zk.close)
+
+    def start_two(self, **properties):
+        paths = {"zookeeper.path": f"/beams/{self.id()}",
+                 "druidBeam.taskLocator": "overlord", **properties}
+        self.start(**paths)
+        self.other = self.tranqd(self.document(paths), name="other")
+        self.paths = paths
+
+    def test_one_set_of_tasks(self):
+        self.start_two(**ANY_TIME, **{"task.partitions": 2})
+        ids = self.post(ages("a", 0, DAY), is_async=True)
+        ids += self.post(ages("b", 0, 9 * DAY), self.other, is_async=True)
+        self.check_ids(self.druid, "a", ids)
+        self.assertEqual(len(self.tasks()), 2)
+        for server in self.server, self.other:
+            self.check_whole(server, self.druid)
+
+    def test_one_after_the_other_is_reloaded(self):
+        """While types differ, what the first one's tasks have locked is
+        sent to them by both."""
+        self.start_two()
+        ids = self.post(ages("a", 0))
+        self.reload(**self.paths, **ANY_TIME)
+        ids += self.post(ages("b", 0, 7 * DAY))
+        ids += self.post(ages("c", 0), self.other)
+        self.reload(self.other, **self.paths, **ANY_TIME)
+        ids += self.post(ages("d", 0, 7 * DAY), self.other)
+        self.check_ids(self.druid, "a", ids)
+        self.assertEqual(self.types(), ["any", "timed"])
+        self.assertEqual(len(self.tasks()), 2)
+        for server in self.server, self.other:
+            self.check_whole(server, self.druid)
+
+
 class TestOtherTypeWhileIntervalsPass(AnyTimeCase):
-    """An interval every few seconds would be none of Druid's; a minute is."""
     segment, window = "SECOND", "PT2S"
     grace = {"druidBeam.firehoseGracePeriod": "PT1S"}
 
