@@ -465,7 +465,8 @@ print_beam(const struct json *beam, struct buf *to)
 
 	buf_add_text(to, "  beam        ");
 	add_clean(to, json_get_text(beam, "interval", "-"));
-	buf_addf(to, " partition %s, ", count_of(beam, "partition", n));
+	buf_addf(to, " partition %s%s, ", count_of(beam, "partition", n),
+	    json_get_bool(beam, "anyTime", false) ? " of any time" : "");
 	add_clean(to, json_get_text(beam, "state", "-"));
 	if (waiting > 0)
 		buf_addf(to, ", %s batches wait", count_text(waiting, n));

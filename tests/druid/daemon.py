@@ -72,7 +72,7 @@ def typed_spec(name):
                  "multiValueHandling": "SORTED_SET",
                  "createBitmapIndex": False}],
                 "spatialDimensions": [{"dimName": "at",
-                                       "dims": ["added", "deleted"]}]},
+                                       "dims": ["lat", "lon"]}]},
             "metricsSpec": [
                 {"type": "count", "name": "count"},
                 {"type": "filtered", "filter": {
@@ -80,8 +80,10 @@ def typed_spec(name):
                     "value": "true"},
                  "aggregator": {"type": "count", "name": "robots"}}],
             "transformSpec": {"transforms": [
-                {"type": "expression", "name": "twice",
-                 "expression": "concat(user, user)"}]},
+                {"type": "expression", "name": n, "expression": text}
+                for n, text in (("twice", "concat(user, user)"),
+                                   ("lat", "added % 90"),
+                                   ("lon", "deleted % 180"))]},
             "granularitySpec": whole["granularitySpec"]},
         "tuningConfig": {"type": "realtime", "windowPeriod": "PT1M",
                          "maxRowsInMemory": 50000}}
