@@ -3,6 +3,7 @@
 from one type to the other with nothing lost."""
 
 import os
+import random
 import sys
 import time
 import unittest
@@ -153,6 +154,42 @@ class TestIntervalsPass(AnyTimeCase):
             time.sleep(0.4)
             self.server.kill_worker("a")
         self.check_ids(self.druid, "a", ids, seconds=60, doubled=400)
+        self.check_whole(self.server, self.druid, killed=True)
+
+
+class TestMisfortunes(AnyTimeCase):
+    """All at random, while intervals pass: killed workers, an Overlord that
+    comes and goes, answers that are lost or bad."""
+    segment, window = "SECOND", "PT3S"
+    time_bound = 300
+    seed = 2026
+
+    def misfortune(self, rng):
+        kind = rng.randrange(25)
+        if kind == 0:
+            self.server.kill_worker("a")
+        elif kind == 1:
+            self.is_away = not self.is_away
+            self.druid.fault("overlord-away", on=self.is_away)
+        elif kind in (2, 3):
+            self.druid.fault("drop" if kind == 2 else "error", count=3)
+
+    def test_all_arrive(self):
+        rng = random.Random(self.seed)
+        self.is_away = False
+        self.start("--handoff-delay", "300", "--start-delay", "50",
+                   **ANY_TIME, **{"druidBeam.firehoseGracePeriod": "PT1S",
+                                  "task.partitions": 2})
+        ids = []
+        for n in range(300 if drill.LONG else 60):
+            ids += self.post(ages(f"r{n}-", 0, 7200, 7 * DAY,
+                                  count=rng.choice([5, 50, 300])),
+                             is_async=True)
+            time.sleep(rng.random() / 5)
+            self.misfortune(rng)
+        self.druid.fault("overlord-away", on=False)
+        # what a task has taken that ends before it is noted comes again
+        self.check_ids(self.druid, "a", ids, seconds=90, doubled=len(ids))
         self.check_whole(self.server, self.druid, killed=True)
 
 
