@@ -339,9 +339,9 @@ test_new_schema(void **state)
 	"\"doubleSum\",\"name\":\"sum\",\"fieldName\":\"in\"}},{\"type\":"     \
 	"\"thetaSketch\",\"name\":\"t\",\"fieldName\":\"user\",\"size\":1024}" \
 	"]"
-#define GRANULARITIES                                            \
-	"{\"type\":\"uniform\",\"segmentGranularity\":\"HOUR\"," \
-	"\"queryGranularity\":{\"type\":\"none\"},"              \
+#define GRANULARITIES                                                     \
+	"{\"type\":\"uniform\",\"segmentGranularity\":\"HOUR\","          \
+	"\"queryGranularity\":{\"type\":\"period\",\"period\":\"PT5M\"}," \
 	"\"rollup\":false}"
 #define TRANSFORMS                                                            \
 	"{\"filter\":{\"type\":\"selector\",\"dimension\":\"unlisted\","      \
