@@ -15,6 +15,7 @@ TIME = iso period granularity granularity_read granularity_calendar zone \
 	timestamp joda joda_read joda_time
 
 COMMON = base panic result log clock $(TIME) buf json yaml loop ring \
+	late_policy \
 	channel event life heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
 	conf_show trust_store ctl
@@ -29,9 +30,12 @@ RECEIVER = receiver listener connection exchange http_request route post \
 	double_text line_text delimited_quotes regex_java jq_path json_path \
 	json_path_filter json_path_read json_index json_string java_string \
 	memory
-WORKER = worker intake batch spool spool_dir dispatch dispatch_move feed firehose ack replicant \
+WORKER = worker intake batch spool spool_late spool_dir dispatch dispatch_move \
+	late archive append \
+	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
-	discovery session | held http_client zk zk_call zk_address | backoff checksum \
+	discovery session | archive_file held http_client zk zk_call zk_address | backoff checksum \
+	batch_task pile parcel ndjson \
 	partition place beam_data task
 TRANQCTL = tranqctl tranqctl_output
 SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
@@ -60,7 +64,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
 LIBS_COMMON = -ljansson -lyaml $(LIBS_TIME)
 LIBS_RECEIVER = -lz -lzstd -lpcre2-8 -ljq -lssl -lcrypto -lcrypt
-LIBS_WORKER = -llmdb -lcurl -lzookeeper_st -lcrypto
+LIBS_WORKER = -llmdb -lcurl -lzookeeper_st -lcrypto -lzstd
 
 LIBS_TIME = -licui18n -licuuc
 

@@ -102,11 +102,11 @@ buf_add_json_string(struct buf *b, const char *text, size_t count)
 		if (c >= 0x20 && c != '"' && c != '\\')
 			continue;
 		buf_add(b, text + plain, i - plain);
-		plain = i + 1;
-		if (c == '"' || c == '\\')
-			buf_addf(b, "\\%c", c);
-		else
+		plain = i + (c < 0x20);
+		if (c < 0x20)
 			buf_addf(b, "\\u%04x", c);
+		else
+			buf_add(b, "\\", 1); /* the character follows */
 	}
 	buf_add(b, text + plain, count - plain);
 	buf_add(b, "\"", 1);

@@ -124,6 +124,20 @@ check_task_type(struct conf_reader *r, struct ds_conf *ds)
 	conf_reader_leave(r, mark);
 }
 
+static void
+read_late(struct conf_reader *r, struct ds_conf *ds)
+{
+	size_t mark;
+
+	if (late_policy_parse(ds->late_policy, &ds->late))
+		return;
+	mark = conf_reader_enter(r, "late.policy");
+	conf_reader_problem(r,
+	    "'%.*s' is not a policy; use drop, archive or append",
+	    conf_reader_cut(ds->late_policy), ds->late_policy);
+	conf_reader_leave(r, mark);
+}
+
 /* The path stands on the entry. */
 static void
 check_name(struct reading *in, const char *key, const char *name)
@@ -175,6 +189,7 @@ read_ds(struct reading *in, const char *key, const struct json *entry)
 	check_druid(r, ds);
 	check_security(r, ds);
 	check_task_type(r, ds);
+	read_late(r, ds);
 	if (ds->name != NULL)
 		check_name(in, key, ds->name);
 	if (ds->data_schema != NULL)
@@ -266,6 +281,9 @@ resolve(struct conf_reader *r, struct conf *conf)
 	conf->control_path = *conf->control_socket != '\0'
 	    ? must_strdup(conf->control_socket)
 	    : must_format("%s/control.sock", conf->run_dir);
+	conf->archive_path = *conf->archive_dir != '\0'
+	    ? must_strdup(conf->archive_dir)
+	    : must_format("%s/archive", conf->data_dir);
 	if (!conf->http_port_enable && !conf->https_port_enable)
 		conf_reader_warning(r,
 		    "http.port.enable and https.port.enable are false, so no "
@@ -572,6 +590,7 @@ conf_free(struct conf **conf)
 	json_free(&c->document);
 	json_free(&c->references);
 	free(c->control_path);
+	free(c->archive_path);
 	free(c->ds);
 	free(c->file);
 	free(c);

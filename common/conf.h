@@ -10,6 +10,7 @@
 #include "base.h"
 #include "granularity.h"
 #include "json.h"
+#include "late_policy.h"
 #include "period.h"
 
 #define CONF_DS_MAX 1024
@@ -56,6 +57,7 @@ struct ds_conf {
 	 * intervals are those of the clock */
 	bool any_time;
 	struct period window; /* tuningConfig.windowPeriod, PT10M by default */
+	enum late_policy late; /* late.policy */
 
 #define GLOBAL_PROPERTY(...)
 #define DS_PROPERTY(type, member, ...) PROPERTY_##type(member)
@@ -90,6 +92,7 @@ struct conf {
 	struct conf_store *stores;
 	unsigned receiver_count; /* tranqd.receivers, 0 resolved */
 	char *control_path; /* tranqd.controlSocket, the default resolved */
+	char *archive_path; /* archive.dir, the default resolved */
 
 #define GLOBAL_PROPERTY(type, member, ...) PROPERTY_##type(member)
 #define DS_PROPERTY(...)

@@ -27,10 +27,13 @@ struct event_block {
 	uint32_t dropped[DROP_REASONS]; /* in the share's last block only */
 };
 
+#define EVENT_BYTES_MAX 0x7fffffffu
+
 struct event {
 	int64_t timestamp_ms;
 	int32_t hash; /* partition_hash, 0 while no interval has partitions */
-	uint32_t bytes;
+	/* late: outside the window, and late.policy keeps it */
+	uint32_t bytes : 31, is_late : 1;
 };
 
 static inline size_t

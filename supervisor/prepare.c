@@ -231,7 +231,7 @@ prepare_data_dir(
 		if (!ready_dir(path, id, t))
 			return false;
 	}
-	return true;
+	return ready_dir(conf->archive_path, id, t);
 }
 
 bool

@@ -128,13 +128,15 @@ accounts_of(const struct counters *c, const struct source_sums *sums)
 {
 	struct json *o = json_new_object(), *dropped = json_new_object();
 	uint64_t elsewhere = c->sent + c->spool_events + c->dead +
-	    c->quarantined + c->dropped_window;
+	    c->quarantined + c->dropped_window + c->archived + c->appended;
 
 	json_set_int(o, "received", (int64_t)(c->received + sums->in_rings));
 	json_set_int(o, "sent", (int64_t)c->sent);
 	json_set_int(o, "spool", (int64_t)c->spool_events);
 	json_set_int(o, "deadLetters", (int64_t)c->dead);
 	json_set_int(o, "quarantined", (int64_t)c->quarantined);
+	json_set_int(o, "archived", (int64_t)c->archived);
+	json_set_int(o, "appended", (int64_t)c->appended);
 	json_set_int(dropped, "window", (int64_t)c->dropped_window);
 	json_set(o, "dropped", dropped);
 	json_set_int(o, "inRings", (int64_t)sums->in_rings);

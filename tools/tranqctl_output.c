@@ -375,6 +375,12 @@ print_events(const struct json *accounts, struct buf *to)
 	if (json_get_int(accounts, "deadLetters", 0) > 0)
 		buf_addf(to, ", %s dead letters",
 		    count_of(accounts, "deadLetters", n[0]));
+	if (json_get_int(accounts, "archived", 0) > 0)
+		buf_addf(
+		    to, ", %s archived", count_of(accounts, "archived", n[0]));
+	if (json_get_int(accounts, "appended", 0) > 0)
+		buf_addf(
+		    to, ", %s appended", count_of(accounts, "appended", n[0]));
 	if (json_get_int(accounts, "quarantined", 0) > 0)
 		buf_addf(to, ", %s quarantined",
 		    count_of(accounts, "quarantined", n[0]));
@@ -486,6 +492,51 @@ print_line(const char *label, const char *text, struct buf *to)
 }
 
 static void
+print_parcel(const struct json *parcel, struct buf *to)
+{
+	char n[SHORT_BYTES];
+
+	buf_addf(to, "              %s events ", count_of(parcel, "events", n));
+	add_clean(to, json_get_text(parcel, "kind", "-"));
+	buf_add_text(to, " ");
+	add_clean(to, json_get_text(parcel, "task", ""));
+	buf_add_text(to, " ");
+	add_clean(to, json_get_text(parcel, "state", "-"));
+	if (json_get(parcel, "note") != NULL) {
+		buf_add_text(to, ": ");
+		add_clean(to, json_get_text(parcel, "note", ""));
+	}
+	buf_add_text(to, "\n");
+}
+
+static void
+print_late(const struct json *late, struct buf *to)
+{
+	const struct json *waiting = json_get(late, "waiting");
+	const struct json *parcels = json_get(late, "parcels");
+	char n[2][SHORT_BYTES];
+
+	if (!json_is_object(late))
+		return;
+	buf_add_text(to, "  late        ");
+	add_clean(to, json_get_text(late, "policy", "-"));
+	buf_addf(to, ", %s events of %s intervals wait",
+	    count_of(waiting, "events", n[0]),
+	    count_of(waiting, "intervals", n[1]));
+	if (json_get_int(waiting, "early", 0) > 0)
+		buf_addf(to, " (%s of intervals that are not over)",
+		    count_of(waiting, "early", n[0]));
+	buf_add_text(to, "\n");
+	for (size_t i = 0; i < json_size(parcels); i++)
+		print_parcel(json_at(parcels, i), to);
+	if (json_get(late, "note") != NULL) {
+		buf_add_text(to, "              ");
+		add_clean(to, json_get_text(late, "note", ""));
+		buf_add_text(to, "\n");
+	}
+}
+
+static void
 print_druid(const struct json *text, struct buf *to)
 {
 	const struct json *beams = json_get(text, "beams");
@@ -495,6 +546,7 @@ print_druid(const struct json *text, struct buf *to)
 	print_line("zookeeper", json_get_text(text, "zookeeper", NULL), to);
 	for (size_t i = 0; i < json_size(beams); i++)
 		print_beam(json_at(beams, i), to);
+	print_late(json_get(text, "late"), to);
 	for (size_t i = 0; i < json_size(notes); i++)
 		print_line("note", json_text(json_at(notes, i), NULL), to);
 	/* what the daemon could not read as JSON either */

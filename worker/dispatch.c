@@ -200,14 +200,18 @@ dispatch_replay(struct dispatch *d)
 	while (spool_next_lane(d->p.spool, behind, &e, &batches)) {
 		struct interval interval = { e.at.start, e.at.end };
 
+		at = e.at;
+		behind = &at;
+		if (at.partition == PARTITION_LATE) {
+			late_replay_lane(d->p.late, &at);
+			continue;
+		}
 		b = find_beam(d, interval, e.at.partition);
 		if (b == NULL)
 			b = new_beam(d, interval, e.at.partition);
 		if (e.at.lane >= b->lane_count)
 			have_lanes(b, e.at.lane + 1);
 		b->lanes[e.at.lane].batches = batches;
-		at = e.at;
-		behind = &at;
 	}
 	TAILQ_FOREACH(b, &d->beams, link)
 	want(b, NULL);
@@ -286,7 +290,8 @@ dispatch_hold(struct dispatch *d)
 /* ---- leaving the spool ---- */
 
 struct removal *
-dispatch_leave_lane(struct lane *lane, const struct spool_entry *e, bool bury)
+dispatch_leave_lane(
+    struct lane *lane, const struct spool_entry *e, enum leave how)
 {
 	struct dispatch *d = lane->beam->dispatch;
 	struct removal *r;
@@ -297,7 +302,7 @@ dispatch_leave_lane(struct lane *lane, const struct spool_entry *e, bool bury)
 		    d->removals, d->removal_size * sizeof d->removals[0]);
 	}
 	r = &d->removals[d->removal_count++];
-	*r = (struct removal){ .entry = *e, .bury = bury };
+	*r = (struct removal){ .entry = *e, .how = how };
 	must(lane->batches > 0);
 	lane->batches--;
 	lane->removed = e->id;
@@ -321,7 +326,8 @@ settle_lane(struct beam *b, unsigned index)
 	while (lane->removed < least &&
 	    spool_next(b->dispatch->p.spool, &lane->at, lane->removed, &e) &&
 	    e.id <= least)
-		dispatch_leave_lane(lane, &e, e.id == lane->unreadable);
+		dispatch_leave_lane(lane, &e,
+		    e.id == lane->unreadable ? LEAVE_DEAD : LEAVE_SENT);
 }
 
 static void
@@ -362,12 +368,15 @@ dispatch_write(struct dispatch *d)
 	for (size_t i = 0; i < d->removal_count; i++) {
 		struct removal *r = &d->removals[i];
 
-		if (r->move != NULL)
+		if (r->move != NULL) {
 			dispatch_move_write(d, r);
-		else if (r->bury)
-			spool_bury(d->p.spool, &r->entry);
-		else
-			spool_remove(d->p.spool, &r->entry);
+			continue;
+		}
+		switch (r->how) {
+		case LEAVE_SENT: spool_remove(d->p.spool, &r->entry); break;
+		case LEAVE_DEAD: spool_bury(d->p.spool, &r->entry); break;
+		case LEAVE_LATE: late_adopt(d->p.late, &r->entry); break;
+		}
 	}
 	feeds_write(&d->feeds);
 }
@@ -375,9 +384,14 @@ dispatch_write(struct dispatch *d)
 void
 dispatch_written(struct dispatch *d)
 {
-	for (size_t i = 0; i < d->removal_count; i++)
-		if (d->removals[i].move != NULL)
-			dispatch_move_done(d, d->removals[i].move);
+	for (size_t i = 0; i < d->removal_count; i++) {
+		const struct removal *r = &d->removals[i];
+
+		if (r->move != NULL)
+			dispatch_move_done(d, r->move);
+		else if (r->how == LEAVE_LATE)
+			late_arrived(d->p.late, &r->entry);
+	}
 	d->removal_count = 0;
 	feeds_written(&d->feeds);
 }
@@ -537,7 +551,12 @@ bury(struct dispatch *d, struct lane *lane, const struct spool_entry *e)
 		ack_batch(d->p.acks, &h->view, ACK_DEAD);
 	held_release(&d->feeds.held, &h);
 	/* what one replicant has taken is delivered, if not redundantly */
-	dispatch_leave_lane(lane, e, e->id > lane->acked);
+	if (e->id <= lane->acked)
+		dispatch_leave_lane(lane, e, LEAVE_SENT);
+	else if (late_keeps(d->p.late) && !damaged)
+		dispatch_leave_lane(lane, e, LEAVE_LATE);
+	else
+		dispatch_leave_lane(lane, e, LEAVE_DEAD);
 }
 
 static void
@@ -561,8 +580,9 @@ bury_some(struct beam *b)
 	if (count == 0)
 		return;
 	iso_format(b->interval.start, start);
-	log_warnx("interval %s is closed: %u events become dead letters", start,
-	    count);
+	log_warnx("interval %s is closed: %u events %s", start, count,
+	    late_keeps(b->dispatch->p.late) ? "are late (late.policy)"
+					    : "become dead letters");
 }
 
 static bool

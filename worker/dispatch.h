@@ -17,6 +17,7 @@
 #include "beam_cluster.h"
 #include "conf.h"
 #include "http_client.h"
+#include "late.h"
 #include "loop.h"
 #include "overlord.h"
 #include "spool.h"
@@ -33,6 +34,7 @@ struct dispatch_parts {
 	struct beam_cluster *cluster;
 	struct zk *zk; /* NULL: tasks are not looked for in discovery */
 	struct acks *acks;
+	struct late *late; /* takes what missed its interval */
 };
 
 struct dispatch_counts {
@@ -42,7 +44,7 @@ struct dispatch_counts {
 
 struct dispatch *dispatch_new(const struct dispatch_parts *);
 void dispatch_free(struct dispatch **);
-/* Beams and lanes of what the spool holds; at start. */
+/* Beams and lanes of what the spool holds, late batches too; at start. */
 void dispatch_replay(struct dispatch *);
 
 /* Of beam_cluster.h. */

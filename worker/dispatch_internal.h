@@ -11,7 +11,8 @@
 enum beam_state {
 	BEAM_WANTED, /* beam_cluster has been asked for it */
 	BEAM_OPEN, /* has tasks */
-	BEAM_OVER, /* closed: what waits goes on, or becomes dead letters */
+	BEAM_OVER, /* closed: what waits goes on, is late, or becomes dead
+		    letters */
 };
 
 /* A replicant and its feeds, one a lane. */
@@ -41,9 +42,12 @@ struct move {
 	struct spool_entry entry;
 };
 
+/* How a batch leaves the queue: Druid has it, or it missed its interval. */
+enum leave { LEAVE_SENT, LEAVE_DEAD, LEAVE_LATE };
+
 struct removal {
 	struct spool_entry entry;
-	bool bury;
+	enum leave how;
 	struct move *move; /* NULL: it leaves */
 };
 
@@ -69,7 +73,7 @@ uint64_t dispatch_waiting(const struct beam *);
 /* The entry leaves the spool with the next transaction. What is returned may
  * be given another fate, until the next call. */
 struct removal *
-dispatch_leave_lane(struct lane *, const struct spool_entry *, bool bury);
+dispatch_leave_lane(struct lane *, const struct spool_entry *, enum leave);
 
 /* ---- dispatch_move.c ----
  *

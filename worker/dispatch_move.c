@@ -75,14 +75,14 @@ move(struct lane *lane, const struct spool_entry *e, struct beam *to)
 	bool damaged;
 
 	if (e->id <= lane->acked) { /* nothing is left to be sent */
-		dispatch_leave_lane(lane, e, false);
+		dispatch_leave_lane(lane, e, LEAVE_SENT);
 		return true;
 	}
 	h = held_take(&d->feeds.held, d->p.spool, e, &damaged);
 	if (h == NULL && !damaged)
 		return false;
 	if (h == NULL) {
-		dispatch_leave_lane(lane, e, true);
+		dispatch_leave_lane(lane, e, LEAVE_DEAD);
 		return true;
 	}
 	m = must_calloc(1, sizeof *m);
@@ -93,7 +93,7 @@ move(struct lane *lane, const struct spool_entry *e, struct beam *to)
 		    to->next_lane++ % (unsigned)d->p.ds->max_pending_batches,
 		.first_chunk =
 		    lane->partial == e->id ? lane->partial_chunks : 0 };
-	dispatch_leave_lane(lane, e, false)->move = m;
+	dispatch_leave_lane(lane, e, LEAVE_SENT)->move = m;
 	d->moving++;
 	return true;
 }

@@ -19,6 +19,9 @@
 /* lingerMillis -1 waits for full batches, but not for ever: the clients'
  * answers wait for the commit. */
 #define LINGER_FULL_MS 1000
+/* Late events may be of any interval, as many as there are events: not all of
+ * their batches can be open at one time. */
+#define OPEN_LATE_MAX 64
 
 struct source {
 	struct channel *channel;
@@ -37,7 +40,7 @@ struct intake {
 	struct intake_parts p;
 	struct source *sources;
 	struct batch **open;
-	unsigned open_count, open_size;
+	unsigned open_count, open_size, open_late;
 	struct batch *last; /* that the last event went to */
 	size_t open_bytes;
 	bool has_full, has_waiting; /* a full batch; a synchronous request */
@@ -69,7 +72,7 @@ forget_open(struct intake *in)
 {
 	for (unsigned i = 0; i < in->open_count; i++)
 		batch_free(&in->open[i]);
-	in->open_count = 0;
+	in->open_count = in->open_late = 0;
 	in->last = NULL;
 	in->open_bytes = 0;
 	in->has_full = in->has_waiting = false;
@@ -153,12 +156,35 @@ is_full(const struct intake *in, const struct batch *b)
 	    batch_bytes(b) >= (size_t)in->p.ds->max_batch_bytes;
 }
 
+static void seal_one(struct intake *, struct batch **, int64_t wall_ms);
+
+/* The late batch that was opened first makes room for one more. */
+static void
+close_a_late_one(struct intake *in)
+{
+	unsigned i = 0;
+
+	while (in->open[i]->partition != PARTITION_LATE)
+		i++;
+	if (in->last == in->open[i])
+		in->last = NULL;
+	seal_one(in, &in->open[i], clock_wall_ms());
+	in->open_count--;
+	in->open_late--;
+	memmove(&in->open[i], &in->open[i + 1],
+	    (in->open_count - i) * sizeof in->open[0]);
+}
+
 static struct batch *
 open_batch(struct intake *in, unsigned partition, struct interval bucket)
 {
-	struct batch *b = batch_new(
-	    bucket, partition, (unsigned)in->p.ds->firehose_chunk_events);
+	struct batch *b;
 
+	if (partition == PARTITION_LATE && in->open_late == OPEN_LATE_MAX)
+		close_a_late_one(in);
+	b = batch_new(
+	    bucket, partition, (unsigned)in->p.ds->firehose_chunk_events);
+	in->open_late += partition == PARTITION_LATE;
 	if (in->p.ds->tls_enable)
 		b->chunk_bytes_max = BATCH_CHUNK_BYTES_TLS;
 	if (in->open_count == in->open_size) {
@@ -179,6 +205,11 @@ route(struct intake *in, const struct event *e, struct interval *bucket)
 	bool any_time = !dispatch_binds(in->p.dispatch, e->timestamp_ms);
 	unsigned partitions;
 
+	if (e->is_late) {
+		*bucket = granularity_bucket(
+		    &in->p.ds->segment_granularity, e->timestamp_ms);
+		return PARTITION_LATE;
+	}
 	*bucket = any_time
 	    ? in->now
 	    : granularity_bucket_near(
@@ -197,6 +228,7 @@ batch_for(struct intake *in, const struct event *e)
 
 	/* nearly all events go where the one before went */
 	if (in->last != NULL && !in->is_spread &&
+	    e->is_late == (in->last->partition == PARTITION_LATE) &&
 	    partition_is_any_time(in->last->partition) !=
 		dispatch_binds(in->p.dispatch, e->timestamp_ms) &&
 	    takes(in, in->last, e, in->last->partition))
@@ -213,7 +245,9 @@ count_event(struct intake *in, struct batch *b, const struct event *e)
 {
 	in->last = b;
 	in->open_bytes += e->bytes;
-	in->newest_ms = MAX_OF(in->newest_ms, e->timestamp_ms);
+	if (!e->is_late)
+		in->newest_ms = MAX_OF(in->newest_ms, e->timestamp_ms);
+	in->counted.late += e->is_late;
 	in->has_full |= is_full(in, b);
 }
 
@@ -230,7 +264,8 @@ take_block(struct intake *in, struct source *s, const struct event_block *b,
 	    (text = event_next(reader, &e, &damaged)) != NULL) {
 		struct batch *batch = batch_for(in, &e);
 
-		batch_add(batch, &e, text, b->ticket, receiver);
+		/* a late one is not waited for beyond the commit */
+		batch_add(batch, &e, text, e.is_late ? 0 : b->ticket, receiver);
 		count_event(in, batch, &e);
 		taken++;
 	}
@@ -285,7 +320,8 @@ static bool
 has_room(const struct intake *in, uint64_t bytes)
 {
 	return spool_has_room(in->p.spool, in->open_bytes + bytes) ||
-	    (in->open_bytes == 0 && spool_batches(in->p.spool) == 0);
+	    (in->open_bytes == 0 &&
+		spool_batches(in->p.spool) == late_batches(in->p.late));
 }
 
 /* false: no room in the spool. */
@@ -380,8 +416,10 @@ seal_one(struct intake *in, struct batch **batch, int64_t wall_ms)
 	struct batch_seal seal = { .id = spool_take_id(in->p.spool, b->events),
 		.generation = in->p.generation,
 		.now_ms = wall_ms,
-		.lane =
-		    dispatch_lane(in->p.dispatch, b->interval, b->partition) };
+		.lane = b->partition == PARTITION_LATE
+		    ? LATE_OPEN_LANE
+		    : dispatch_lane(
+			  in->p.dispatch, b->interval, b->partition) };
 	struct sealed *s;
 
 	if (in->sealed_count == in->sealed_size) {
@@ -412,15 +450,16 @@ intake_seal(struct intake *in, int64_t wall_ms)
 void
 intake_write(struct intake *in)
 {
+	if (in->open_count > 0)
+		return; /* the cursors say what is there: all or nothing */
 	for (unsigned i = 0; i < in->sealed_count; i++)
 		spool_put(
 		    in->p.spool, in->sealed[i].value, in->sealed[i].bytes);
 	for (unsigned i = 0; i < in->p.channel_count; i++)
-		if (in->sources[i].moved && in->open_count == 0)
+		if (in->sources[i].moved)
 			spool_set_cursor(
 			    in->p.spool, i, &in->sources[i].cursor);
-	if (in->open_count == 0)
-		spool_count(in->p.spool, &in->counted);
+	spool_count(in->p.spool, &in->counted);
 }
 
 void
@@ -446,6 +485,11 @@ intake_written(struct intake *in)
 	for (unsigned i = 0; i < in->sealed_count; i++) {
 		struct sealed *s = &in->sealed[i];
 
+		if (s->entry.at.partition == PARTITION_LATE) {
+			free(s->value);
+			late_arrived(in->p.late, &s->entry);
+			continue;
+		}
 		dispatch_sealed(in->p.dispatch, &s->entry, s->value, s->bytes);
 	}
 	in->sealed_count = 0; /* dispatch has the values now */

@@ -12,6 +12,7 @@
 #include "channel.h"
 #include "conf.h"
 #include "dispatch.h"
+#include "late.h"
 #include "spool.h"
 
 struct intake;
@@ -23,6 +24,7 @@ struct intake_parts {
 	uint64_t generation;
 	struct spool *spool;
 	struct dispatch *dispatch;
+	struct late *late;
 };
 
 struct intake *intake_new(const struct intake_parts *);

@@ -430,6 +430,8 @@ read_status(const struct ds_conf *ds, const struct json *status)
 	bool has_location = has_place(ds, json_get(status, "location"), &s);
 
 	s.state = state_of(status, has_location);
+	snprintf(s.error, sizeof s.error, "%s",
+	    json_get_text(status, "errorMsg", ""));
 	return s;
 }
 

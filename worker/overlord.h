@@ -58,6 +58,7 @@ struct task_status {
 	char host[256]; /* empty: no place known */
 	struct place place;
 	bool lacks_tls; /* has a place, which druid.tls.enable forbids */
+	char error[256]; /* of a task that failed, Druid's own text */
 };
 
 /* RESULT_OK with the status; RESULT_RETRY when the Overlord was not reached. */

@@ -12,11 +12,14 @@
  * (task.type index_realtime_appenderator): in batches, in the spool and in the
  * beams' document. Their number for people begins at 0 again. */
 #define PARTITION_ANY_TIME 50000u
+/* The partition of batches with events outside the window: they wait for the
+ * archive or for a batch task (late.h), not for a beam. */
+#define PARTITION_LATE UINT32_MAX
 
 static inline bool
 partition_is_any_time(unsigned partition)
 {
-	return partition >= PARTITION_ANY_TIME;
+	return partition >= PARTITION_ANY_TIME && partition != PARTITION_LATE;
 }
 
 /* The partition as names of tasks and people have it. */

@@ -6,17 +6,14 @@
  * LMDB is opened after fork, in its default mode (synced before a commit
  * returns). One read transaction is renewed for each look: it pins no pages.
  */
-#include "spool.h"
+#include "spool_internal.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
-
-#include <lmdb.h>
 
 #include "checksum.h"
 #include "log.h"
@@ -31,42 +28,6 @@
  * have come to: more than four million events in every second since 1970. */
 #define FIRST_ID_SHIFT 22
 
-struct queue_key { /* big-endian: LMDB compares bytes */
-	uint64_t start, end;
-	uint32_t partition, lane;
-	uint64_t id;
-};
-
-struct progress_key {
-	uint64_t id;
-	uint32_t replicant, unused;
-};
-
-struct queue_value {
-	uint32_t events, bytes;
-	int64_t sealed_ms;
-};
-
-struct counts {
-	uint64_t batches, events, bytes;
-	struct spool_totals totals;
-	uint64_t next_id;
-};
-
-struct spool {
-	struct spool_options options;
-	char *dir, *ds;
-	char identity[SPOOL_IDENTITY_BYTES];
-	int lock_fd;
-	MDB_env *env;
-	MDB_dbi batch, queue, dead, progress, meta;
-	MDB_txn *write, *read;
-	int error; /* of the open transaction: the first one */
-	bool failed, surprised;
-	struct counts durable; /* as committed */
-	struct counts now; /* with what the open transaction changes */
-};
-
 static const struct {
 	const char *name;
 	size_t offset;
@@ -76,49 +37,10 @@ static const struct {
 	{ "droppedWindow", offsetof(struct spool_totals, dropped_window) },
 	{ "deadLetters", offsetof(struct spool_totals, dead) },
 	{ "quarantined", offsetof(struct spool_totals, quarantined) },
+	{ "late", offsetof(struct spool_totals, late) },
+	{ "archived", offsetof(struct spool_totals, archived) },
+	{ "appended", offsetof(struct spool_totals, appended) },
 };
-
-static MDB_val
-val(const void *data, size_t bytes)
-{
-	union {
-		const void *from;
-		void *to;
-	} u = { .from = data };
-
-	return (MDB_val){ .mv_size = bytes, .mv_data = u.to };
-}
-
-static uint64_t
-sortable(int64_t time)
-{
-	return (uint64_t)time ^ UINT64_C(1) << 63;
-}
-
-static struct queue_key
-queue_key(const struct spool_lane *at, uint64_t id)
-{
-	return (struct queue_key){ .start = htobe64(sortable(at->start)),
-		.end = htobe64(sortable(at->end)),
-		.partition = htobe32(at->partition),
-		.lane = htobe32(at->lane),
-		.id = htobe64(id) };
-}
-
-static struct spool_entry
-entry_of(const struct queue_key *k, const struct queue_value *v)
-{
-	return (struct spool_entry){
-		.at = { .start = (int64_t)sortable((int64_t)be64toh(k->start)),
-		    .end = (int64_t)sortable((int64_t)be64toh(k->end)),
-		    .partition = be32toh(k->partition),
-		    .lane = be32toh(k->lane) },
-		.id = be64toh(k->id),
-		.events = v->events,
-		.bytes = v->bytes,
-		.sealed_ms = v->sealed_ms
-	};
-}
 
 /* ---- opening ---- */
 
@@ -204,7 +126,7 @@ static bool
 get_meta(
     struct spool *s, MDB_txn *txn, const char *name, void *to, size_t bytes)
 {
-	MDB_val k = val(name, strlen(name)), v;
+	MDB_val k = spool_val(name, strlen(name)), v;
 
 	if (mdb_get(txn, s->meta, &k, &v) != 0 || v.mv_size != bytes)
 		return false;
@@ -215,7 +137,7 @@ get_meta(
 static int
 put_meta(struct spool *s, const char *name, const void *from, size_t bytes)
 {
-	MDB_val k = val(name, strlen(name)), v = val(from, bytes);
+	MDB_val k = spool_val(name, strlen(name)), v = spool_val(from, bytes);
 
 	return mdb_put(s->write, s->meta, &k, &v, 0);
 }
@@ -491,8 +413,8 @@ spool_begin(struct spool *s)
 	    s->env == NULL ? EIO : mdb_txn_begin(s->env, NULL, 0, &s->write);
 }
 
-static void
-note(struct spool *s, int rc)
+void
+spool_note(struct spool *s, int rc)
 {
 	if (s->error == 0)
 		s->error = rc;
@@ -506,21 +428,21 @@ spool_put(struct spool *s, const char *value, size_t bytes)
 		.end = h->end,
 		.partition = h->partition,
 		.lane = h->lane };
-	struct queue_key key = queue_key(&at, h->id);
+	struct queue_key key = spool_queue_key(&at, h->id);
 	struct queue_value q = { .events = h->events,
 		.bytes = (uint32_t)bytes,
 		.sealed_ms = h->sealed_ms };
 	uint64_t id = htobe64(h->id);
-	MDB_val k = val(&id, sizeof id), v = val(value, bytes);
+	MDB_val k = spool_val(&id, sizeof id), v = spool_val(value, bytes);
 
 	if (s->error != 0)
 		return;
 	/* ids only grow: appending fills pages from left to right */
-	note(s, mdb_put(s->write, s->batch, &k, &v, MDB_APPEND));
-	k = val(&key, sizeof key);
-	v = val(&q, sizeof q);
+	spool_note(s, mdb_put(s->write, s->batch, &k, &v, MDB_APPEND));
+	k = spool_val(&key, sizeof key);
+	v = spool_val(&q, sizeof q);
 	if (s->error == 0)
-		note(s, mdb_put(s->write, s->queue, &k, &v, 0));
+		spool_note(s, mdb_put(s->write, s->queue, &k, &v, 0));
 	s->now.batches++;
 	s->now.events += h->events;
 	s->now.bytes += bytes;
@@ -531,7 +453,7 @@ static int
 forget_progress(struct spool *s, uint64_t id)
 {
 	struct progress_key key = { .id = htobe64(id) };
-	MDB_val k = val(&key, sizeof key), v;
+	MDB_val k = spool_val(&key, sizeof key), v;
 	MDB_cursor *cursor;
 	int rc = mdb_cursor_open(s->write, s->progress, &cursor);
 
@@ -547,18 +469,17 @@ forget_progress(struct spool *s, uint64_t id)
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* false: it has left already, by a commit that only seemed to fail. */
-static bool
-leave_queue(struct spool *s, const struct spool_entry *e)
+bool
+spool_leave_queue(struct spool *s, const struct spool_entry *e)
 {
-	struct queue_key key = queue_key(&e->at, e->id);
-	MDB_val k = val(&key, sizeof key);
+	struct queue_key key = spool_queue_key(&e->at, e->id);
+	MDB_val k = spool_val(&key, sizeof key);
 	int rc = mdb_del(s->write, s->queue, &k, NULL);
 
 	if (rc == MDB_NOTFOUND)
 		return false;
-	note(s, rc);
-	note(s, forget_progress(s, e->id));
+	spool_note(s, rc);
+	spool_note(s, forget_progress(s, e->id));
 	s->now.batches--;
 	s->now.events -= e->events;
 	s->now.bytes -= e->bytes;
@@ -569,11 +490,11 @@ void
 spool_remove(struct spool *s, const struct spool_entry *e)
 {
 	uint64_t id = htobe64(e->id);
-	MDB_val k = val(&id, sizeof id);
+	MDB_val k = spool_val(&id, sizeof id);
 
-	if (s->error != 0 || !leave_queue(s, e))
+	if (s->error != 0 || !spool_leave_queue(s, e))
 		return;
-	note(s, mdb_del(s->write, s->batch, &k, NULL));
+	spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
 	s->now.totals.sent += e->events;
 }
 
@@ -592,11 +513,12 @@ void
 spool_bury(struct spool *s, const struct spool_entry *e)
 {
 	uint64_t id = htobe64(e->id);
-	MDB_val k = val(&id, sizeof id), v = val(&e->events, sizeof e->events);
+	MDB_val k = spool_val(&id, sizeof id),
+		v = spool_val(&e->events, sizeof e->events);
 
-	if (s->error != 0 || !leave_queue(s, e))
+	if (s->error != 0 || !spool_leave_queue(s, e))
 		return;
-	note(s, mdb_put(s->write, s->dead, &k, &v, 0));
+	spool_note(s, mdb_put(s->write, s->dead, &k, &v, 0));
 	s->now.totals.dead += e->events;
 }
 
@@ -604,7 +526,7 @@ static void
 set_meta(struct spool *s, const char *name, const void *from, size_t bytes)
 {
 	if (s->error == 0)
-		note(s, put_meta(s, name, from, bytes));
+		spool_note(s, put_meta(s, name, from, bytes));
 }
 
 void
@@ -623,6 +545,7 @@ spool_count(struct spool *s, const struct spool_totals *more)
 	s->now.totals.received += more->received;
 	s->now.totals.dropped_window += more->dropped_window;
 	s->now.totals.quarantined += more->quarantined;
+	s->now.totals.late += more->late;
 }
 
 void
@@ -631,10 +554,10 @@ spool_set_progress(struct spool *s, uint64_t id, unsigned replicant,
 {
 	struct progress_key key = { .id = htobe64(id),
 		.replicant = htobe32(replicant) };
-	MDB_val k = val(&key, sizeof key), v = val(p, sizeof *p);
+	MDB_val k = spool_val(&key, sizeof key), v = spool_val(p, sizeof *p);
 
 	if (s->error == 0)
-		note(s, mdb_put(s->write, s->progress, &k, &v, 0));
+		spool_note(s, mdb_put(s->write, s->progress, &k, &v, 0));
 }
 
 static void
@@ -732,7 +655,7 @@ seek(
     struct spool *s, MDB_txn *txn, struct queue_key *key, struct spool_entry *e)
 {
 	MDB_cursor *cursor;
-	MDB_val k = val(key, sizeof *key), v;
+	MDB_val k = spool_val(key, sizeof *key), v;
 	bool found = false;
 
 	if (mdb_cursor_open(txn, s->queue, &cursor) != 0)
@@ -745,7 +668,7 @@ seek(
 
 		memcpy(&found_key, k.mv_data, sizeof found_key);
 		memcpy(&found_value, v.mv_data, sizeof found_value);
-		*e = entry_of(&found_key, &found_value);
+		*e = spool_entry_of(&found_key, &found_value);
 		found = true;
 	}
 	mdb_cursor_close(cursor);
@@ -763,7 +686,7 @@ bool
 spool_next(struct spool *s, const struct spool_lane *at, uint64_t after,
     struct spool_entry *e)
 {
-	struct queue_key key = queue_key(at, after + 1);
+	struct queue_key key = spool_queue_key(at, after + 1);
 	MDB_txn *txn = look(s);
 	bool found;
 
@@ -777,9 +700,9 @@ spool_next(struct spool *s, const struct spool_lane *at, uint64_t after,
 static unsigned
 count_lane(struct spool *s, MDB_txn *txn, const struct spool_entry *first)
 {
-	struct queue_key key = queue_key(&first->at, first->id);
+	struct queue_key key = spool_queue_key(&first->at, first->id);
 	size_t prefix = offsetof(struct queue_key, id);
-	MDB_val k = val(&key, sizeof key), v;
+	MDB_val k = spool_val(&key, sizeof key), v;
 	MDB_cursor *cursor;
 	unsigned count = 0;
 	int rc;
@@ -807,7 +730,7 @@ spool_next_lane(struct spool *s, const struct spool_lane *behind,
 	if (txn == NULL)
 		return false;
 	if (behind != NULL)
-		key = queue_key(behind, UINT64_MAX);
+		key = spool_queue_key(behind, UINT64_MAX);
 	found = seek(s, txn, &key, e);
 	if (found)
 		*batches = count_lane(s, txn, e);
@@ -819,7 +742,7 @@ char *
 spool_load(struct spool *s, uint64_t id, size_t *bytes, bool *damaged)
 {
 	uint64_t key = htobe64(id);
-	MDB_val k = val(&key, sizeof key), v;
+	MDB_val k = spool_val(&key, sizeof key), v;
 	MDB_txn *txn = look(s);
 	struct batch_view view;
 	char *copy = NULL;
@@ -848,7 +771,7 @@ spool_progress(struct spool *s, uint64_t id, unsigned replicant)
 	struct progress_key key = { .id = htobe64(id),
 		.replicant = htobe32(replicant) };
 	struct spool_progress p = { 0 };
-	MDB_val k = val(&key, sizeof key), v;
+	MDB_val k = spool_val(&key, sizeof key), v;
 	MDB_txn *txn = look(s);
 
 	if (txn == NULL)
@@ -873,7 +796,7 @@ spool_oldest_ms(struct spool *s)
 	while (seek(s, txn, &key, &e)) {
 		if (oldest == 0 || e.sealed_ms < oldest)
 			oldest = e.sealed_ms;
-		key = queue_key(&e.at, UINT64_MAX);
+		key = spool_queue_key(&e.at, UINT64_MAX);
 	}
 	looked(s);
 	return oldest;
@@ -889,7 +812,7 @@ spool_document(struct spool *s, const char *name)
 	if (txn == NULL)
 		return NULL;
 	document_name(name, key);
-	k = val(key, strlen(key));
+	k = spool_val(key, strlen(key));
 	if (mdb_get(txn, s->meta, &k, &v) == 0 &&
 	    (text = malloc(v.mv_size + 1)) != NULL) {
 		memcpy(text, v.mv_data, v.mv_size);

@@ -23,6 +23,7 @@
 
 #include "base.h"
 #include "batch.h"
+#include "late_policy.h"
 #include "life.h"
 #include "result.h"
 
@@ -54,6 +55,8 @@ struct spool_entry {
 /* Numbers that go on over restarts: the WORKER_TOTAL counters. */
 struct spool_totals {
 	uint64_t received, sent, dropped_window, dead, quarantined;
+	uint64_t late; /* came outside the window and were kept */
+	uint64_t archived, appended; /* what became of them */
 };
 
 /* A replicant has the chunks before this one; this one goes out with its
@@ -106,8 +109,15 @@ void spool_replace(struct spool *, const struct spool_entry *,
 void spool_bury(struct spool *, const struct spool_entry *);
 void spool_set_cursor(
     struct spool *, unsigned receiver, const struct spool_cursor *);
-/* Adds to received, dropped_window and quarantined; sent and dead follow from
- * spool_remove and spool_bury. */
+/* It waits elsewhere from now on. */
+void spool_move(
+    struct spool *, const struct spool_entry *, const struct spool_lane *to);
+/* A late batch has been brought out, LATE_ARCHIVE or LATE_APPEND: it leaves
+ * the spool. */
+void spool_remove_late(
+    struct spool *, const struct spool_entry *, enum late_policy how);
+/* Adds to received, dropped_window, quarantined and late; the others follow
+ * from what leaves. */
 void spool_count(struct spool *, const struct spool_totals *more);
 void spool_set_progress(struct spool *, uint64_t id, unsigned replicant,
     const struct spool_progress *);

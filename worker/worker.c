@@ -26,6 +26,7 @@
 #include "intake.h"
 #include "iso.h"
 #include "json.h"
+#include "late.h"
 #include "log.h"
 #include "loop.h"
 #include "overlord.h"
@@ -62,6 +63,7 @@ struct worker {
 	struct beam_store *store;
 	struct beam_cluster *cluster;
 	struct acks *acks;
+	struct late *late;
 	struct dispatch *dispatch;
 	struct intake *intake;
 
@@ -132,10 +134,13 @@ static char *
 describe(struct worker *w)
 {
 	struct json *j = json_new_object(), *notes = json_new_array();
+	struct json *late = late_describe(w->late);
 	const char *note = beam_cluster_note(w->cluster);
 	char *text;
 
 	json_set(j, "beams", dispatch_describe(w->dispatch));
+	if (late != NULL)
+		json_set(j, "late", late);
 	json_set_text(j, "overlord", overlord_where(w->overlord));
 	json_set_text(j, "zookeeper",
 	    w->zk == NULL                ? "not used"
@@ -175,6 +180,9 @@ count(struct worker *w)
 		.dropped_window = t->dropped_window,
 		.dead = t->dead,
 		.quarantined = t->quarantined,
+		.late = t->late,
+		.archived = t->archived,
+		.appended = t->appended,
 		.spool_batches = spool_batches(w->spool),
 		.spool_events = spool_events(w->spool),
 		.spool_bytes = spool_bytes(w->spool),
@@ -232,6 +240,7 @@ look_for_changes(struct worker *w)
 		return;
 	changed = dispatch_changed(w->dispatch);
 	changed = overlord_changed(w->overlord) || changed;
+	changed |= late_changed(w->late);
 	if (!changed)
 		return;
 	w->describe_due = true;
@@ -313,6 +322,7 @@ commit(struct worker *w)
 	spool_begin(w->spool);
 	intake_write(w->intake);
 	dispatch_write(w->dispatch);
+	late_write(w->late);
 	result = spool_commit(w->spool, error, sizeof error);
 	if (result != RESULT_OK) {
 		stop_taking(w,
@@ -328,6 +338,7 @@ commit(struct worker *w)
 	}
 	w->removal_due = false;
 	loop_timer_stop(&w->removal_timer);
+	late_written(w->late); /* before others bring it more */
 	dispatch_written(w->dispatch);
 	intake_written(w->intake);
 }
@@ -402,7 +413,7 @@ take_and_commit(struct worker *w)
 	if (seal_in > 0)
 		loop_timer_start(
 		    w->loop, &w->seal_timer, seal_in, seal_timer_due);
-	if (!dispatch_wants_commit(w->dispatch))
+	if (!dispatch_wants_commit(w->dispatch) && !late_wants_commit(w->late))
 		return;
 	if (w->removal_due)
 		commit(w);
@@ -436,8 +447,9 @@ is_done(struct worker *w, bool quiet)
 		    !beam_cluster_is_making(w->cluster);
 	if (!quiet || intake_open(w->intake))
 		return false;
+	/* late batches wait for their time, here or after the next start */
 	return w->is_orphan ||
-	    (spool_batches(w->spool) == 0 &&
+	    (spool_batches(w->spool) == late_batches(w->late) &&
 		!dispatch_wants_commit(w->dispatch));
 }
 
@@ -499,8 +511,10 @@ leave(struct worker *w, const struct order_message *m)
 {
 	w->is_leaving = true;
 	w->hands_over = m->index == ORDER_STOP_HAND_OVER;
-	if (w->hands_over)
+	if (w->hands_over) {
 		dispatch_hold(w->dispatch);
+		late_hold(w->late);
+	}
 	loop_timer_start(
 	    w->loop, &w->deadline_timer, (int64_t)m->value, deadline_due);
 }
@@ -513,6 +527,7 @@ orphaned(struct worker *w)
 	log_warnx("the supervisor is gone: spooling what the rings hold");
 	w->is_orphan = w->is_leaving = true;
 	dispatch_hold(w->dispatch);
+	late_hold(w->late);
 	loop_io_stop(&w->control);
 }
 
@@ -605,6 +620,10 @@ make_parts(struct worker *w)
 	struct dispatch_parts dispatch = {
 		.loop = w->loop, .ds = w->ds, .spool = w->spool
 	};
+	struct late_parts late = { .loop = w->loop,
+		.ds = w->ds,
+		.spool = w->spool,
+		.archive_dir = w->heritage->conf->archive_path };
 	struct intake_parts intake = { .ds = w->ds,
 		.channels = w->channels,
 		.channel_count = w->channel_count,
@@ -623,12 +642,15 @@ make_parts(struct worker *w)
 	dispatch.cluster = w->cluster;
 	dispatch.zk = by_discovery ? w->zk : NULL;
 	dispatch.acks = w->acks;
+	late.overlord = w->overlord;
+	w->late = dispatch.late = intake.late = late_new(&late);
 	w->dispatch = dispatch_new(&dispatch);
 	intake.dispatch = w->dispatch;
 	w->intake = intake_new(&intake);
 	intake_resume(w->intake);
 	dispatch_replay(w->dispatch);
 	beam_cluster_look(w->cluster);
+	late_begin(w->late);
 }
 
 static void
@@ -655,6 +677,7 @@ free_parts(struct worker *w)
 {
 	intake_free(&w->intake);
 	dispatch_free(&w->dispatch);
+	late_free(&w->late);
 	acks_free(&w->acks);
 	if (w->finding != NULL)
 		discovery_cancel(&w->finding);

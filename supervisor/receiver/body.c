@@ -403,16 +403,21 @@ take_event(struct body_reader *r, const struct body_input *in)
 		    r, 503, "dataSource '%s' is not ready yet", ds->conf->name);
 	e = &r->plan.events[r->plan.event_count];
 	e->at = scan->event;
-	e->bytes = scan->event_bytes;
+	e->bytes = scan->event_bytes & EVENT_BYTES_MAX;
 	e->hash = 0;
 	if (!take_time(r, ds, e))
 		return false;
 	r->plan.received++;
 	s = share_of(r, ds);
-	if (!in_window(ds, in->now_ms, e->ms))
-		return drop(r, s, e, DROP_WINDOW);
-	if (ds->is_hashed || channel_wants_hashes(&ds->outlet->channel))
+	e->is_late = !in_window(ds, in->now_ms, e->ms);
+	if (UNLIKELY(e->is_late)) {
+		if (ds->conf->late == LATE_DROP)
+			return drop(r, s, e, DROP_WINDOW);
+		s->late++;
+	} else if (ds->is_hashed ||
+	    channel_wants_hashes(&ds->outlet->channel)) {
 		e->hash = hash(ds, scan, e->ms);
+	}
 	return append(r, s, r->plan.event_count++);
 }
 

@@ -18,7 +18,8 @@
 #define BODY_PLACE_BYTES 64
 
 struct body_event {
-	uint32_t at, bytes; /* the object in the body */
+	uint32_t at; /* the object in the body */
+	uint32_t bytes : 31, is_late : 1;
 	/* what its milliseconds replace; time_bytes 0: they are inserted as
 	 * the first member, and time_at is 1 when others follow */
 	uint32_t time_at, time_bytes;
@@ -32,6 +33,7 @@ struct body_event {
 struct body_share {
 	struct settings_ds *ds;
 	uint32_t first, last, events;
+	uint32_t late; /* of them */
 	uint32_t dropped[DROP_REASONS];
 	uint64_t bytes;
 	uint64_t block_bytes; /* of the block that is filled now */

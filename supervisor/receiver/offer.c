@@ -87,10 +87,12 @@ static char *
 put_record(char *to, const char *body, const struct body_event *e,
     const struct settings_ds *ds)
 {
-	struct event head = { .timestamp_ms = e->ms, .hash = e->hash };
+	struct event head = {
+		.timestamp_ms = e->ms, .hash = e->hash, .is_late = e->is_late
+	};
 	char *text = to + sizeof head, *end = put_event(text, body, e, ds);
 
-	head.bytes = (uint32_t)(end - text);
+	head.bytes = (uint32_t)(end - text) & EVENT_BYTES_MAX;
 	memcpy(to, &head, sizeof head);
 	to = text + event_padded(head.bytes);
 	memset(end, 0, (size_t)(to - end));

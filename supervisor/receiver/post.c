@@ -371,7 +371,8 @@ begin_shares(struct post *p, const struct body_plan *plan)
 		struct share *s = new_share(p, at);
 
 		s->outlet = from->ds->outlet;
-		s->events = from->events;
+		s->events = from->events - from->late;
+		p->late[from->ds->conf->late] += from->late;
 		for (int j = 0; j < DROP_REASONS; j++)
 			p->dropped[j] += from->dropped[j];
 		count(&s->outlet->channel.header->requests);

@@ -33,7 +33,7 @@ struct share {
 	struct outlet *outlet;
 	uint64_t end; /* ring position behind it */
 	bool is_waiting, is_durable, is_settled;
-	uint32_t events;
+	uint32_t events; /* that are acknowledged: not the late ones */
 	uint32_t sent, dead, dropped; /* as acknowledged */
 	/* batches whose acks are counted */
 	uint32_t batch_count, batch_size;
@@ -52,6 +52,7 @@ struct post {
 	unsigned not_durable, not_settled; /* shares */
 	uint32_t received;
 	uint64_t dropped[DROP_REASONS];
+	uint64_t late[LATE_POLICIES]; /* kept; by what becomes of them */
 	bool is_smile, is_detailed; /* the answer */
 	struct drops drops;
 	size_t drops_charged; /* to the memory */

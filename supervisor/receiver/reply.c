@@ -111,11 +111,30 @@ put_dropped(char *to, const struct reply *r)
 	return PUT(to, "\r\n");
 }
 
+/* X-Tranq-Late: 5; archive=3; append=2 */
+static char *
+put_late(char *to, const struct reply *r)
+{
+	to = PUT(to, "X-Tranq-Late: ");
+	to = put_number(to, r->archived + r->appended);
+	if (r->archived > 0) {
+		to = PUT(to, "; archive=");
+		to = put_number(to, r->archived);
+	}
+	if (r->appended > 0) {
+		to = PUT(to, "; append=");
+		to = put_number(to, r->appended);
+	}
+	return PUT(to, "\r\n");
+}
+
 static char *
 put_fields(char *to, const struct reply *r, const struct reply_how *how)
 {
 	if (all_dropped(r) > 0)
 		to = put_dropped(to, r);
+	if (r->archived + r->appended > 0)
+		to = put_late(to, r);
 	if (r->spooled > 0) {
 		to = PUT(to, "X-Tranq-Spooled: ");
 		to = put_number(to, r->spooled);

@@ -25,6 +25,8 @@ struct reply {
 	uint64_t dropped[DROP_REASONS]; /* by the receiver */
 	uint64_t dropped_late; /* by the worker */
 	uint64_t spooled; /* durable, not acknowledged by Druid */
+	/* of them, late ones: for the archive, for a batch task */
+	uint64_t archived, appended;
 	unsigned retry_after_s;
 	const char *challenge; /* whole fields, or NULL */
 };

@@ -18,10 +18,14 @@
 static void
 finish(struct post *p)
 {
-	struct reply r = { .status = 200, .received = p->received };
+	struct reply r = { .status = 200,
+		.received = p->received,
+		.archived = p->late[LATE_ARCHIVE],
+		.appended = p->late[LATE_APPEND] };
 
 	memcpy(r.dropped, p->dropped, sizeof r.dropped);
 
+	r.spooled = r.archived + r.appended;
 	for (const struct share *s = p->shares; s != NULL; s = s->next) {
 		r.sent += s->sent;
 		r.dropped_late += s->dropped;
@@ -82,7 +86,7 @@ share_durable(struct share *s)
 {
 	s->is_durable = true;
 	s->post->not_durable--;
-	if (s->events == 0) /* all dropped: nothing will be acknowledged */
+	if (s->events == 0) /* all dropped or late: no acks will come */
 		share_settled(s);
 	finish_if_settled(s->post);
 }

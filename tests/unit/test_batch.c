@@ -25,7 +25,7 @@ static void
 add(struct batch *b, const char *text, uint64_t ticket, unsigned receiver)
 {
 	struct event e = { .timestamp_ms = hour.start,
-		.bytes = (uint32_t)strlen(text) };
+		.bytes = strlen(text) & EVENT_BYTES_MAX };
 
 	batch_add(b, &e, text, ticket, receiver);
 }

@@ -35,7 +35,7 @@ add(struct sample *s, const char *text)
 
 	*e = (struct event){ .timestamp_ms = 1000 + s->block->events,
 		.hash = -5,
-		.bytes = (uint32_t)strlen(text) };
+		.bytes = strlen(text) & EVENT_BYTES_MAX };
 	memcpy(e + 1, text, strlen(text));
 	s->block->bytes += (uint32_t)event_record_bytes(strlen(text));
 	s->block->events++;
@@ -143,7 +143,7 @@ test_damage(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
 		begin(&s);
 		add(&s, "{}");
-		add(&s, "12345678")->bytes = lengths[i];
+		add(&s, "12345678")->bytes = lengths[i] & EVENT_BYTES_MAX;
 		assert_true(event_open(&r, s.bytes, sizeof s.bytes, &head));
 		assert_non_null(event_next(&r, &e, &damaged));
 		assert_null(event_next(&r, &e, &damaged));
@@ -177,7 +177,7 @@ test_changed_under_way(void **state)
 	s.block->events = UINT32_MAX;
 	assert_int_equal(head.events, 2);
 	assert_non_null(event_next(&r, &e, &damaged));
-	first->bytes = UINT32_MAX;
+	first->bytes = EVENT_BYTES_MAX;
 	assert_int_equal(e.bytes, 5);
 	assert_ptr_equal(event_next(&r, &e, &damaged), second + 1);
 	assert_int_equal(e.bytes, 6);

@@ -191,7 +191,8 @@ make_value(
 		struct event e = { .timestamp_ms = at->start };
 
 		e.bytes =
-		    (uint32_t)snprintf(text, sizeof text, "{\"event\":%u}", i);
+		    (unsigned)snprintf(text, sizeof text, "{\"event\":%u}", i) &
+		    EVENT_BYTES_MAX;
 		batch_add(b, &e, text, 5, 0);
 	}
 	return batch_seal(&b, &seal, bytes);

@@ -1,0 +1,14 @@
+/*
+ * ndjson - a batch's body as lines: one JSON object each
+ *
+ * Process: worker. Pure. What archive files and batch tasks hold.
+ */
+#pragma once
+
+#include "base.h"
+#include "buf.h"
+
+/* Appends the events of a body as batch.h has it, "[e1,e2][e3]", each with a
+ * newline behind it. Line ends within an event (they stand between its tokens
+ * only) become spaces. Marks the buffer as failed when there is no room. */
+void ndjson_add(struct buf *, const char *body, size_t bytes);

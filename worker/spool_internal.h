@@ -1,0 +1,97 @@
+/*
+ * spool_internal - what the spool's own files share
+ *
+ * Process: worker.   Owner: spool.c; spool_late.c has what concerns late
+ * batches and copies.
+ */
+#pragma once
+
+#include <endian.h>
+
+#include <lmdb.h>
+
+#include "spool.h"
+
+struct queue_key { /* big-endian: LMDB compares bytes */
+	uint64_t start, end;
+	uint32_t partition, lane;
+	uint64_t id;
+};
+
+struct progress_key {
+	uint64_t id;
+	uint32_t replicant, unused;
+};
+
+struct queue_value {
+	uint32_t events, bytes;
+	int64_t sealed_ms;
+};
+
+struct counts {
+	uint64_t batches, events, bytes;
+	struct spool_totals totals;
+	uint64_t next_id;
+};
+
+struct spool {
+	struct spool_options options;
+	char *dir, *ds;
+	char identity[SPOOL_IDENTITY_BYTES];
+	int lock_fd;
+	MDB_env *env;
+	MDB_dbi batch, queue, dead, progress, meta;
+	MDB_txn *write, *read;
+	int error; /* of the open transaction: the first one */
+	bool failed, surprised;
+	struct counts durable; /* as committed */
+	struct counts now; /* with what the open transaction changes */
+};
+
+static inline MDB_val
+spool_val(const void *data, size_t bytes)
+{
+	union {
+		const void *from;
+		void *to;
+	} u = { .from = data };
+
+	return (MDB_val){ .mv_size = bytes, .mv_data = u.to };
+}
+
+static inline uint64_t
+spool_sortable(int64_t time)
+{
+	return (uint64_t)time ^ UINT64_C(1) << 63;
+}
+
+static inline struct queue_key
+spool_queue_key(const struct spool_lane *at, uint64_t id)
+{
+	return (struct queue_key){ .start = htobe64(spool_sortable(at->start)),
+		.end = htobe64(spool_sortable(at->end)),
+		.partition = htobe32(at->partition),
+		.lane = htobe32(at->lane),
+		.id = htobe64(id) };
+}
+
+static inline struct spool_entry
+spool_entry_of(const struct queue_key *k, const struct queue_value *v)
+{
+	return (struct spool_entry){
+		.at = { .start =
+			    (int64_t)spool_sortable((int64_t)be64toh(k->start)),
+		    .end = (int64_t)spool_sortable((int64_t)be64toh(k->end)),
+		    .partition = be32toh(k->partition),
+		    .lane = be32toh(k->lane) },
+		.id = be64toh(k->id),
+		.events = v->events,
+		.bytes = v->bytes,
+		.sealed_ms = v->sealed_ms
+	};
+}
+
+/* Of the open transaction: the first error stays. */
+void spool_note(struct spool *, int rc);
+/* false: it has left already, by a commit that only seemed to fail. */
+bool spool_leave_queue(struct spool *, const struct spool_entry *) MUST_CHECK;

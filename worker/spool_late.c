@@ -1,0 +1,43 @@
+/*
+ * spool_late - late batches change their place, and leave
+ *
+ * Process: worker.
+ */
+#include "spool_internal.h"
+
+#include "panic.h"
+
+void
+spool_move(
+    struct spool *s, const struct spool_entry *e, const struct spool_lane *to)
+{
+	struct queue_key key = spool_queue_key(to, e->id);
+	struct queue_value q = { .events = e->events,
+		.bytes = e->bytes,
+		.sealed_ms = e->sealed_ms };
+	MDB_val k = spool_val(&key, sizeof key), v = spool_val(&q, sizeof q);
+
+	if (s->error != 0 || !spool_leave_queue(s, e))
+		return;
+	spool_note(s, mdb_put(s->write, s->queue, &k, &v, 0));
+	s->now.batches++;
+	s->now.events += e->events;
+	s->now.bytes += e->bytes;
+}
+
+void
+spool_remove_late(
+    struct spool *s, const struct spool_entry *e, enum late_policy how)
+{
+	uint64_t id = htobe64(e->id);
+	MDB_val k = spool_val(&id, sizeof id);
+
+	must(how != LATE_DROP);
+	if (s->error != 0 || !spool_leave_queue(s, e))
+		return;
+	spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
+	if (how == LATE_ARCHIVE)
+		s->now.totals.archived += e->events;
+	else
+		s->now.totals.appended += e->events;
+}
