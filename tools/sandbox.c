@@ -45,6 +45,7 @@ enum option_id {
 	OPTION_START_DELAY,
 	OPTION_HANDLER_DELAY,
 	OPTION_HANDOFF_DELAY,
+	OPTION_BATCH_DELAY,
 	OPTION_EVENTS,
 	OPTION_KEEP_BYTES,
 	OPTION_CHECK,
@@ -72,6 +73,7 @@ static const struct option long_options[] = {
 	{ "start-delay", required_argument, NULL, OPTION_START_DELAY },
 	{ "handler-delay", required_argument, NULL, OPTION_HANDLER_DELAY },
 	{ "handoff-delay", required_argument, NULL, OPTION_HANDOFF_DELAY },
+	{ "batch-delay", required_argument, NULL, OPTION_BATCH_DELAY },
 	{ "events", required_argument, NULL, OPTION_EVENTS },
 	{ "keep-bytes", required_argument, NULL, OPTION_KEEP_BYTES },
 	{ "check", required_argument, NULL, OPTION_CHECK },
@@ -105,6 +107,7 @@ static const char help[] =
     "  --start-delay MS       a task is PENDING this long (0)\n"
     "  --handler-delay MS     RUNNING before its firehose is there (0)\n"
     "  --handoff-delay MS     RUNNING after its firehose is closed (100)\n"
+    "  --batch-delay MS       a batch task is RUNNING this long (0)\n"
     "  --events keep|count    keep what arrives, or only count it\n"
     "  --keep-bytes N         most to be kept (4 GiB)\n"
     "  --check full|fast      judge each push with two parsers, or with one\n"
@@ -233,6 +236,9 @@ set_number_option(struct sandbox_options *o, int option, const char *value)
 		break;
 	case OPTION_HANDOFF_DELAY:
 		o->handoff_delay_ms = number("handoff-delay", value, any);
+		break;
+	case OPTION_BATCH_DELAY:
+		o->batch_delay_ms = number("batch-delay", value, any);
 		break;
 	case OPTION_KEEP_BYTES:
 		o->keep_bytes = number("keep-bytes", value, any);

@@ -29,6 +29,7 @@ struct sandbox_options {
 	int64_t buffer; /* events of a firehose; 0: as its spec says */
 	int64_t drain_rate; /* events a second; 0: at once */
 	int64_t start_delay_ms, handler_delay_ms, handoff_delay_ms;
+	int64_t batch_delay_ms;
 	int64_t chunk_events; /* more in one push are a violation; 0: none */
 	int64_t keep_bytes;
 	int64_t queue_tasks; /* more that are not done are refused; 0: none */

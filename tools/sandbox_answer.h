@@ -17,6 +17,7 @@
 #define DRUID_IDLE_TIME DRUID(0, 13, 0)
 #define DRUID_APPENDERATOR DRUID(0, 13, 0)
 #define DRUID_NO_PUSH DRUID(31, 0, 0)
+#define DRUID_BATCH DRUID(0, 17, 0) /* inputSource, inputFormat */
 #define DRUID_STATUS_LONG DRUID(0, 13, 0)
 #define DRUID_STATUS_GROUP DRUID(0, 16, 0)
 #define DRUID_LOCATION_TLS DRUID(0, 11, 0)

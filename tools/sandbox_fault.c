@@ -24,6 +24,7 @@ static const char *const names[] = {
 	[FAULT_UNREACHABLE] = "unreachable",
 	[FAULT_UNAVAILABLE] = "unavailable",
 	[FAULT_NO_SLOTS] = "no-slots",
+	[FAULT_FAIL_BATCH] = "fail-batch",
 	[FAULTS] = "none",
 };
 

@@ -26,6 +26,7 @@ enum fault_kind {
 	FAULT_UNREACHABLE, /* pushes are reset, the Overlord says RUNNING */
 	FAULT_UNAVAILABLE, /* no chat handler */
 	FAULT_NO_SLOTS, /* tasks stay PENDING */
+	FAULT_FAIL_BATCH, /* a batch task ends FAILED */
 	FAULTS
 };
 

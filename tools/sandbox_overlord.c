@@ -80,15 +80,21 @@ error_message(const struct task *t)
 	return t->error != NULL ? json_new_text(t->error) : json_new_null();
 }
 
+static const char *
+type_of(const struct task *t)
+{
+	return t->spec.is_batch       ? "index_parallel"
+	    : t->spec.is_appenderator ? "index_realtime_appenderator"
+				      : "index_realtime";
+}
+
 /* TaskStatusPlus, as of runningTasks and the rest. */
 static struct json *
 status_plus(const struct task *t)
 {
 	unsigned version = t->sandbox->options.version;
 	struct json *j = json_new_object();
-	const char *type = t->spec.is_appenderator
-	    ? "index_realtime_appenderator"
-	    : "index_realtime";
+	const char *type = type_of(t);
 	char group[QUERY_BYTES * 2];
 
 	json_set_text(j, "id", t->spec.id);
@@ -181,9 +187,7 @@ handle_list(struct exchange *x, enum list list)
 		if (!is_listed(t, list) ||
 		    (ds[0] != '\0' && strcmp(ds, t->spec.ds) != 0))
 			continue;
-		if (type[0] != '\0' &&
-		    (strcmp(type, "index_realtime_appenderator") == 0) !=
-			t->spec.is_appenderator)
+		if (type[0] != '\0' && strcmp(type, type_of(t)) != 0)
 			continue;
 		if (t->state >= TASK_SUCCESS && complete_left-- <= 0)
 			continue;

@@ -13,6 +13,7 @@
 #include "iso.h"
 #include "panic.h"
 #include "sandbox_answer.h"
+#include "sandbox_batch.h"
 
 #define BUFFER_EVENTS 100000 /* Druid's default */
 #define DELEGATES_MAX 8
@@ -29,17 +30,16 @@ sandbox_spec_free(struct spec *s)
 	*s = (struct spec){ 0 };
 }
 
-static enum spec_result
-refuse(struct spec_context *c, const char *why)
+enum spec_result
+sandbox_spec_refuse(struct spec_context *c, const char *why)
 {
 	snprintf(c->error, sizeof c->error, "%s", why);
 	return SPEC_REFUSED;
 }
 
-/* A wish about the spec; what is not fulfilled is counted. */
-static void
-expect(struct spec_context *c, const struct spec *s, bool fulfilled,
-    const char *what)
+void
+sandbox_spec_expect(struct spec_context *c, const struct spec *s,
+    bool fulfilled, const char *what)
 {
 	if (!fulfilled)
 		sandbox_violation_add(c->violations, VIOLATION_TASK_SPEC,
@@ -145,10 +145,10 @@ check_any_time(struct spec_context *c, const struct spec *s)
 
 	snprintf(
 	    prefix, sizeof prefix, "index_realtime_appenderator_%s_", s->ds);
-	expect(c, s, strncmp(s->id, prefix, strlen(prefix)) == 0,
+	sandbox_spec_expect(c, s, strncmp(s->id, prefix, strlen(prefix)) == 0,
 	    "an id that names type and dataSource");
 	snprintf(prefix, sizeof prefix, ":%s-", s->ds);
-	expect(c, s,
+	sandbox_spec_expect(c, s,
 	    colon != NULL && strncmp(colon, prefix, strlen(prefix)) == 0 &&
 		strstr(colon, "-0000-a") != NULL,
 	    "a serviceName that is no index_realtime's");
@@ -163,13 +163,13 @@ check_names(
 	bool known = granularity_read(
 	    json_get(granularity_spec, "segmentGranularity"), &g, why);
 
-	expect(c, s, known, "granularitySpec.segmentGranularity");
+	sandbox_spec_expect(c, s, known, "granularitySpec.segmentGranularity");
 	s->granularity = known ? g : granularity_of(GRANULARITY_DAY);
 	if (s->is_appenderator)
 		check_any_time(c, s);
 	if (!known || !s->has_interval || s->is_appenderator)
 		return;
-	expect(c, s,
+	sandbox_spec_expect(c, s,
 	    granularity_truncate(&g, s->interval.start) == s->interval.start &&
 		granularity_truncate(&g, s->interval.end) == s->interval.end,
 	    "an interval of whole segments");
@@ -179,8 +179,8 @@ check_names(
 
 /* ---- parts of the document ---- */
 
-static bool
-read_interval(const char *text, struct interval *out)
+bool
+sandbox_spec_interval(const char *text, struct interval *out)
 {
 	const char *slash = strchr(text, '/');
 
@@ -197,7 +197,7 @@ read_receiver(
 	const char *service = json_get_text(firehose, "serviceName", NULL);
 
 	if (service == NULL || service[0] == '\0')
-		return refuse(c, "serviceName");
+		return sandbox_spec_refuse(c, "serviceName");
 	s->service = must_strdup(service);
 	s->buffer = json_get_int(firehose, "bufferSize", 0);
 	if (s->buffer <= 0)
@@ -216,18 +216,21 @@ read_wrapper(
 
 	if (is_text(firehose, "type", "clipped")) {
 		text = json_get_text(firehose, "interval", "");
-		s->has_interval = read_interval(text, &s->interval);
-		return s->has_interval ? SPEC_OK
-				       : refuse(c, "clipped: interval");
+		s->has_interval = sandbox_spec_interval(text, &s->interval);
+		return s->has_interval
+		    ? SPEC_OK
+		    : sandbox_spec_refuse(c, "clipped: interval");
 	}
 	if (is_text(firehose, "type", "timed")) {
 		text = json_get_text(firehose, "shutoffTime", "");
 		s->has_shutoff =
 		    iso_parse(text, strlen(text), ISO_T, &s->shutoff_ms);
-		return s->has_shutoff ? SPEC_OK
-				      : refuse(c, "timed: shutoffTime");
+		return s->has_shutoff
+		    ? SPEC_OK
+		    : sandbox_spec_refuse(c, "timed: shutoffTime");
 	}
-	return refuse(c, "Could not resolve the firehose's type id");
+	return sandbox_spec_refuse(
+	    c, "Could not resolve the firehose's type id");
 }
 
 static enum spec_result
@@ -244,7 +247,7 @@ read_firehose(
 			return result;
 		firehose = json_get(firehose, "delegate");
 	}
-	return refuse(c, "firehoses are nested too deeply");
+	return sandbox_spec_refuse(c, "firehoses are nested too deeply");
 }
 
 static void
@@ -254,17 +257,18 @@ check_firehose(
 	const struct json *clipped = json_get(io, "firehose");
 	const struct json *timed = json_get(clipped, "delegate");
 
-	expect(c, s, is_text(io, "type", "realtime"), "ioConfig.type realtime");
+	sandbox_spec_expect(
+	    c, s, is_text(io, "type", "realtime"), "ioConfig.type realtime");
 	if (s->is_appenderator) {
-		expect(c, s, is_text(clipped, "type", "timed"),
+		sandbox_spec_expect(c, s, is_text(clipped, "type", "timed"),
 		    "firehose timed over receiver");
 		return;
 	}
-	expect(c, s,
+	sandbox_spec_expect(c, s,
 	    is_text(clipped, "type", "clipped") &&
 		is_text(timed, "type", "timed"),
 	    "firehose clipped over timed over receiver");
-	expect(c, s,
+	sandbox_spec_expect(c, s,
 	    s->has_interval && s->has_shutoff &&
 		s->shutoff_ms >= s->interval.end,
 	    "shutoffTime not before the interval's end");
@@ -279,19 +283,24 @@ read_schema(struct spec_context *c, const struct json *schema, struct spec *s)
 	const char *ds = json_get_text(schema, "dataSource", NULL);
 
 	if (ds == NULL || ds[0] == '\0')
-		return refuse(c, "dataSource cannot be null or empty");
+		return sandbox_spec_refuse(
+		    c, "dataSource cannot be null or empty");
 	s->ds = must_strdup(ds);
 	s->column = must_strdup(json_get_text(time, "column", "timestamp"));
-	expect(c, s, is_text(parser, "type", "map"), "parser.type map");
-	expect(c, s, json_is_text(json_get(time, "column")),
+	sandbox_spec_expect(
+	    c, s, is_text(parser, "type", "map"), "parser.type map");
+	sandbox_spec_expect(c, s, json_is_text(json_get(time, "column")),
 	    "timestampSpec.column");
-	expect(c, s, is_text(time, "format", "millis"),
+	sandbox_spec_expect(c, s, is_text(time, "format", "millis"),
 	    "timestampSpec.format millis");
-	expect(c, s, json_is_object(json_get(parse, "dimensionsSpec")),
+	sandbox_spec_expect(c, s,
+	    json_is_object(json_get(parse, "dimensionsSpec")),
 	    "dimensionsSpec");
-	expect(c, s, json_is_object(json_get(schema, "granularitySpec")),
+	sandbox_spec_expect(c, s,
+	    json_is_object(json_get(schema, "granularitySpec")),
 	    "granularitySpec");
-	expect(c, s, json_is_array(json_get(schema, "metricsSpec")),
+	sandbox_spec_expect(c, s,
+	    json_is_array(json_get(schema, "metricsSpec")),
 	    "metricsSpec, a list");
 	return SPEC_OK;
 }
@@ -303,9 +312,9 @@ read_tuning(struct spec_context *c, const struct json *tuning, struct spec *s)
 	int64_t partition = json_get_int(shard, "partitionNum", -1);
 
 	s->partition = partition >= 0 ? (unsigned)partition : 0;
-	expect(c, s, json_is_object(tuning), "tuningConfig");
+	sandbox_spec_expect(c, s, json_is_object(tuning), "tuningConfig");
 	if (s->is_appenderator) {
-		expect(c, s,
+		sandbox_spec_expect(c, s,
 		    is_text(tuning, "type", "realtime_appenderator") &&
 			json_get(tuning, "windowPeriod") == NULL &&
 			json_get(tuning, "rejectionPolicy") == NULL &&
@@ -314,13 +323,15 @@ read_tuning(struct spec_context *c, const struct json *tuning, struct spec *s)
 		    "rejectionPolicy and shardSpec");
 		return;
 	}
-	expect(c, s, is_text(tuning, "type", "realtime"),
+	sandbox_spec_expect(c, s, is_text(tuning, "type", "realtime"),
 	    "tuningConfig.type realtime");
-	expect(c, s, is_text(shard, "type", "linear") && partition >= 0,
+	sandbox_spec_expect(c, s,
+	    is_text(shard, "type", "linear") && partition >= 0,
 	    "shardSpec linear with partitionNum");
-	expect(c, s, json_is_text(json_get(tuning, "windowPeriod")),
+	sandbox_spec_expect(c, s,
+	    json_is_text(json_get(tuning, "windowPeriod")),
 	    "tuningConfig.windowPeriod");
-	expect(c, s,
+	sandbox_spec_expect(c, s,
 	    json_is_text(json_get(json_get(tuning, "rejectionPolicy"), "type")),
 	    "tuningConfig.rejectionPolicy");
 }
@@ -332,8 +343,10 @@ read_resource(
 	const char *group = json_get_text(resource, "availabilityGroup", "");
 
 	s->group = must_strdup(group);
-	expect(c, s, group[0] != '\0', "resource.availabilityGroup");
-	expect(c, s, json_get_int(resource, "requiredCapacity", 0) >= 1,
+	sandbox_spec_expect(
+	    c, s, group[0] != '\0', "resource.availabilityGroup");
+	sandbox_spec_expect(c, s,
+	    json_get_int(resource, "requiredCapacity", 0) >= 1,
 	    "resource.requiredCapacity");
 }
 
@@ -358,6 +371,9 @@ read_type(struct spec_context *c, const struct json *task, struct spec *s)
 	const char *type = json_get_text(task, "type", "");
 
 	s->is_appenderator = strcmp(type, "index_realtime_appenderator") == 0;
+	s->is_batch = strcmp(type, "index_parallel") == 0;
+	if (s->is_batch && c->version >= DRUID_BATCH)
+		return SPEC_OK;
 	if (c->version < DRUID_NO_PUSH &&
 	    (strcmp(type, "index_realtime") == 0 ||
 		(s->is_appenderator && c->version >= DRUID_APPENDERATOR)))
@@ -375,7 +391,8 @@ read_parts(struct spec_context *c, const struct json *task, struct spec *s)
 	enum spec_result result;
 
 	if (!json_is_object(schema) || !json_is_object(io))
-		return refuse(c, "spec wants dataSchema and ioConfig");
+		return sandbox_spec_refuse(
+		    c, "spec wants dataSchema and ioConfig");
 	s->id = must_strdup(json_get_text(task, "id", "task without id"));
 	if ((result = read_schema(c, schema, s)) != SPEC_OK)
 		return result;
@@ -400,10 +417,11 @@ sandbox_spec_read(
 
 	*s = (struct spec){ 0 };
 	if (!json_is_object(task))
-		return refuse(c, "a task is an object");
+		return sandbox_spec_refuse(c, "a task is an object");
 	result = read_type(c, task, s);
 	if (result == SPEC_OK)
-		result = read_parts(c, task, s);
+		result = s->is_batch ? sandbox_batch_read(task, c, s)
+				     : read_parts(c, task, s);
 	if (result == SPEC_OK && !id_legal(s->id)) {
 		snprintf(c->error, sizeof c->error,
 		    "task ID [%.100s] is not legal", s->id);

@@ -16,6 +16,7 @@
 
 struct spec {
 	bool is_appenderator; /* index_realtime_appenderator */
+	bool is_batch, replaces; /* index_parallel (sandbox_batch.h) */
 	char *id, *ds, *column, *service, *group;
 	bool has_interval, has_shutoff;
 	struct interval interval;
@@ -41,3 +42,11 @@ enum spec_result { SPEC_OK, SPEC_TYPE, SPEC_ID_ILLEGAL, SPEC_REFUSED };
 enum spec_result sandbox_spec_read(
     const struct json *task, struct spec_context *, struct spec *);
 void sandbox_spec_free(struct spec *);
+
+/* For sandbox_batch.c. SPEC_REFUSED, with the reason. */
+enum spec_result sandbox_spec_refuse(struct spec_context *, const char *why);
+/* A wish about the spec; what is not fulfilled is counted. */
+void sandbox_spec_expect(struct spec_context *, const struct spec *,
+    bool fulfilled, const char *what);
+/* "start/end", not empty. */
+bool sandbox_spec_interval(const char *text, struct interval *);

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "panic.h"
 #include "sandbox_announce.h"
+#include "sandbox_batch.h"
 #include "sandbox_exchange.h"
 
 #define DRAIN_MS 10
@@ -238,6 +239,10 @@ start_due(struct loop_timer *timer)
 
 	if (sandbox_fault_is_on(&s->faults, FAULT_NO_SLOTS, &at))
 		return; /* sandbox_task_start_pending */
+	if (t->spec.is_batch) {
+		sandbox_batch_run(t);
+		return;
+	}
 	t->state = TASK_RUNNING;
 	t->started_ms = clock_wall_ms();
 	if (s->options.handler_delay_ms > 0)

@@ -24,7 +24,7 @@
 #define PILES_MAX 16384 /* more: none waits for its age any more */
 #define LOOK_AGAIN_MS 10000
 #define PLACE_WAIT_MS 1000
-#define REFUSED_REST_MS 30000
+#define REFUSED_REST_MS 10000
 /* When late batches fill this part of spool.bytesMax they wait no longer. */
 #define PRESSURE_SHARE 4
 
@@ -506,13 +506,19 @@ late_adopt(struct late *l, const struct spool_entry *e)
 void
 late_arrived(struct late *l, const struct spool_entry *e)
 {
+	const struct ds_conf *ds = l->p.ds;
+	bool archives = ds->late == LATE_ARCHIVE;
+	int64_t most =
+	    archives ? ds->archive_segment_bytes : ds->late_append_bytes;
+	int64_t wait_ms = archives ? ds->archive_seal_ms : ds->late_append_ms;
+
 	l->changed = true;
 	piles_add(&l->piles, e, clock_wall_ms());
-	/* its age is the timer's business; a pile that is full is ours */
+	if (l->piles.bytes >= (uint64_t)most || pressed(l))
+		wait_ms = 0;
 	if (!loop_timer_active(&l->timer) ||
-	    l->piles.bytes >= (uint64_t)MIN_OF(l->p.ds->archive_segment_bytes,
-				  l->p.ds->late_append_bytes))
-		plan_in(l, 0);
+	    l->timer.due_ms > loop_now_ms(l->p.loop) + wait_ms)
+		plan_in(l, wait_ms);
 }
 
 bool
