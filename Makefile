@@ -37,7 +37,8 @@ WORKER = worker intake batch spool spool_late spool_dir dispatch dispatch_move \
 	discovery session | archive_file held http_client zk zk_call zk_address | backoff checksum \
 	batch_task pile parcel ndjson \
 	partition place beam_data task
-TRANQCTL = tranqctl tranqctl_output
+TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \
+	tranqctl_reindex tranqctl_rows
 SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
 LOAD = $(patsubst tools/%.c,%,$(wildcard tools/load*.c)) text_map digest
 UNIT = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -110,8 +111,9 @@ help: ## this list
 $(BUILD)/bin/tranqd: $(OBJ_SUPERVISOR) $(OBJ_RECEIVER) $(OBJ_WORKER) \
 		$(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
-$(BUILD)/bin/tranqctl: $(call objects,tools,$(TRANQCTL)) $(LIB_COMMON)
-	$(call link,$(LIBS_COMMON))
+$(BUILD)/bin/tranqctl: $(call objects,tools,$(TRANQCTL)) $(LIB_RECEIVER) \
+		$(LIB_WORKER) $(LIB_COMMON)
+	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
 $(BUILD)/bin/tranq-sandbox: $(call objects,tools,$(SANDBOX)) $(LIB_RECEIVER) \
 		$(LIB_WORKER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))

@@ -14,6 +14,7 @@
 #include "ctl.h"
 #include "json.h"
 #include "panic.h"
+#include "tranqctl_archive.h"
 #include "tranqctl_output.h"
 
 #define DEFAULT_SOCKET "/run/tranqd/control.sock"
@@ -24,8 +25,11 @@ enum { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_DAEMON };
 
 struct arguments {
 	const char *socket, *file;
-	bool json;
+	bool json, prints, replaces;
+	const char *overlord;
 	const char *command;
+	char **words; /* behind the command */
+	int word_count;
 };
 
 static void
@@ -35,12 +39,22 @@ print_usage(FILE *to)
 	for (int i = 0; i < CTL_COMMANDS; i++)
 		fprintf(to, "  %-8s  %s\n", ctl_name((enum ctl_command)i),
 		    ctl_text((enum ctl_command)i));
-	fputs("  help      this text\n"
+	fputs("  archive   list [DATASOURCE]: late events in files\n"
+	      "            reindex [--replace] [--print] [--overlord URL] "
+	      "DATASOURCE [INTERVAL]:\n"
+	      "            brings them in by batch tasks; called again, goes "
+	      "on\n"
+	      "  help      this text\n"
 	      "  version   of this program\n\n"
 	      "  -s SOCKET  the daemon's control socket "
 	      "(" DEFAULT_SOCKET ")\n"
 	      "  -c FILE    the daemon's configuration, to find the socket\n"
-	      "  --json     status as JSON, for programs\n\n"
+	      "  --json     status as JSON, for programs; archive list too\n"
+	      "  --print    reindex: the tasks, submitting nothing\n"
+	      "  --replace  reindex: what Druid has of the interval goes, the "
+	      "files\n"
+	      "             (done ones too, with INTERVAL) take its place\n"
+	      "  --overlord URL  reindex: of the Overlord or a Router\n\n"
 	      "Exit codes: 0 done, 1 the daemon said no, 2 wrong use, "
 	      "3 no daemon there.\n",
 	    to);
@@ -53,6 +67,9 @@ parse(int argc, char **argv, struct arguments *a)
 		{ "socket", required_argument, NULL, 's' },
 		{ "config", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "print", no_argument, NULL, 'p' },
+		{ "replace", no_argument, NULL, 'r' },
+		{ "overlord", required_argument, NULL, 'o' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -65,14 +82,21 @@ parse(int argc, char **argv, struct arguments *a)
 		case 's': a->socket = optarg; break;
 		case 'c': a->file = optarg; break;
 		case 'j': a->json = true; break;
+		case 'p': a->prints = true; break;
+		case 'r': a->replaces = true; break;
+		case 'o': a->overlord = optarg; break;
 		case 'h': a->command = "help"; return true;
 		case 'V': a->command = "version"; return true;
 		default: return false;
 		}
 	}
-	if (optind + 1 != argc || (a->socket != NULL && a->file != NULL))
+	if (optind >= argc || (a->socket != NULL && a->file != NULL))
 		return false;
 	a->command = argv[optind];
+	a->words = argv + optind + 1;
+	a->word_count = argc - optind - 1;
+	if (a->word_count > 0 && strcmp(a->command, "archive") != 0)
+		return false;
 	return true;
 }
 
@@ -169,6 +193,56 @@ ask(enum ctl_command command, const struct arguments *a, const char *path)
 	return code;
 }
 
+/* The daemon's status, new; NULL when it does not run or has none. */
+static struct json *
+ask_status(const char *path)
+{
+	struct ctl_answer answer;
+	struct json *status = NULL;
+
+	if (ctl_ask(path, ctl_name(CTL_STATUS), &answer) == CTL_DONE)
+		status = json_parse(answer.body.bytes, answer.body.used, NULL);
+	ctl_answer_free(&answer);
+	return status;
+}
+
+static int
+do_archive(const struct arguments *a)
+{
+	struct conf_problems problems = { 0 };
+	struct archive_arguments archive = { .words = a->words,
+		.count = a->word_count,
+		.as_json = a->json,
+		.prints = a->prints,
+		.replaces = a->replaces,
+		.overlord = a->overlord };
+	struct conf *conf = NULL;
+	struct json *status;
+	int code = EXIT_USAGE;
+
+	if (a->file == NULL)
+		fputs("tranqctl: archive: give the configuration with -c "
+		      "FILE\n",
+		    stderr);
+	else
+		conf = conf_load(a->file, &problems);
+	for (unsigned i = 0; i < problems.count; i++)
+		fprintf(stderr, "tranqctl: %s\n", problems.lines[i]);
+	conf_problems_free(&problems);
+	if (conf == NULL)
+		return EXIT_USAGE;
+	archive.conf = conf;
+	archive.status = status = ask_status(conf_control_socket(conf));
+	switch (archive_command(&archive)) {
+	case ARCHIVE_GOOD: code = EXIT_DONE; break;
+	case ARCHIVE_FAILED: code = EXIT_REFUSED; break;
+	case ARCHIVE_WRONG_USE: break;
+	}
+	json_free(&status);
+	conf_free(&conf);
+	return code;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -190,6 +264,8 @@ main(int argc, char **argv)
 		puts("tranqctl " TRANQD_VERSION);
 		return EXIT_DONE;
 	}
+	if (strcmp(a.command, "archive") == 0)
+		return do_archive(&a);
 	if (!ctl_parse(a.command, &command, &rest) || rest[0] != '\0') {
 		fprintf(stderr, "tranqctl: no command '%s'\n", a.command);
 		print_usage(stderr);
