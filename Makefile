@@ -231,7 +231,15 @@ install: all ## into DESTDIR/PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/tranqd
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 conf/* $(DESTDIR)$(PREFIX)/share/tranqd
+	tools/manual $(BUILD)/bin $(BUILD)/share
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 \
+	    $(BUILD)/share/man/*.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(BUILD)/share/man/*.5
+	install -D -m 644 -t \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	    $(BUILD)/share/completions/*
 
 clean: ## remove what was built (not a fetched Druid)
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/tests $(BUILD)/asan \
-	    $(BUILD)/tsan $(BUILD)/quickstart $(BUILD)/check
+	    $(BUILD)/tsan $(BUILD)/quickstart $(BUILD)/check $(BUILD)/share

@@ -377,14 +377,19 @@ read_json(const char *file, const char *text, size_t bytes,
 	bool has_mark = bytes > 0 && (unsigned char)*text == 0xef;
 	struct json *document =
 	    json_parse(text + 3 * has_mark, bytes - 3 * has_mark, &e);
+	const char *near;
+	bool is_twice;
 
-	if (document == NULL)
-		conf_problem(problems, "%s: line %d, column %d: %s; %s", file,
-		    MAX_OF(e.line, 1), MAX_OF(e.column, 1), e.text,
-		    strstr(e.text, "duplicate") != NULL
-			? "take one of the two out"
-			: "mend it there");
-	return document;
+	if (document != NULL)
+		return document;
+	is_twice = strstr(e.text, "duplicate") != NULL;
+	/* what stands there may be a password; a name is none */
+	near = is_twice ? NULL : strstr(e.text, " near ");
+	conf_problem(problems, "%s: line %d, column %d: %.*s; %s", file,
+	    MAX_OF(e.line, 1), MAX_OF(e.column, 1),
+	    near != NULL ? (int)(near - e.text) : (int)strlen(e.text), e.text,
+	    is_twice ? "take one of the two out" : "mend it there");
+	return NULL;
 }
 
 /* Aliases may make much of little, and the document goes on as JSON. */

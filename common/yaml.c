@@ -161,10 +161,11 @@ read_alias(struct reading *in)
 	struct extent e;
 
 	if (kept == NULL) {
+		/* not quoted: it may be a password that wants quotes */
 		say(in, at,
-		    "alias *%.*s has no anchor &%.*s that ends before it; "
-		    "mend the name",
-		    cut(name), name, cut(name), name);
+		    "an alias (*) without an anchor (&) of its name that ends "
+		    "before it; mend the name, or put it in quotes if it is "
+		    "text");
 		return NULL;
 	}
 	e = measure(kept);
@@ -242,8 +243,7 @@ read_number(struct reading *in, const char *text, enum number kind)
 			return json_new_number(real);
 	}
 	say(in, in->event.start_mark,
-	    "number '%.*s' is out of range; put it in quotes if it is text",
-	    cut(text), text);
+	    "a number out of range; put it in quotes if it is text");
 	return NULL;
 }
 
@@ -478,9 +478,8 @@ read_value(struct reading *in)
 
 	if (tag != NULL)
 		say(in, at,
-		    "tag '%.*s' is not read here; take it out (quotes make "
-		    "text of a number)",
-		    cut(tag), tag);
+		    "a tag (!) is not read here; take it out (quotes make "
+		    "text of what looks like one, or like a number)");
 	else if (check_depth(in, at, 1) && charge(in, at, YAML_VALUE_BYTES)) {
 		in->depth++;
 		value = read_bare(in);

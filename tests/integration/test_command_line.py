@@ -4,6 +4,8 @@ file in YAML."""
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import unittest
@@ -193,6 +195,64 @@ class CheckCase(drill.Case):
                       "https.keyStorePath", "parseSpec",
                       "dataSource 'b' is in dataSources[1] already"):
             self.assertIn(words, err)
+
+
+class ManualCase(drill.Case):
+    """Manual pages and completions, made from what the programs say."""
+
+    def setUp(self):
+        super().setUp()
+        subprocess.run([os.path.join(harness.ROOT, "tools/manual"),
+                        os.path.dirname(harness.program("tranqd")),
+                        self.folder], check=True)
+
+    def page(self, name):
+        with open(os.path.join(self.folder, "man", name)) as f:
+            return f.read()
+
+    def test_every_property(self):
+        page = self.page("tranqd.conf.5")
+        names = re.findall(r"^\| `([^`]+)` \|", run("properties")[1], re.M)
+        self.assertGreater(len(names), 50)
+        for name in names:
+            self.assertIn("\n.TP\n\\fB%s\\fR\n" % name, page)
+
+    def test_commands(self):
+        for command in ("start", "check", "config", "server"):
+            self.assertIn(f"\n  {command} ", self.page("tranqd.8"))
+        for command in ("status", "reload", "stop"):
+            self.assertIn(f"\n  {command} ", self.page("tranqctl.8"))
+
+    def test_roff(self):
+        if shutil.which("groff") is None:
+            self.skipTest("no groff here")
+        for name in ("tranqd.8", "tranqctl.8", "tranqd.conf.5"):
+            path = os.path.join(self.folder, "man", name)
+            done = subprocess.run(
+                ["groff", "-man", "-ww", "-Tutf8", "-z", path],
+                capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def complete(self, program, *words):
+        script = (f"source {self.folder}/completions/{program}; "
+                  f"COMP_WORDS=({program} {' '.join(words)}); "
+                  f"COMP_CWORD={len(words)}; _{program}; "
+                  'echo "${COMPREPLY[@]}"')
+        done = subprocess.run(["bash", "-c", script], check=True, text=True,
+                              capture_output=True)
+        return done.stdout.split()
+
+    def test_completions(self):
+        self.assertEqual(self.complete("tranqd", "sta"), ["start"])
+        self.assertEqual(self.complete("tranqd", "v"), ["version"])
+        self.assertEqual(self.complete("tranqd", "server", "-conf"),
+                         ["-configFile"])
+        self.assertEqual(self.complete("tranqd", "check", "-c",
+                                       self.folder + "/ma"),
+                         [self.folder + "/man"])
+        self.assertEqual(self.complete("tranqctl", "rel"), ["reload"])
+        self.assertEqual(self.complete("tranqctl", "status", "--j"),
+                         ["--json"])
 
 
 class ServerCase(drill.Case):

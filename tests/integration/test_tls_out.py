@@ -290,6 +290,23 @@ class TestBasic(TlsCase):
                        + [f"first-{n}" for n in range(10)])
         self.check_whole(tranqd, druid, killed=True)
 
+    def test_tasks_deny(self):
+        """What the task lacks stands beside it in the status."""
+        druid = self.sandbox()
+        tranqd = self.tranqd(drill.config(["a"], druid.url))
+        tranqd.post("a", harness.events(10, run="first"))
+        druid.fault("error", where="push", status=403)
+        ids = self.spool(tranqd, "denied")
+        wait_for(lambda: any("answered 403" in t.get("trouble", "")
+                             for t in self.tasks(tranqd)),
+                 "the task's trouble in the status")
+        self.assertIn("write this dataSource in Druid",
+                      tranqd.tranqctl("status").stdout)
+        druid.fault("error", on=False)
+        self.check_ids(druid, "a", ids
+                       + [f"first-{n}" for n in range(10)])
+        wait_for(lambda: not any("trouble" in t for t in self.tasks(tranqd)))
+
     def test_file_gone(self):
         """A reload without its secret changes nothing."""
         druid = self.sandbox("--basic-auth", f"{USER}:{PASSWORD}")

@@ -320,6 +320,36 @@ test_problems(void **state)
 	    "\"task.warmingPeriod\":\"${env:TRANQ_A}\"", "such as PT10M");
 }
 
+/* A file that is neither JSON nor YAML: the place, and not what stands there. */
+static void
+test_broken_text(void **state)
+{
+	static const char *const texts[] = {
+		"{\"a\":\"hidden\" \"b\":1}",
+		"{\"a\":hidden}",
+		"{\"a\":\"hidden\nx\"}",
+		"{\"a\":\"hidden",
+		"a: !hidden\n",
+		"a: *hidden\n",
+		"a: \"hidden\n",
+		"a: %hidden\n",
+		"a: 'hidden' x\n",
+		"a: 99999999999999999999999\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct conf_problems p;
+
+		assert_null(conf_parse("x", texts[i], strlen(texts[i]), &p));
+		assert_true(p.count > 0);
+		assert_non_null(strstr(p.lines[0], "x: line "));
+		assert_null(strstr(p.lines[0], "hidden"));
+		assert_null(strstr(p.lines[0], "999"));
+		conf_problems_free(&p);
+	}
+}
+
 static void
 test_not_utf8(void **state)
 {
@@ -399,6 +429,7 @@ main(void)
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_travels),
 		cmocka_unit_test(test_problems),
+		cmocka_unit_test(test_broken_text),
 		cmocka_unit_test(test_not_utf8),
 		cmocka_unit_test(test_socket),
 	};
