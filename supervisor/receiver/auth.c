@@ -364,8 +364,8 @@ see(struct seen_set *set, const uint8_t *key)
 static bool
 may_hash(struct auth *a, int64_t now_ms)
 {
-	int64_t passed_ms =
-	    MIN_OF(now_ms - a->budget_at_ms, AUTH_BUDGET_MS * AUTH_SHARE);
+	int64_t passed_ms = MAX_OF(
+	    0, MIN_OF(now_ms - a->budget_at_ms, AUTH_BUDGET_MS * AUTH_SHARE));
 
 	a->budget_at_ms = now_ms;
 	a->budget_ns = MIN_OF(a->budget_ns + passed_ms * MS_NS / AUTH_SHARE,
