@@ -26,7 +26,7 @@ RECEIVER = receiver listener connection exchange http_request route post \
 	json_lines flatten body json_scan partition_hash settings \
 	offer outlet ticket settle drops answer reply receiver_check \
 	receiver_keys | tls tls_suites tls_store auth secret_hash unzstd \
-	smile_value \
+	smile_value java_double \
 	double_text line_text delimited_quotes regex_java jq_path json_path \
 	json_path_filter json_path_read json_index json_string java_string \
 	memory
@@ -142,6 +142,11 @@ $(BUILD)/tests/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/seeds.o \
 		$(LIB_RECEIVER) $(LIB_COMMON)
 	$(call link,$(LIBS_RECEIVER) $(LIBS_COMMON))
 
+# tests/druid/tranquility/run asks for it.
+$(BUILD)/tests/hash_rows: $(O)/tests/druid/tranquility/hash_rows.o \
+		$(LIB_RECEIVER) $(LIB_WORKER) $(LIB_COMMON)
+	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) -lm)
+
 $(LIB_COMMON): $(OBJ_COMMON)
 $(LIB_RECEIVER): $(OBJ_RECEIVER)
 $(LIB_WORKER): $(OBJ_WORKER)
@@ -223,6 +228,7 @@ druid-down: ## stop it
 
 test-druid: deps ## the main job against a real Druid
 	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/druid/tranquility/run
 	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/druid/run
 
 # ---- installation ----

@@ -104,8 +104,8 @@ granularity_truncate(const struct granularity *g, int64_t ms)
 			over += g->ms;
 		return saturate_add(ms, -over);
 	}
-	if (g->kind == GRANULARITY_ALL)
-		return INT64_MIN;
+	if (g->kind == GRANULARITY_ALL) /* Druid's first instant */
+		return ms < INT64_MIN / 2 ? INT64_MIN : INT64_MIN / 2;
 	if (g->kind != GRANULARITY_PERIOD)
 		return truncate_months(ms, (unsigned)g->months);
 	return granularity_calendar_bucket(g, ms).start;

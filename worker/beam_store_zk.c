@@ -245,6 +245,38 @@ lock_fail(struct store *s, enum result result)
 	s->locked(s->lock_context, result, NULL);
 }
 
+static void lock_read(void *, const struct zk_answer *);
+
+static void
+empty_made(void *context, const struct zk_answer *a)
+{
+	struct store *s = context;
+
+	s->lock_call = NULL;
+	if (a->result == RESULT_OK)
+		set_seen(s, s->text.bytes, s->text.used);
+	if (a->result == RESULT_OK ||
+	    (a->result == RESULT_REFUSED && a->refusal == ZK_REFUSED_EXISTS))
+		s->lock_call = zk_get(s->zk, s->data_path, NULL, lock_read, s);
+	else
+		lock_fail(s, a->result);
+}
+
+/* A JVM instance makes the node as soon as it looks for it, without the mutex.
+ * If our commit were the one to make it, it would fail at that, with the tasks
+ * submitted already; and the JVM takes "already exists" for a failure. */
+static void
+make_empty(struct store *s)
+{
+	struct zk_node n = { .path = s->data_path, .flags = ZK_PARENTS };
+
+	buf_reset(&s->text);
+	beam_data_print(&s->data, &s->text);
+	n.bytes = s->text.bytes;
+	n.byte_count = s->text.used;
+	s->lock_call = zk_create(s->zk, &n, empty_made, s);
+}
+
 static void
 lock_read(void *context, const struct zk_answer *a)
 {
@@ -256,6 +288,10 @@ lock_read(void *context, const struct zk_answer *a)
 	start_looking(s);
 	if (result != RESULT_OK) {
 		lock_fail(s, result);
+		return;
+	}
+	if (a->result == RESULT_GONE && s->tries++ == 0) {
+		make_empty(s);
 		return;
 	}
 	s->exists = a->result == RESULT_OK;
@@ -300,6 +336,7 @@ store_lock(struct beam_store *base, beam_store_locked_fn *locked, void *context)
 	s->locked = locked;
 	s->lock_context = context;
 	s->lock_state = LOCK_WAITING;
+	s->tries = 0;
 	curator_mutex_acquire(s->mutex, s->lock_wait_ms, mutex_acquired);
 }
 

@@ -6,7 +6,6 @@
  */
 #include "java_string.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +13,16 @@
 
 #include "panic.h"
 
+#include "java_double.h"
+
 /* Decimals of so many digits name a double each, so that no shorter one does
  * where one of them does. */
 #define DIGITS_SURE 15
-#define DIGITS_MAX 17 /* enough to name every double */
-/* Powers of ten between which that holds: far from what is subnormal. */
-#define EXPONENT_SURE 290
+#define DIGITS_MAX JAVA_DOUBLE_DIGITS
+/* Powers of ten between which Java prints those digits: far from what is
+ * subnormal, and below where whole numbers have several names. */
+#define EXPONENT_LEAST (-290)
+#define EXPONENT_MOST 15
 #define EXPONENT_MAX 1000000 /* as good as any larger one */
 
 #define HASH_STEP 31u /* String.hashCode's */
@@ -324,22 +327,15 @@ read_decimal(const char *p, size_t bytes)
 	return d;
 }
 
-/* The shortest decimal that names the double of a literal. */
+/* The digits of the double of a literal. */
 static struct decimal
-shortest(double value)
+digits_of(double value)
 {
-	double size = fabs(value);
-	int digits = size < DBL_MIN ? 2 : DIGITS_SURE;
-	struct decimal d;
-	char text[32];
-	int n;
+	struct decimal d = { .is_negative = signbit(value) };
+	int exponent;
 
-	do {
-		n = snprintf(text, sizeof(text), "%.*e", digits - 1, size);
-	} while (strtod(text, NULL) != size && ++digits <= DIGITS_MAX);
-	must(digits <= DIGITS_MAX);
-	d = read_decimal(text, (size_t)n);
-	d.is_negative = signbit(value);
+	d.count = java_double_digits(fabs(value), d.digits, &exponent);
+	d.exponent = exponent;
 	return d;
 }
 
@@ -396,8 +392,8 @@ java_string_of_number(
 		return (struct java_string){ .text = literal, .bytes = bytes };
 	}
 	d = read_decimal(literal, bytes);
-	if (d.count > DIGITS_SURE || d.exponent < -EXPONENT_SURE ||
-	    d.exponent > EXPONENT_SURE) {
+	if (d.count > DIGITS_SURE || d.exponent < EXPONENT_LEAST ||
+	    d.exponent > EXPONENT_MOST) {
 		value = strtod(literal, NULL);
 		if (isinf(value))
 			return value < 0
@@ -406,7 +402,7 @@ java_string_of_number(
 		if (value == 0)
 			d.count = 0;
 		else
-			d = shortest(value);
+			d = digits_of(value);
 	}
 	return (
 	    struct java_string){ .text = out, .bytes = put_double(&d, out) };

@@ -31,8 +31,7 @@ size_t java_string_unescape(struct java_string, char *out);
  * text is the literal itself or in `out`. A byte that is no part of a number
  * must be readable behind the literal.
  *
- * Of a double the shortest digits that name it are printed, as by JDK 19 and
- * later. Older ones agree but for sizes from 1e16 to 1e27 and subnormal ones,
- * where they at times print a digit more or another last one. */
+ * A double's digits are those of java_double.h.
+ */
 struct java_string java_string_of_number(
     const char *literal, size_t bytes, char out[static JAVA_NUMBER_BYTES]);

@@ -251,6 +251,12 @@ test_read_modify_write(void **state)
 	assert_int_equal(peek(&t), RESULT_GONE);
 
 	assert_int_equal(lock(&a), RESULT_OK);
+	/* a JVM instance makes it without the mutex, if we do not */
+	assert_int_equal(peek(&t), RESULT_OK);
+	assert_string_equal(t.bytes,
+	    "{\"latestTime\":\"1970-01-01T00:00:00.000Z\","
+	    "\"latestCloseTime\":\"1970-01-01T00:00:00.000Z\","
+	    "\"beams\":{}}");
 	start_lock(&b);
 	assert_int_equal(a.data->count, 0);
 	add_hour(&a, 0);
@@ -282,7 +288,7 @@ test_read_modify_write(void **state)
 	fixture_run(&f, 200);
 	assert_int_equal(a.changed, 0); /* it was its own doing */
 	peek(&t);
-	assert_int_equal(t.version, 1);
+	assert_int_equal(t.version, 2);
 	party_end(&a);
 	party_end(&b);
 }
@@ -320,7 +326,7 @@ test_contention(void **state)
 	assert_int_equal(read_beams(&p[0]), RESULT_OK);
 	assert_int_equal(p[0].beams, 30);
 	peek(&t);
-	assert_int_equal(t.version, 29);
+	assert_int_equal(t.version, 30); /* the first was without beams */
 	for (int i = 0; i < 3; i++)
 		party_end(&p[i]);
 }
@@ -395,7 +401,8 @@ test_too_large(void **state)
 		beam_record_add_task(&a.data->beams[i], id, "f");
 	}
 	assert_int_equal(commit(&a), RESULT_REFUSED);
-	assert_int_equal(peek(&t), RESULT_GONE);
+	assert_int_equal(peek(&t), RESULT_OK);
+	assert_int_equal(t.version, 0);
 	assert_mutex_free();
 	party_end(&a);
 	free(id);
@@ -535,8 +542,8 @@ test_lost_answers(void **state)
 	read_beams(&a);
 	assert_int_equal(a.beams, n - 1);
 	peek(&t);
-	/* each was written once */
-	assert_int_equal(t.version, n - 2);
+	/* each was written once, and one without beams before them */
+	assert_int_equal(t.version, n - 1);
 	fixture_run(&f, 300);
 	assert_int_equal(a.changed, 0);
 	party_end(&a);

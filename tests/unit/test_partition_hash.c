@@ -21,6 +21,7 @@
 #include "partition_hash.h"
 
 #define VECTORS "tests/unit/partition_hash_vectors.txt"
+#define DOUBLES "tests/unit/java_double_vectors.txt"
 #define LINE_BYTES (64u * KiB)
 #define NAMES_MAX 64
 
@@ -95,8 +96,9 @@ check_vector(char *line)
 	json_decref(list);
 }
 
-static void
-test_vectors(void **state)
+/* How many vectors the file has. */
+static unsigned
+check_file(const char *name, void (*check)(char *line))
 {
 	const char *root = getenv("TRANQ_ROOT");
 	static char line[LINE_BYTES];
@@ -104,19 +106,46 @@ test_vectors(void **state)
 	unsigned count = 0;
 	FILE *file;
 
-	(void)state;
 	(void)snprintf(
-	    path, sizeof(path), "%s/" VECTORS, root != NULL ? root : ".");
+	    path, sizeof(path), "%s/%s", root != NULL ? root : ".", name);
 	file = fopen(path, "r");
 	if (file == NULL)
 		fail_msg("no %s", path);
 	while (fgets(line, sizeof(line), file) != NULL)
 		if (line[0] != '#') {
-			check_vector(line);
+			check(line);
 			count++;
 		}
 	(void)fclose(file);
-	assert_true(count >= 400);
+	return count;
+}
+
+static void
+test_vectors(void **state)
+{
+	(void)state;
+	assert_true(check_file(VECTORS, check_vector) >= 400);
+}
+
+/* literal, Java's text; between tabs. */
+static void
+check_double(char *line)
+{
+	char *rest = line, *literal = strsep(&rest, "\t");
+	char *wanted = strsep(&rest, "\n"), out[JAVA_NUMBER_BYTES];
+	struct java_string s =
+	    java_string_of_number(literal, strlen(literal), out);
+
+	if (s.bytes != strlen(wanted) || memcmp(s.text, wanted, s.bytes) != 0)
+		fail_msg("%s: %.*s, and not %s", literal, (int)s.bytes, s.text,
+		    wanted);
+}
+
+static void
+test_doubles(void **state)
+{
+	(void)state;
+	assert_true(check_file(DOUBLES, check_double) >= 1000);
 }
 
 /* Guava's consistentHash; the later ones draw the last int, whose successor is
@@ -395,6 +424,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_doubles),
 		cmocka_unit_test(test_picks),
 		cmocka_unit_test(test_string_hash),
 		cmocka_unit_test(test_string_order),
