@@ -319,7 +319,7 @@ settle_lane(struct beam *b, unsigned index)
 	struct spool_entry e;
 
 	for (unsigned i = 0; i < b->target_count; i++)
-		if (replicant_state(b->targets[i].replicant) != REPLICANT_LOST)
+		if (!replicant_is_over(b->targets[i].replicant))
 			least = MIN_OF(least, b->targets[i].feeds[index].after);
 	if (least == UINT64_MAX)
 		return; /* nobody lives: replacements get all of it */
@@ -417,11 +417,24 @@ replaced_until(const struct beam *b)
 	    : period_add(b->interval.end, &b->dispatch->p.ds->window, 1);
 }
 
+/* What a task has published would be hidden by one that took its place: that
+ * one's segments are of a newer version. Those of any time are appended. */
+static bool
+may_replace(const struct beam *b)
+{
+	if (clock_wall_ms() >= replaced_until(b))
+		return false;
+	for (unsigned i = 0; i < b->target_count; i++)
+		if (replicant_has_closed(b->targets[i].replicant))
+			return partition_is_any_time(b->partition);
+	return true;
+}
+
 /* What the task of an only replicant has taken of a batch before it ended. */
 static void
 note_partial(struct beam *b, const struct target *t)
 {
-	if (b->target_count > 1 || !replicant_has_succeeded(t->replicant))
+	if (b->target_count > 1 || !replicant_has_closed(t->replicant))
 		return;
 	for (unsigned l = 0; l < b->lane_count; l++) {
 		const struct feed *f = &t->feeds[l];
@@ -434,7 +447,7 @@ note_partial(struct beam *b, const struct target *t)
 }
 
 static void
-task_lost(struct beam *b)
+task_over(struct beam *b)
 {
 	const char *firehose;
 
@@ -443,7 +456,7 @@ task_lost(struct beam *b)
 			settle_lane(b, l);
 		return;
 	}
-	if (clock_wall_ms() >= replaced_until(b)) {
+	if (!may_replace(b)) {
 		close_beam(b);
 		return;
 	}
@@ -462,12 +475,16 @@ target_changed(void *context, struct replicant *r)
 		if (b->targets[i].replicant == r)
 			t = &b->targets[i];
 	must(t != NULL);
-	if (replicant_state(r) == REPLICANT_LOST) {
-		b->dispatch->tasks_lost++;
+	if (replicant_state(r) == REPLICANT_LOST)
+		b->dispatch->tasks_lost += !replicant_has_closed(r);
+	if (replicant_is_over(r)) {
+		if (t->is_over)
+			return;
+		t->is_over = true;
 		note_partial(b, t);
 		for (unsigned l = 0; l < b->lane_count; l++)
 			feed_fini(&t->feeds[l]);
-		task_lost(b);
+		task_over(b);
 		return;
 	}
 	for (unsigned l = 0; l < b->lane_count; l++)
@@ -481,7 +498,8 @@ take_tasks(struct beam *b, const struct beam_record *record)
 	struct replicant_parts parts = { .loop = d->p.loop,
 		.ds = d->p.ds,
 		.overlord = d->p.overlord,
-		.zk = d->p.zk };
+		.zk = d->p.zk,
+		.interval = b->interval };
 
 	drop_targets(b);
 	b->state = BEAM_OPEN;
@@ -585,6 +603,15 @@ bury_some(struct beam *b)
 					    : "become dead letters");
 }
 
+bool
+dispatch_is_running(const struct beam *b)
+{
+	for (unsigned i = 0; i < b->target_count; i++)
+		if (replicant_state(b->targets[i].replicant) != REPLICANT_LOST)
+			return true;
+	return false;
+}
+
 static bool
 is_finished(const struct beam *b)
 {
@@ -593,6 +620,8 @@ is_finished(const struct beam *b)
 
 	if (dispatch_waiting(b) > 0 || b->state == BEAM_WANTED ||
 	    dispatch_move_watches(b))
+		return false;
+	if (dispatch_is_running(b)) /* until the hand-off */
 		return false;
 	return b->state == BEAM_OVER || clock_wall_ms() > end;
 }
@@ -667,6 +696,18 @@ dispatch_describe(const struct dispatch *d)
 		json_append(beams, describe_beam(b));
 	}
 	return beams;
+}
+
+unsigned
+dispatch_overdue(const struct dispatch *d)
+{
+	unsigned count = 0;
+	struct beam *b;
+
+	TAILQ_FOREACH(b, &d->beams, link)
+	for (unsigned i = 0; i < b->target_count; i++)
+		count += replicant_is_overdue(b->targets[i].replicant);
+	return count;
 }
 
 bool

@@ -75,5 +75,7 @@ void dispatch_hold(struct dispatch *);
 struct dispatch_counts dispatch_counts(const struct dispatch *);
 /* Beams and tasks: the member "beams" of the status document; new. */
 struct json *dispatch_describe(const struct dispatch *);
+/* Tasks that run on long after their shutoff time. */
+unsigned dispatch_overdue(const struct dispatch *);
 /* Whether the description may be another one than at the last call. */
 bool dispatch_changed(struct dispatch *);

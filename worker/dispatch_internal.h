@@ -19,6 +19,7 @@ enum beam_state {
 struct target {
 	struct replicant *replicant;
 	struct feed *feeds;
+	bool is_over; /* replicant_is_over, and its feeds are gone */
 };
 
 struct beam {
@@ -70,6 +71,8 @@ struct beam *
 dispatch_have_beam(struct dispatch *, struct interval, unsigned partition);
 /* Batches that wait, or are on their way. */
 uint64_t dispatch_waiting(const struct beam *);
+/* Whether a task of it runs still, be its firehose closed. */
+bool dispatch_is_running(const struct beam *);
 /* The entry leaves the spool with the next transaction. What is returned may
  * be given another fate, until the next call. */
 struct removal *

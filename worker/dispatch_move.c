@@ -22,9 +22,12 @@ is_unlocked(struct beam *b)
 	if (partition_is_any_time(b->partition))
 		return true;
 	partitions = beam_cluster_timed(d->p.cluster, b->interval.start);
-	for (unsigned p = 0; p < partitions; p++)
-		if (dispatch_have_beam(d, b->interval, p)->state != BEAM_OVER)
+	for (unsigned p = 0; p < partitions; p++) {
+		struct beam *one = dispatch_have_beam(d, b->interval, p);
+
+		if (one->state != BEAM_OVER || dispatch_is_running(one))
 			return false;
+	}
 	return true;
 }
 

@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 
+#include "iso.h"
 #include "json.h"
 #include "log.h"
 #include "panic.h"
@@ -20,7 +21,7 @@
 #define URLS_MAX 16
 #define HOPS_MAX 4
 
-enum question { ASK_SUBMIT, ASK_STATUS, ASK_RUNNING };
+enum question { ASK_SUBMIT, ASK_STATUS, ASK_RUNNING, ASK_PAYLOAD };
 
 struct overlord_ask {
 	struct overlord *overlord;
@@ -34,6 +35,7 @@ struct overlord_ask {
 	char *url;
 	overlord_submit_fn *submitted;
 	overlord_status_fn *known;
+	overlord_shutoff_fn *told;
 	void *context;
 	struct http_exchange *exchange;
 };
@@ -188,7 +190,8 @@ url_of(const struct overlord_ask *a)
 	if (a->question == ASK_RUNNING)
 		return must_format("%s/%s/runningTasks", base, api);
 	escaped = http_escape(a->task_id);
-	url = must_format("%s/%s/task/%s/status", base, api, escaped);
+	url = must_format("%s/%s/task/%s%s", base, api, escaped,
+	    a->question == ASK_PAYLOAD ? "" : "/status");
 	free(escaped);
 	return url;
 }
@@ -273,6 +276,8 @@ conclude(struct overlord_ask *a, enum result result, const char *why,
 		    a->overlord->where, why);
 	if (a->question == ASK_SUBMIT)
 		a->submitted(a->context, result, why);
+	else if (a->question == ASK_PAYLOAD)
+		a->told(a->context, result, INT64_MAX);
 	else
 		a->known(a->context, result, status);
 	free_ask(a);
@@ -363,6 +368,18 @@ overlord_status(struct overlord *o, const char *task_id,
 
 	a->task_id = must_strdup(task_id);
 	a->known = done;
+	ask(a);
+	return a;
+}
+
+struct overlord_ask *
+overlord_shutoff(struct overlord *o, const char *task_id,
+    overlord_shutoff_fn *done, void *context)
+{
+	struct overlord_ask *a = new_ask(o, ASK_PAYLOAD, context);
+
+	a->task_id = must_strdup(task_id);
+	a->told = done;
 	ask(a);
 	return a;
 }
@@ -480,6 +497,39 @@ take_status(struct overlord_ask *a, const struct http_answer *answer)
 	json_free(&j);
 }
 
+/* Of the outermost firehose that has one. */
+static int64_t
+shutoff_of(const struct json *payload)
+{
+	const struct json *spec = json_get(payload, "spec"), *at;
+	const char *text;
+	int64_t ms;
+
+	at = json_get(json_get(spec, "ioConfig"), "firehose");
+	for (int depth = 0; at != NULL && depth < 8; depth++) {
+		text = json_get_text(at, "shutoffTime", NULL);
+		if (text != NULL && iso_parse(text, strlen(text), ISO_T, &ms))
+			return ms;
+		at = json_get(at, "delegate");
+	}
+	return INT64_MAX;
+}
+
+static void
+take_payload(struct overlord_ask *a, const struct http_answer *answer)
+{
+	struct json *j = json_parse(answer->body, answer->body_bytes, NULL);
+	const struct json *payload = json_get(j, "payload");
+
+	if (json_is_object(payload)) {
+		a->told(a->context, RESULT_OK, shutoff_of(payload));
+		free_ask(a);
+	} else {
+		conclude(a, RESULT_RETRY, "its answer has no task", NULL);
+	}
+	json_free(&j);
+}
+
 static void
 take_submit(struct overlord_ask *a, const struct http_answer *answer)
 {
@@ -583,6 +633,8 @@ answered(void *context, const struct http_answer *answer)
 		set_where(o, base_url(o));
 	if (a->question == ASK_SUBMIT)
 		take_submit(a, answer);
+	else if (a->question == ASK_PAYLOAD)
+		take_payload(a, answer);
 	else
 		take_status(a, answer);
 }

@@ -67,4 +67,11 @@ overlord_status_fn(void *context, enum result, const struct task_status *);
 /* A handle for overlord_cancel, good until the callback has begun. */
 struct overlord_ask *overlord_status(struct overlord *, const char *task_id,
     overlord_status_fn *, void *context);
+/* When the task closes its firehose, as its own payload says: wall ms, or
+ * INT64_MAX when it says nothing. RESULT_RETRY: the Overlord was not reached,
+ * or does not know the task. The handle is as above. */
+typedef void
+overlord_shutoff_fn(void *context, enum result, int64_t shutoff_ms);
+struct overlord_ask *overlord_shutoff(struct overlord *, const char *task_id,
+    overlord_shutoff_fn *, void *context);
 void overlord_cancel(struct overlord_ask **);

@@ -12,6 +12,7 @@
 #include "backoff.h"
 #include "clock.h"
 #include "firehose.h"
+#include "iso.h"
 #include "log.h"
 #include "panic.h"
 #include "task.h"
@@ -21,6 +22,7 @@
 /* An Overlord that has just been made leader may not know a task yet; one
  * that has not known it for so long has lost it. */
 #define ABSENT_MS 30000
+#define SHUTOFF_AGAIN_MS 10000
 #define TROUBLE_MAX 300 /* bytes */
 
 struct replicant {
@@ -37,7 +39,11 @@ struct replicant {
 	struct discovery *finding;
 	unsigned asked; /* in a row, without a place */
 	int64_t made_ms, sought_since_ms, absent_since_ms;
+	int64_t shutoff_ms; /* as the task itself says; 0: not known */
+	int64_t shutoff_again_ms; /* not asked for before */
 	bool has_served, complained;
+	bool is_doubted; /* a push did not find it */
+	bool has_closed, is_overdue;
 };
 
 static void ask(struct replicant *);
@@ -52,7 +58,7 @@ static void
 ask_later(struct replicant *r)
 {
 	uint32_t random = (uint32_t)clock_mono_ns();
-	int64_t delay = r->state == REPLICANT_OPEN
+	int64_t delay = r->state >= REPLICANT_OPEN
 	    ? backoff_jitter(r->parts.ds->overlord_poll_ms, random)
 	    : backoff_ms(++r->asked, ASK_FIRST_MS,
 		  MIN_OF(ASK_MAX_MS, r->parts.ds->overlord_poll_ms), random);
@@ -112,6 +118,24 @@ replicant_state(const struct replicant *r)
 	return r->state;
 }
 
+bool
+replicant_is_over(const struct replicant *r)
+{
+	return r->state >= REPLICANT_CLOSED;
+}
+
+bool
+replicant_has_closed(const struct replicant *r)
+{
+	return r->has_closed;
+}
+
+bool
+replicant_is_overdue(const struct replicant *r)
+{
+	return r->is_overdue;
+}
+
 const char *
 replicant_url(const struct replicant *r)
 {
@@ -136,12 +160,6 @@ replicant_is_starting(const struct replicant *r)
 	return !r->has_served &&
 	    loop_now_ms(r->parts.loop) - r->made_ms <
 	    r->parts.ds->firehose_quiet_ms;
-}
-
-bool
-replicant_has_succeeded(const struct replicant *r)
-{
-	return r->state == REPLICANT_LOST && r->task == TASK_SUCCESS;
 }
 
 void
@@ -175,8 +193,33 @@ lose(struct replicant *r, const char *why)
 void
 replicant_give_up(struct replicant *r, const char *why)
 {
-	if (r->state != REPLICANT_LOST)
+	if (!replicant_is_over(r))
 		lose(r, why);
+}
+
+/* It has ended by itself: after its shutoff time, or somebody has closed its
+ * firehose before. */
+static void
+end_well(struct replicant *r)
+{
+	stop_asking(r);
+	r->state = REPLICANT_LOST;
+	r->has_closed = true;
+	r->is_overdue = false;
+	log_info("task %s: has ended, its events are handed over", r->task_id);
+	r->changed(r->context, r);
+}
+
+static void
+end_badly(struct replicant *r)
+{
+	bool had_closed = r->has_closed;
+
+	r->has_closed = false;
+	lose(r,
+	    had_closed ? "it has FAILED after its shutoff time; what no other "
+			 "replicant has handed over is lost in Druid"
+		       : "it has FAILED");
 }
 
 static void
@@ -232,6 +275,83 @@ absent(struct replicant *r)
 	lose(r, "the Overlord does not know it");
 }
 
+/* ---- after its shutoff time ---- */
+
+static void
+complain_of_hand_off(struct replicant *r)
+{
+	int64_t late = clock_wall_ms() - r->shutoff_ms;
+
+	if (r->is_overdue || late <= r->parts.ds->handoff_warn_ms)
+		return;
+	r->is_overdue = true;
+	log_warnx("task %s: still runs, %lld s after its shutoff time: no "
+		  "historical has taken its segment over (hand-off); it holds "
+		  "a task slot until then. Look at the Coordinator's load "
+		  "rules, the historicals' room and the deep storage",
+	    r->task_id, (long long)(late / 1000));
+	r->changed(r->context, r);
+}
+
+/* Runs, and takes nothing any more. */
+static void
+close_now(struct replicant *r)
+{
+	char at[ISO_BYTES];
+
+	if (r->state != REPLICANT_CLOSED) {
+		iso_format(r->shutoff_ms, at);
+		log_info("task %s: closed at %s, its hand-off is awaited",
+		    r->task_id, at);
+		r->state = REPLICANT_CLOSED;
+		r->has_closed = true;
+		r->changed(r->context, r);
+	}
+	complain_of_hand_off(r);
+	ask_later(r);
+}
+
+/* By the configuration of now, which need not be that of the task. */
+static bool
+may_be_closed(const struct replicant *r)
+{
+	return r->is_doubted ||
+	    clock_wall_ms() >= task_shutoff_ms(r->parts.ds, &r->parts.interval);
+}
+
+static void
+shutoff_known(void *context, enum result result, int64_t shutoff_ms)
+{
+	struct replicant *r = context;
+
+	r->asking = NULL;
+	if (result == RESULT_OK)
+		r->shutoff_ms = shutoff_ms;
+	else /* the task is used meanwhile */
+		r->shutoff_again_ms =
+		    loop_now_ms(r->parts.loop) + SHUTOFF_AGAIN_MS;
+	if (result == RESULT_OK && clock_wall_ms() >= shutoff_ms)
+		close_now(r);
+	else
+		ask_later(r);
+}
+
+/* Whether the task is past its shutoff time, or it is asked for that. */
+static bool
+is_closing(struct replicant *r)
+{
+	if (r->shutoff_ms != 0 && clock_wall_ms() >= r->shutoff_ms) {
+		close_now(r);
+		return true;
+	}
+	if (r->shutoff_ms != 0 || !may_be_closed(r) ||
+	    loop_now_ms(r->parts.loop) < r->shutoff_again_ms)
+		return false;
+	r->asking =
+	    overlord_shutoff(r->parts.overlord, r->task_id, shutoff_known, r);
+	return true;
+}
+
 static void
 status_known(void *context, enum result result, const struct task_status *s)
 {
@@ -244,14 +364,16 @@ status_known(void *context, enum result result, const struct task_status *s)
 	}
 	r->task = s->state;
 	switch (s->state) {
-	case TASK_SUCCESS: lose(r, "it has ended (SUCCESS)"); return;
-	case TASK_FAILED: lose(r, "it has FAILED"); return;
+	case TASK_SUCCESS: end_well(r); return;
+	case TASK_FAILED: end_badly(r); return;
 	case TASK_ABSENT: absent(r); return;
 	case TASK_UNKNOWN:
 	case TASK_WAITING:
 	case TASK_RUNNING: break;
 	}
 	r->absent_since_ms = 0;
+	if (s->state == TASK_RUNNING && is_closing(r))
+		return;
 	if (s->lacks_tls)
 		replicant_trouble(r, "it " PLACE_NO_TLS);
 	if (s->host[0] != '\0')
@@ -284,7 +406,7 @@ ask(struct replicant *r)
 		return;
 	/* discovery knows places, only the Overlord knows of an end: it is
 	 * asked when discovery has nothing, and in between */
-	if (r->parts.zk != NULL && r->state != REPLICANT_OPEN &&
+	if (r->parts.zk != NULL && r->state < REPLICANT_OPEN &&
 	    r->asked % 2 == 0)
 		r->finding = discovery_find(r->parts.zk,
 		    r->parts.ds->discovery_path, r->service, instance_found, r);
@@ -299,6 +421,7 @@ replicant_distrust(struct replicant *r)
 	if (r->state != REPLICANT_OPEN)
 		return;
 	r->state = REPLICANT_SOUGHT;
+	r->is_doubted = true;
 	r->sought_since_ms = loop_now_ms(r->parts.loop);
 	if (r->asking == NULL && r->finding == NULL)
 		ask_later(r);
@@ -307,15 +430,21 @@ replicant_distrust(struct replicant *r)
 struct json *
 replicant_describe(const struct replicant *r)
 {
-	static const char *const states[] = { "sought", "open", "lost" };
+	static const char *const states[] = { "sought", "open", "closed",
+		"lost" };
 	struct json *j = json_new_object();
 
 	json_set_text(j, "id", r->task_id);
 	json_set_text(j, "firehoseId", r->firehose_id);
-	json_set_text(j, "state", states[r->state]);
+	json_set_text(j, "state",
+	    r->state == REPLICANT_LOST && r->has_closed ? "done"
+							: states[r->state]);
 	json_set_text(j, "task", task_state_name(r->task));
 	json_set_text(j, "location", r->place != NULL ? r->place : "");
-	if (r->trouble != NULL)
+	if (r->is_overdue)
+		json_set_text(j, "trouble",
+		    "runs on after its shutoff time: no hand-off");
+	else if (r->trouble != NULL)
 		json_set_text(j, "trouble", r->trouble);
 	return j;
 }

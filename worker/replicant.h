@@ -5,6 +5,11 @@
  *
  * Asked for often until it has a place, then every druidBeam.overlordPollPeriod
  * to learn its end, and at once when a push says that it is not there.
+ *
+ * A task closes its firehose at a time that was fixed when it was made, by
+ * whoever made it. From then on it publishes what it has and waits for the
+ * hand-off; a task that took its place would get a newer version in Druid and
+ * hide what was published.
  */
 #pragma once
 
@@ -17,6 +22,7 @@
 enum replicant_state {
 	REPLICANT_SOUGHT, /* its place is not known, or not to be trusted */
 	REPLICANT_OPEN, /* runs, and is where replicant_url says */
+	REPLICANT_CLOSED, /* takes no more; runs until its hand-off */
 	REPLICANT_LOST, /* gone for good */
 };
 
@@ -29,6 +35,7 @@ struct replicant_parts {
 	const struct ds_conf *ds;
 	struct overlord *overlord;
 	struct zk *zk; /* NULL: only the Overlord is asked */
+	struct interval interval; /* of its beam */
 };
 
 /* Starts to look for the task. changed: its state or place is another one. */
@@ -36,14 +43,19 @@ struct replicant *replicant_new(const struct replicant_parts *,
     const struct beam_task *, replicant_fn *changed, void *context);
 void replicant_free(struct replicant **);
 enum replicant_state replicant_state(const struct replicant *);
+/* It takes no events any more: CLOSED or LOST. */
+bool replicant_is_over(const struct replicant *);
+/* It has closed its firehose in good order, so that what it has is published,
+ * or will be. */
+bool replicant_has_closed(const struct replicant *);
+/* It runs for more than druid.handoffWarnPeriod after its shutoff time. */
+bool replicant_is_overdue(const struct replicant *);
 const char *replicant_url(const struct replicant *); /* NULL: not known */
 const char *replicant_task_id(const struct replicant *);
 const char *replicant_firehose_id(const struct replicant *);
 /* Has a place and has not taken anything there yet, within
  * druidBeam.firehoseQuietPeriod: pushes that do not find it are no news. */
 bool replicant_is_starting(const struct replicant *);
-/* LOST, and what it has taken is (or will be) in segments. */
-bool replicant_has_succeeded(const struct replicant *);
 /* A push was taken. */
 void replicant_served(struct replicant *);
 /* Why it takes nothing now, for the status; NULL: nothing is wrong. */

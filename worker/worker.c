@@ -130,12 +130,25 @@ find_overlord(void *context, struct overlord *o UNUSED)
 
 /* ---- what can be seen ---- */
 
+static struct json *
+note_overdue(unsigned tasks)
+{
+	char *text = must_format("%u task%s after the shutoff time: the "
+				 "hand-off does not come",
+	    tasks, tasks == 1 ? " runs on" : "s run on");
+	struct json *note = json_new_text(text);
+
+	free(text);
+	return note;
+}
+
 static char *
 describe(struct worker *w)
 {
 	struct json *j = json_new_object(), *notes = json_new_array();
 	struct json *late = late_describe(w->late);
 	const char *note = beam_cluster_note(w->cluster);
+	unsigned overdue = dispatch_overdue(w->dispatch);
 	char *text;
 
 	json_set(j, "beams", dispatch_describe(w->dispatch));
@@ -148,6 +161,8 @@ describe(struct worker *w)
 					 : "not connected");
 	if (note[0] != '\0')
 		json_append(notes, json_new_text(note));
+	if (overdue > 0)
+		json_append(notes, note_overdue(overdue));
 	json_set(j, "notes", notes);
 	text = json_to_text(j);
 	json_free(&j);

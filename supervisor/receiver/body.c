@@ -384,6 +384,7 @@ drop(struct body_reader *r, struct body_share *s, const struct body_event *e,
 		.timestamp_ms = e->ms };
 
 	s->dropped[reason]++;
+	s->dropped_ms = e->ms;
 	return drops_add(&r->drops, &d) || fail(r, 503, "Out of memory");
 }
 

@@ -35,6 +35,7 @@ struct body_share {
 	uint32_t first, last, events;
 	uint32_t late; /* of them */
 	uint32_t dropped[DROP_REASONS];
+	int64_t dropped_ms; /* of one of them */
 	uint64_t bytes;
 	uint64_t block_bytes; /* of the block that is filled now */
 };

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 
 #include "iso.h"
+#include "log.h"
 
 #define FIRST 16u
+#define NOTE_MS 10000
 
 void
 drops_init(struct drops *d, uint32_t max)
@@ -66,4 +68,21 @@ drops_print(const struct drops *d, struct buf *to)
 		    event_drop_name(drop->reason), time);
 	}
 	buf_add_text(to, "]");
+}
+
+void
+drops_log(
+    struct drops_note *n, const char *ds, uint32_t count, int64_t example_ms)
+{
+	char example[ISO_BYTES];
+
+	n->count += count;
+	if (!log_may_repeat(&n->said_ms, NOTE_MS))
+		return;
+	iso_format(example_ms, example);
+	log_warnx("dataSource '%s': dropped %llu event%s outside of "
+		  "windowPeriod, e.g. one of %s",
+	    ds, (unsigned long long)n->count, n->count == 1 ? "" : "s",
+	    example);
+	n->count = 0;
 }

@@ -17,6 +17,12 @@ struct drop {
 	int64_t timestamp_ms;
 };
 
+/* Of one dataSource, for the log. */
+struct drops_note {
+	uint64_t count; /* since the last line */
+	int64_t said_ms;
+};
+
 /* In the order of the events; the first `max` of them. */
 struct drops {
 	struct drop *list;
@@ -25,6 +31,10 @@ struct drops {
 	uint32_t capacity;
 };
 
+/* So many were dropped, one of them with this time: says so, at most once in
+ * ten seconds, with all that were dropped since the last time. */
+void drops_log(
+    struct drops_note *, const char *ds, uint32_t count, int64_t example_ms);
 /* Empties it. */
 void drops_init(struct drops *, uint32_t max);
 void drops_free(struct drops *);

@@ -375,6 +375,9 @@ begin_shares(struct post *p, const struct body_plan *plan)
 		p->late[from->ds->conf->late] += from->late;
 		for (int j = 0; j < DROP_REASONS; j++)
 			p->dropped[j] += from->dropped[j];
+		if (from->dropped[DROP_WINDOW] > 0)
+			drops_log(&from->ds->note, from->ds->conf->name,
+			    from->dropped[DROP_WINDOW], from->dropped_ms);
 		count(&s->outlet->channel.header->requests);
 		if (p->ticket != 0)
 			outlet_wait(s->outlet);

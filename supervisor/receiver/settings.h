@@ -8,6 +8,7 @@
 
 #include "base.h"
 #include "conf.h"
+#include "drops.h"
 #include "auth.h"
 #include "line_parser.h"
 #include "outlet.h"
@@ -35,6 +36,7 @@ struct settings_ds {
 	struct interval query_bucket;
 	uint64_t mark;
 	uint32_t share;
+	struct drops_note note;
 };
 
 struct settings {
