@@ -115,7 +115,7 @@ test_granularity_extremes(void **state)
 		}
 	g = granularity_of(GRANULARITY_ALL);
 	b = granularity_bucket(&g, 0);
-	assert_int_equal(b.start, INT64_MIN);
+	assert_int_equal(b.start, INT64_MIN / 2); /* as in Druid */
 	assert_int_equal(b.end, INT64_MAX);
 }
 
@@ -198,7 +198,7 @@ test_window(void **state)
 	    window_accepts(&hour, now, &window, at("2015-09-12T02:59")));
 	assert_false(
 	    window_accepts(&hour, now - 1, &window, at("2015-09-12T02:00")));
-	assert_true(window_accepts(&all, now, &no_window, INT64_MIN));
+	assert_true(window_accepts(&all, now, &no_window, INT64_MIN / 2));
 	assert_true(window_accepts(&none, now, &window, now - w));
 	assert_false(window_accepts(&none, now, &window, now - w - 1));
 	assert_true(window_accepts(&none, now, &window, now + w));
