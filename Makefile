@@ -229,6 +229,7 @@ druid-down: ## stop it
 test-druid: deps ## the main job against a real Druid
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/druid/tranquility/run
+	$(Q)TRANQUILITY=$(BUILD)/tranquility tests/druid/tranquility/roll_up
 	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/druid/run
 
 # ---- installation ----

@@ -893,6 +893,42 @@ test_store_retries(void **state)
 	assert_false(r->store.is_locked);
 }
 
+/* Wants of several intervals and partitions in any order, some twice, and a
+ * store and an Overlord that fail at times: each beam is there once. */
+static void
+test_random_order(void **state)
+{
+	struct rig *r = *state;
+	unsigned seed = 4711, wants = 0;
+
+	begin(r, "\"task.partitions\":3,\"task.warmingPeriod\":\"PT3H\"");
+	/* few at a time: each failure in a row waits longer */
+	r->store.commit_script[0] = lord.script[7] = RESULT_RETRY;
+	r->store.lock_script[3] = r->store.read_script[4] = RESULT_RETRY;
+	for (unsigned n = 0; n < 30; n++) {
+		seed = seed * 1103515245u + 12345u;
+		beam_cluster_want(r->cluster,
+		    hours_from_now(r, (int)(seed >> 16) % 4), (seed >> 24) % 3,
+		    NULL);
+		wants++;
+		if (n % 7 == 0)
+			LOOP_UNTIL(r->loop, r->answer_count >= wants / 2);
+	}
+	LOOP_UNTIL(r->loop, r->answer_count == wants);
+	for (unsigned n = 0; n < wants; n++) {
+		assert_int_equal(r->answers[n].verdict, BEAM_FOUND);
+		assert_int_equal(
+		    r->answers[n].record_partition, r->answers[n].partition);
+	}
+	for (size_t i = 0; i < r->store.document.count; i++)
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(
+			    r->store.document.beams[i].tasks[0].id,
+			    r->store.document.beams[j].tasks[0].id);
+	assert_int_equal(r->store.document.count % 3, 0);
+	assert_false(r->store.is_locked);
+}
+
 /* Old buckets leave the document with the next write, and stay closed. */
 static void
 test_pruned(void **state)
@@ -975,6 +1011,7 @@ main(void)
 		CLUSTER_TEST(test_lock_lost),
 		CLUSTER_TEST(test_lock_lost_at_the_end),
 		CLUSTER_TEST(test_store_retries),
+		CLUSTER_TEST(test_random_order),
 		CLUSTER_TEST(test_pruned),
 		CLUSTER_TEST(test_freed_anywhere),
 	};

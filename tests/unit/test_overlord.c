@@ -556,6 +556,60 @@ test_status(void **state)
 	    "00.000Z_0_0/status");
 }
 
+static void
+shutoff_told(void *context, enum result result, int64_t shutoff_ms)
+{
+	int64_t *told = context;
+
+	assert_true(result == RESULT_OK || result == RESULT_RETRY);
+	*told = result == RESULT_OK ? shutoff_ms : -1;
+}
+
+/* Of the task itself, whatever we are configured to now. */
+static void
+test_shutoff(void **state)
+{
+	static const struct {
+		const char *firehose;
+		int64_t shutoff_ms;
+	} cases[] = {
+		{ "{\"type\":\"clipped\",\"delegate\":{\"type\":\"timed\","
+		  "\"shutoffTime\":\"2026-11-22T11:15:00.000Z\",\"delegate\":"
+		  "{\"type\":\"receiver\"}}}",
+		    INT64_C(1795346100000) },
+		{ "{\"type\":\"timed\",\"shutoffTime\":"
+		  "\"2026-11-22T12:15:00.000+01:00\"}",
+		    INT64_C(1795346100000) },
+		{ "{\"type\":\"receiver\"}", INT64_MAX },
+		{ "{\"type\":\"timed\",\"shutoffTime\":\"soon\"}", INT64_MAX },
+		{ "7", INT64_MAX },
+	};
+	struct rig *r = *state;
+	int64_t told;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char *body = must_format("{\"task\":\"%s\",\"payload\":{"
+					 "\"spec\":{\"ioConfig\":{"
+					 "\"firehose\":%s}}}}",
+		    TASK, cases[i].firehose);
+
+		script_answer(r->server, 200, body);
+		told = 0;
+		overlord_shutoff(r->overlord, TASK, shutoff_told, &told);
+		LOOP_UNTIL(r->loop, told != 0);
+		assert_int_equal(told, cases[i].shutoff_ms);
+		free(body);
+	}
+	assert_string_equal(script_request(r->server, 0)->target,
+	    "/druid/indexer/v1/task/index_realtime_foo_2026-11-22T10%3A00%3A"
+	    "00.000Z_0_0");
+	script_answer(r->server, 404, "unknown");
+	told = 0;
+	overlord_shutoff(r->overlord, TASK, shutoff_told, &told);
+	LOOP_UNTIL(r->loop, told != 0);
+	assert_int_equal(told, -1);
+}
+
 /* With druid.tls.enable only a TLS port is a place. */
 static void
 test_status_tls_only(void **state)
@@ -741,6 +795,7 @@ main(void)
 		OVERLORD_TEST(test_resolver),
 		OVERLORD_TEST(test_late_failure),
 		OVERLORD_TEST(test_status),
+		OVERLORD_TEST(test_shutoff),
 		OVERLORD_TEST(test_status_tls_only),
 		OVERLORD_TEST(test_status_of_old_versions),
 		OVERLORD_TEST(test_absent),

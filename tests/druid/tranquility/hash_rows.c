@@ -98,5 +98,6 @@ main(int argc, char **argv)
 			break;
 	}
 	printf("%lu rows, %lu of them differ\n", rows, bad);
+	body_fini(&reader);
 	return bad > 0 || rows == 0;
 }
