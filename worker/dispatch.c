@@ -559,6 +559,15 @@ feed_failing(void *context, struct feed *f, int64_t for_ms)
 
 /* ---- beams that are over ---- */
 
+/* Whether late.policy has what is left. A batch of any time has no interval
+ * that it could be kept under. */
+static bool
+goes_late(const struct beam *b)
+{
+	return late_keeps(b->dispatch->p.late) &&
+	    !partition_is_any_time(b->partition);
+}
+
 static void
 bury(struct dispatch *d, struct lane *lane, const struct spool_entry *e)
 {
@@ -571,7 +580,7 @@ bury(struct dispatch *d, struct lane *lane, const struct spool_entry *e)
 	/* what one replicant has taken is delivered, if not redundantly */
 	if (e->id <= lane->acked)
 		dispatch_leave_lane(lane, e, LEAVE_SENT);
-	else if (late_keeps(d->p.late) && !damaged)
+	else if (goes_late(lane->beam) && !damaged)
 		dispatch_leave_lane(lane, e, LEAVE_LATE);
 	else
 		dispatch_leave_lane(lane, e, LEAVE_DEAD);
@@ -599,8 +608,7 @@ bury_some(struct beam *b)
 		return;
 	iso_format(b->interval.start, start);
 	log_warnx("interval %s is closed: %u events %s", start, count,
-	    late_keeps(b->dispatch->p.late) ? "are late (late.policy)"
-					    : "become dead letters");
+	    goes_late(b) ? "are late (late.policy)" : "become dead letters");
 }
 
 bool

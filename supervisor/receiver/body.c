@@ -412,7 +412,8 @@ take_event(struct body_reader *r, const struct body_input *in)
 	s = share_of(r, ds);
 	e->is_late = !in_window(ds, in->now_ms, e->ms);
 	if (UNLIKELY(e->is_late)) {
-		if (ds->conf->late == LATE_DROP)
+		/* with any_time it is out of all that Druid could keep */
+		if (ds->conf->late == LATE_DROP || ds->conf->any_time)
 			return drop(r, s, e, DROP_WINDOW);
 		s->late++;
 	} else if (ds->is_hashed ||

@@ -74,7 +74,13 @@ class TestAnyTime(AnyTimeCase):
         self.check_whole(self.server, self.druid)
 
     def test_years_that_druid_cannot_compare(self):
-        self.start(**ANY_TIME)
+        self.years()
+
+    def test_and_no_policy_keeps_them(self):
+        self.years(**{"late.policy": "archive"})
+
+    def years(self, **properties):
+        self.start(**ANY_TIME, **properties)
         events = [{"id": f"y{n}", "time": t} for n, t in enumerate(
             ["-0001-12-31T23:59:59.999Z", "0000-01-01T00:00:00.000Z",
              "9999-12-31T23:59:59.999Z", 253402300800000, 2 ** 62])]
