@@ -213,9 +213,9 @@ connection_send(struct connection *c, const void *bytes, size_t count)
 
 /* The next read says something, whether or not epoll does. */
 static bool
-is_ending(const struct connection *c)
+has_news(const struct connection *c)
 {
-	return c->is_peer_done || (c->tls != NULL && tls_is_over(c->tls));
+	return c->is_peer_done || (c->tls != NULL && tls_has_more(c->tls));
 }
 
 /* Reads and forgets; what is encrypted need not be understood. */
@@ -477,7 +477,7 @@ read_once(struct connection *c)
 		input_ended(c);
 		return;
 	}
-	c->is_readable = (size_t)n == room || is_ending(c);
+	c->is_readable = (size_t)n == room || has_news(c);
 	note_progress(c, (size_t)n);
 	if (c->own == NULL) {
 		serve_shared(c, (size_t)n);

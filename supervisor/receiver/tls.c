@@ -21,6 +21,10 @@
 #include "tls_suites.h"
 
 #define CLIENT_CHAIN_MAX 10
+#define CLIENT_CHAIN_BYTES_MAX (32 * 1024)
+/* In one read: the others want a turn too, however small the records are, or
+ * whatever else they are about than data. */
+#define RECORDS_A_READ 128
 
 struct tls {
 	SSL_CTX *ctx;
@@ -30,6 +34,7 @@ struct tls_session {
 	SSL *ssl;
 	bool is_up; /* the handshake is over */
 	bool is_over; /* the other side sends no more, or it broke */
+	bool has_more; /* records that the last read has left */
 	bool is_broken;
 	bool wants_write;
 };
@@ -214,7 +219,10 @@ set_manners(SSL_CTX *ctx)
 	SSL_CTX_set_mode(ctx,
 	    SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	/* a read comes back behind each record, with data in it or not */
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_max_cert_list(ctx, CLIENT_CHAIN_BYTES_MAX);
 	SSL_CTX_set_dh_auto(ctx, 1);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
 }
@@ -344,31 +352,45 @@ tls_handshake(struct tls_session *s, char why[static TLS_WHY_BYTES])
 	return is_plain ? TLS_PLAIN : TLS_FAILED;
 }
 
+/* A record without data was read, and the socket was not asked in vain. */
+static bool
+is_between(const struct tls_session *s, int result)
+{
+	return errno == 0 &&
+	    SSL_get_error(s->ssl, result) == SSL_ERROR_WANT_READ;
+}
+
 ssize_t
 tls_read(struct tls_session *s, void *to, size_t room)
 {
 	size_t used = 0, n;
-	int result;
 
+	s->has_more = s->wants_write = false;
 	if (s->is_broken) {
 		errno = ECONNRESET;
 		return -1;
 	}
-	s->wants_write = false;
-	while (used < room) {
+	for (unsigned i = 0; used < room && i < RECORDS_A_READ; i++) {
+		ssize_t end;
+		int result;
+
 		ERR_clear_error();
 		errno = 0;
 		result =
 		    SSL_read_ex(s->ssl, (char *)to + used, room - used, &n);
-		if (result != 1) {
-			ssize_t end = outcome(s, result);
-
-			/* an end is told by the next call */
-			return used > 0 ? (ssize_t)used : end;
+		if (result == 1) {
+			used += n;
+			continue;
 		}
-		used += n;
+		if (is_between(s, result))
+			continue;
+		end = outcome(s, result);
+		/* an end is told by the next call */
+		return used > 0 ? (ssize_t)used : end;
 	}
-	return (ssize_t)used;
+	s->has_more = true;
+	errno = EINTR;
+	return used > 0 ? (ssize_t)used : -1;
 }
 
 ssize_t
@@ -406,9 +428,9 @@ tls_write(struct tls_session *s, const void *bytes, size_t count)
 }
 
 bool
-tls_is_over(const struct tls_session *s)
+tls_has_more(const struct tls_session *s)
 {
-	return s->is_over;
+	return s->is_over || s->has_more;
 }
 
 bool

@@ -47,13 +47,14 @@ void tls_close(struct tls_session **);
 /* To be called again when the socket is ready for anything. FAILED: why. */
 enum tls_result
 tls_handshake(struct tls_session *, char why[static TLS_WHY_BYTES]);
-/* As recv and send are: bytes, 0 at the end, -1 with errno. Less than was
- * asked for: nothing more is there now, or the end is. After EAGAIN of a
- * write the same bytes come again first, at any place. */
+/* As recv and send are: bytes, 0 at the end, -1 with errno (EINTR: nothing yet,
+ * but more is there). Less than was asked for: nothing more is there now,
+ * unless tls_has_more. After EAGAIN of a write the same bytes come again
+ * first, at any place. */
 ssize_t tls_read(struct tls_session *, void *, size_t);
 ssize_t tls_write(struct tls_session *, const void *, size_t);
-/* The next read tells the end, whatever the socket says. */
-bool tls_is_over(const struct tls_session *);
+/* The next read tells more, or the end, whatever the socket says. */
+bool tls_has_more(const struct tls_session *);
 /* A read waits for room to write. */
 bool tls_wants_write(const struct tls_session *);
 /* Nothing more will be written. */

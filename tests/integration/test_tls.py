@@ -344,6 +344,47 @@ class TestBodies(TlsCase):
             self.assertEqual(answer(s.makefile("rb"))[0], 200)
         self.check_ids(self.druid, "wikipedia", drill.ids(event))
 
+    def test_keys_are_changed(self):
+        """A client of TLS 1.3 that asks for new keys again and again."""
+        with open(os.path.join(self.folder, "said"), "w+") as said:
+            talker = subprocess.Popen(
+                ["openssl", "s_client", "-connect",
+                 f"127.0.0.1:{self.port}", "-tls1_3", "-crlf"],
+                stdin=subprocess.PIPE, stdout=said, stderr=said, text=True)
+            self.addCleanup(talker.wait)
+            self.addCleanup(talker.kill)
+
+            def say(text):
+                try:
+                    talker.stdin.write(text)
+                    talker.stdin.flush()
+                except BrokenPipeError:
+                    pass  # it has ended
+            for _ in range(300):
+                say("K\n")
+            self.assertEqual(self.post(harness.events(3)).sent, 3)
+            # it takes what lies behind a K for a part of it
+            wait_for(lambda: say("GET / HTTP/1.1\nHost: t\n"
+                                 "Connection: close\n\n")
+                     or talker.poll() is not None,
+                     "the answer's end", step=0.2)
+            said.seek(0)
+            text = said.read()
+        self.assertIn("KEYUPDATE", text)
+        self.assertIn("HTTP/1.1 200 OK", text)
+
+    def test_idle_is_idle(self):
+        """Connections on which nothing moves cost no time."""
+        kept = [self.connect() for _ in range(20)]
+        for s in kept:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+            self.assertEqual(answer(s.makefile("rb"))[0], 200)
+        kept[0].sendall(request(b"x" * 1000)[:500])
+        pid = self.server.receiver_pids()[0]
+        before = drill.cpu_ticks(pid)
+        time.sleep(1)  # nothing shall happen in it
+        self.assertLessEqual(drill.cpu_ticks(pid) - before, 3)
+
     def test_continue(self):
         body = harness.lines(harness.events(5))
         with self.connect() as s:
