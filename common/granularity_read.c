@@ -21,6 +21,7 @@
 #define LOOK_FROM_MS INT64_C(1577836800000)
 #define LOOK_UNTIL_MS INT64_C(2145916800000)
 
+#define LENGTH_MAX_MS (400 * 365 * ISO_DAY_MS) /* as period_ms counts */
 #define DAY_MAX 28 /* of an origin of months: every month has it */
 
 struct reader {
@@ -104,6 +105,8 @@ read_period(struct reader *r, const struct json *object)
 		    "or PT6H");
 	if (period_ms(&r->period) == 0)
 		return fail(r, "period is nothing; give one such as P1D");
+	if (period_ms(&r->period) > LENGTH_MAX_MS)
+		return fail(r, "period is too long; give at most P400Y");
 	return true;
 }
 
@@ -281,10 +284,10 @@ read_duration(struct reader *r, const struct json *object)
 	const struct json *duration = json_get(object, "duration");
 	int64_t ms = json_int(duration, 0);
 
-	if (ms <= 0)
+	if (ms <= 0 || ms > LENGTH_MAX_MS)
 		return fail(r,
-		    "duration is no length in milliseconds; give one such as "
-		    "3600000");
+		    "duration is no length in milliseconds, or more than 400 "
+		    "years; give one such as 3600000");
 	r->period = (struct period){ 0 };
 	if (!by_length(r, ms, r->origin))
 		return false;

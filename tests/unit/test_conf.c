@@ -241,7 +241,7 @@ test_spellings(void **state)
 		   "\"druidBeam.randomizeTaskId\":true,"
 		   "\"tranquility.lingerMillis\":\"-1\","
 		   "\"task.warmingPeriod\":0,"
-		   "\"druidBeam.firehoseGracePeriod\":\"P1D\"}",
+		   "\"druidBeam.firehoseGracePeriod\":\"P1M\"}",
 	    .global = "\"http.idleTimeout\":\"0\",\"log.level\":\"DEBUG\","
 		      "\"tranqd.runDir\":7" });
 	const struct ds_conf *ds = &c->ds[0];
@@ -253,7 +253,7 @@ test_spellings(void **state)
 	assert_true(ds->randomize_task_id);
 	assert_int_equal(ds->linger_ms, -1);
 	assert_int_equal(period_ms(&ds->warming), 0);
-	assert_int_equal(period_ms(&ds->firehose_grace), 86400000);
+	assert_int_equal(ds->firehose_grace.months, 1);
 	assert_int_equal(c->http_idle_timeout_ms, 0);
 	assert_string_equal(c->log_level, "debug");
 	assert_string_equal(c->run_dir, "7");
