@@ -101,10 +101,26 @@ check_id(struct spec_context *c, struct spec *s)
 
 /* ---- names ---- */
 
+/* The cycle by a granularity's name; without one that in the service's name,
+ * where the dataSource stands at `ds_at`: the producer of an object numbers its
+ * buckets as it likes. */
+static unsigned
+cycle_of(const struct spec *s, const struct granularity *named, size_t ds_at)
+{
+	size_t at = ds_at + strlen(s->ds);
+	unsigned cycle = 0;
+
+	if (named != NULL)
+		return granularity_cycle(named, s->interval.start);
+	if (strlen(s->service) > at)
+		(void)sscanf(s->service + at, "-%3u", &cycle);
+	return cycle;
+}
+
 /* firehose:druid:overlord:{ds}-{cycle}-{partition}-{replicant}[suffix] */
 static void
-check_service(
-    struct spec_context *c, const struct spec *s, const struct granularity *g)
+check_service(struct spec_context *c, const struct spec *s,
+    const struct granularity *named)
 {
 	char name[NAME_BYTES];
 	size_t colon;
@@ -115,8 +131,7 @@ check_service(
 			*at = ':';
 	colon = strlen(name);
 	snprintf(name + colon, sizeof name - colon, ":%s-%03u-%04u-%04u", s->ds,
-	    granularity_cycle(g, s->interval.start), s->partition,
-	    s->replicant);
+	    cycle_of(s, named, colon + 1), s->partition, s->replicant);
 	if (strncmp(s->service, name, strlen(name)) != 0)
 		sandbox_violation_add(c->violations, VIOLATION_TASK_SPEC,
 		    "%s: expected serviceName %s, it is %s", s->id, name,
@@ -158,10 +173,11 @@ static void
 check_names(
     struct spec_context *c, struct spec *s, const struct json *granularity_spec)
 {
+	const struct json *segment =
+	    json_get(granularity_spec, "segmentGranularity");
 	char why[GRANULARITY_WHY_BYTES];
 	struct granularity g;
-	bool known = granularity_read(
-	    json_get(granularity_spec, "segmentGranularity"), &g, why);
+	bool known = granularity_read(segment, &g, why);
 
 	sandbox_spec_expect(c, s, known, "granularitySpec.segmentGranularity");
 	s->granularity = known ? g : granularity_of(GRANULARITY_DAY);
@@ -173,7 +189,7 @@ check_names(
 	    granularity_truncate(&g, s->interval.start) == s->interval.start &&
 		granularity_truncate(&g, s->interval.end) == s->interval.end,
 	    "an interval of whole segments");
-	check_service(c, s, &g);
+	check_service(c, s, json_is_object(segment) ? NULL : &g);
 	check_group(c, s);
 }
 

@@ -151,8 +151,31 @@ make_parser(const struct ds_conf *ds)
 	return parser;
 }
 
+/* The buckets of a zone go to their tasks as durations: Druid names a segment
+ * of a running task by the clocks of the granularity's zone, the Broker does
+ * not know it by that name, and SQL does not show it before hand-off (seen with
+ * 28.0.0). */
+static void
+set_interval(struct json *granularity, const struct interval *interval)
+{
+	const struct json *segment =
+	    json_get(granularity, "segmentGranularity");
+	const char *zone = json_get_text(segment, "timeZone", "UTC");
+	struct json *duration;
+	char start[ISO_BYTES];
+
+	if (strcmp(zone, "UTC") == 0)
+		return;
+	iso_format(interval->start, start);
+	duration = json_new_object();
+	json_set_text(duration, "type", "duration");
+	json_set_int(duration, "duration", interval->end - interval->start);
+	json_set_text(duration, "origin", start);
+	json_set(granularity, "segmentGranularity", duration);
+}
+
 static struct json *
-make_schema(const struct ds_conf *ds)
+make_schema(const struct ds_conf *ds, const struct task_place *p)
 {
 	struct json *schema = json_new_object(), *granularity;
 
@@ -168,6 +191,8 @@ make_schema(const struct ds_conf *ds)
 	if (json_get(granularity, "segmentGranularity") == NULL)
 		json_set_text(granularity, "segmentGranularity",
 		    granularity_name(&ds->segment_granularity));
+	if (!partition_is_any_time(p->partition))
+		set_interval(granularity, &p->interval);
 	json_remove(granularity, "intervals");
 	json_set(schema, "granularitySpec", granularity);
 	if (json_get(ds->data_schema, "transformSpec") != NULL)
@@ -263,7 +288,7 @@ task_json(const struct ds_conf *ds, const struct task_place *p, const char *id,
 	json_set_text(io, "type", "realtime");
 	json_set(io, "plumber", json_new_null());
 	json_set(io, "firehose", make_firehose(ds, p, firehose_id));
-	json_set(spec, "dataSchema", make_schema(ds));
+	json_set(spec, "dataSchema", make_schema(ds, p));
 	json_set(spec, "ioConfig", io);
 	json_set(spec, "tuningConfig", make_tuning(ds, p));
 	json_set_text(task, "type", type_of(p));

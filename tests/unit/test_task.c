@@ -232,7 +232,7 @@ test_cycles(void **state)
 	conf_free(&conf);
 }
 
-/* An object goes to the task as it stands; its buckets follow one another. */
+/* A zone's bucket goes to the task as a duration that starts with it. */
 static void
 test_period(void **state)
 {
@@ -254,8 +254,9 @@ test_period(void **state)
 
 	(void)state;
 	assert_string_equal(text,
-	    "{\"segmentGranularity\":{\"type\":\"period\",\"period\":\"P1D\","
-	    "\"timeZone\":\"America/Los_Angeles\"},\"type\":\"uniform\"}");
+	    "{\"segmentGranularity\":{\"type\":\"duration\","
+	    "\"duration\":90000000,\"origin\":\"2026-11-01T07:00:00.000Z\"},"
+	    "\"type\":\"uniform\"}");
 	assert_string_equal(
 	    id, "index_realtime_foo_2026-11-01T07:00:00.000Z_0_0");
 	/* clocks are set back in this night */
