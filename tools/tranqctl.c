@@ -15,6 +15,7 @@
 #include "json.h"
 #include "panic.h"
 #include "tranqctl_archive.h"
+#include "trust_store.h"
 #include "tranqctl_output.h"
 
 #define DEFAULT_SOCKET "/run/tranqd/control.sock"
@@ -225,7 +226,7 @@ do_archive(const struct arguments *a)
 		      "FILE\n",
 		    stderr);
 	else
-		conf = conf_load(a->file, &problems);
+		conf = conf_load_checked(a->file, trust_store_load, &problems);
 	for (unsigned i = 0; i < problems.count; i++)
 		fprintf(stderr, "tranqctl: %s\n", problems.lines[i]);
 	conf_problems_free(&problems);

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -289,6 +290,30 @@ class TestBasic(TlsCase):
         self.check_ids(druid, "a", ids
                        + [f"first-{n}" for n in range(10)])
         self.check_whole(tranqd, druid, killed=True)
+
+    def test_late_events(self):
+        """The daemon's batch tasks and tranqctl's go the same way."""
+        druid, front = self.druid("--basic-auth", f"{USER}:{PASSWORD}")
+        path = self.write("password", PASSWORD)
+        document = self.document(front, **{
+            "druidBeam.basicAuthUser": USER,
+            "druidBeam.basicAuthPass": "${file:%s}" % path,
+            "late.policy": "archive", "archive.sealPeriod": "PT0.1S"})
+        tranqd = self.tranqd(document)
+        week_ago = time.time() - 7 * 86400
+        events = harness.events(20, run="archived", at=week_ago)
+        self.assertEqual(tranqd.post("a", events).status, 200)
+        wait_for(lambda: tranqd.accounts("a")["archived"] == 20, "the file")
+        done = tranqd.tranqctl("archive", "reindex", "a")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        ids = drill.ids(events)
+        self.check_ids(druid, "a", ids)
+        document["properties"].update({
+            "late.policy": "append", "late.appendPeriod": "PT0.1S"})
+        self.assertTrue(tranqd.reload(document)[0])
+        events = harness.events(20, run="appended", at=week_ago)
+        self.assertEqual(tranqd.post("a", events).status, 200)
+        self.check_ids(druid, "a", ids + drill.ids(events))
 
     def test_tasks_deny(self):
         """What the task lacks stands beside it in the status."""
