@@ -22,8 +22,8 @@ COMMON = base panic result log clock $(TIME) buf json yaml loop ring \
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 	front control status | notify title rate footprint
 RECEIVER = receiver listener connection exchange http_request route post \
-	content inflate smile line_parser parse_spec delimited regex_line \
-	json_lines flatten body json_scan partition_hash settings \
+	content inflate smile smile_event line_parser parse_spec delimited \
+	regex_line json_lines flatten body json_scan partition_hash settings \
 	offer outlet ticket settle drops answer reply receiver_check \
 	receiver_keys | tls tls_suites tls_store auth secret_hash unzstd \
 	smile_value java_double \

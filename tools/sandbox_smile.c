@@ -58,6 +58,7 @@ sandbox_smile_json(
 	case SMILE_MALFORMED: *error = s->error; break;
 	case SMILE_TOO_LARGE:
 	case SMILE_NO_MEMORY: *error = "Smile: too large"; break;
+	case SMILE_STOPPED: unreachable("nobody stops it");
 	}
 	buf_free(&lines);
 	free(s);

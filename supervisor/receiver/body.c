@@ -472,24 +472,42 @@ find_lines(struct body_reader *r, const struct body_input *in)
 	}
 }
 
+static bool
+take_next(void *context)
+{
+	struct body_reader *r = context;
+	int64_t max = r->in->settings->conf->http_max_request_events;
+
+	if (UNLIKELY(r->plan.received >= max))
+		return fail(r, 413,
+		    "More events in the request than http.maxRequestEvents "
+		    "(%lld)",
+		    (long long)max);
+	return take_event(r, r->in);
+}
+
+static bool
+scan_events(struct body_reader *r)
+{
+	enum json_scan_result result;
+
+	while ((result = json_scan_next(&r->scan)) == JSON_SCAN_EVENT)
+		if (UNLIKELY(!take_next(r)))
+			return false;
+	return result == JSON_SCAN_END || fail_json(r);
+}
+
 bool
 body_read(struct body_reader *r, const struct body_input *in)
 {
-	int64_t max = in->settings->conf->http_max_request_events;
-	enum json_scan_result result;
+	struct json_sink sink = {
+		.scan = &r->scan, .take = take_next, .context = r
+	};
 
 	begin(r, in);
-	while ((result = json_scan_next(&r->scan)) == JSON_SCAN_EVENT) {
-		if (UNLIKELY(r->plan.received >= max))
-			return fail(r, 413,
-			    "More events in the request than "
-			    "http.maxRequestEvents (%lld)",
-			    (long long)max);
-		if (UNLIKELY(!take_event(r, in)))
-			return false;
-	}
-	if (result != JSON_SCAN_END)
-		return fail_json(r);
+	if (!(in->write_events != NULL ? in->write_events(in->context, &sink)
+				       : scan_events(r)))
+		return false;
 	if (UNLIKELY(in->lines != NULL && r->drops.count > 0))
 		find_lines(r, in);
 	return true;

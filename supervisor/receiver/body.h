@@ -59,12 +59,18 @@ struct body_input {
 	 * is told by its line; NULL: none */
 	const char *lines;
 	size_t lines_bytes;
+	/* Writes the events out as JSON and hands them on one by one; NULL:
+	 * they are read from `bytes`. False: they are malformed, or the sink
+	 * wanted no more. */
+	bool (*write_events)(void *context, struct json_sink *);
+	void *context;
 };
 
 struct body_reader {
 	struct body_plan plan;
 	struct drops drops;
-	/* after a failure; `at_fault`: the dataSource, when it is known */
+	/* after a failure; `at_fault`: the dataSource, when it is known.
+	 * status 0: what is wrong is known to who writes the events */
 	unsigned status;
 	char error[BODY_ERROR_BYTES]; /* ends with a newline */
 	const struct settings_ds *at_fault;

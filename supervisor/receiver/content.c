@@ -3,9 +3,10 @@
  *
  * Process: receiver.
  *
- * All kinds of bodies become the one that json_scan reads at full speed. What
- * an inflated or written-out body may grow to is bounded by
- * http.maxBodyBytes, each.
+ * Text and Smile are written out as JSON, since JSON is what tasks are sent.
+ * Readers that know an event's members hand them on event by event, the others
+ * write all and leave it to json_scan to find them. What an inflated or
+ * written-out body may grow to is bounded by http.maxBodyBytes, each.
  */
 #include "content.h"
 
@@ -105,11 +106,15 @@ fail_large(struct content *c, const struct content_input *in)
 }
 
 static bool
-read_smile(struct content *c, const struct content_input *in)
+write_smile(void *context, struct json_sink *sink)
 {
+	struct content *c = context;
+	const struct content_input *in = &c->in;
+
 	c->json.max = (size_t)in->conf->http_max_body_bytes + SMILE_SPARE;
-	switch (smile_read(&c->smile, in->body, in->bytes, &c->json)) {
+	switch (smile_feed(&c->smile, in->body, in->bytes, &c->json, sink)) {
 	case SMILE_DONE: return true;
+	case SMILE_STOPPED: return false;
 	case SMILE_MALFORMED:
 		return fail(c, 400,
 		    "Malformed Smile: event[%u], at byte %u: %s",
@@ -120,17 +125,21 @@ read_smile(struct content *c, const struct content_input *in)
 	return fail(c, 503, "Out of memory");
 }
 
+/* The sink may be NULL. */
 static bool
-read_lines(struct content *c, const struct content_input *in,
-    const struct body_input *to)
+write_lines(void *context, struct json_sink *sink)
 {
+	struct content *c = context;
+	const struct content_input *in = &c->in;
+	struct line_feed feed = { &c->json, sink };
 	struct line_error error;
 	char text[CONTENT_ERROR_BYTES];
 
 	c->json.max = (size_t)in->conf->http_max_body_bytes + JSON_SCAN_PADDING;
-	switch (line_parser_read(
-	    to->to->lines, in->body, in->bytes, &c->json, &error)) {
+	switch (
+	    line_parser_feed(c->lines, in->body, in->bytes, &feed, &error)) {
 	case LINE_OK: return true;
+	case LINE_STOPPED: return false;
 	case LINE_MALFORMED:
 		return fail(
 		    c, 400, "%s", line_parser_error(&error, text, sizeof text));
@@ -149,31 +158,48 @@ trim(struct content *c)
 	buf_reset(&c->json);
 }
 
+static bool
+read_text(struct content *c, struct body_input *to)
+{
+	c->lines = to->to->lines;
+	to->lines = to->bytes;
+	to->lines_bytes = to->count;
+	if (line_parser_knows_members(c->lines)) {
+		to->write_events = write_lines;
+		return true;
+	}
+	if (!write_lines(c, NULL))
+		return false;
+	to->bytes = c->json.bytes;
+	to->count = c->json.used;
+	return true;
+}
+
 bool
 content_read(
     struct content *c, const struct content_input *input, struct body_input *to)
 {
-	enum route_type type = input->route->type;
-	struct content_input in = *input;
+	struct content_input *in = &c->in;
 
 	trim(c);
-	if (!decode(c, &in))
+	*in = *input;
+	if (!decode(c, in))
 		return false;
-	to->bytes = in.body;
-	to->count = in.bytes;
-	if (LIKELY(type == ROUTE_JSON))
-		return true;
-	if (type == ROUTE_SMILE && !read_smile(c, &in))
-		return false;
-	if (type == ROUTE_TEXT) {
-		to->lines = in.body;
-		to->lines_bytes = in.bytes;
-		if (!read_lines(c, &in, to))
-			return false;
+	to->bytes = in->body;
+	to->count = in->bytes;
+	to->context = c;
+	switch (input->route->type) {
+	case ROUTE_JSON: break;
+	case ROUTE_SMILE: to->write_events = write_smile; break;
+	case ROUTE_TEXT: return read_text(c, to);
 	}
-	to->bytes = c->json.bytes;
-	to->count = c->json.used;
 	return true;
+}
+
+const char *
+content_json(const struct content *c, const struct body_input *in)
+{
+	return in->write_events != NULL ? c->json.bytes : in->bytes;
 }
 
 char *

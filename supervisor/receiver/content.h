@@ -18,6 +18,13 @@
 
 #define CONTENT_ERROR_BYTES 512
 
+struct content_input {
+	const struct route *route;
+	const struct conf *conf;
+	const char *body; /* JSON_SCAN_PADDING readable bytes behind it */
+	size_t bytes;
+};
+
 struct content {
 	/* after a failure */
 	unsigned status;
@@ -26,21 +33,19 @@ struct content {
 	struct inflater inflater;
 	struct smile smile;
 	struct buf json;
-};
-
-struct content_input {
-	const struct route *route;
-	const struct conf *conf;
-	const char *body; /* JSON_SCAN_PADDING readable bytes behind it */
-	size_t bytes;
+	struct content_input in; /* inflated */
+	struct line_parser *lines;
 };
 
 void content_init(struct content *);
 void content_fini(struct content *);
-/* Finds the JSON of a body; `to` has its dataSource, and gets the bytes, good
- * until the next call. False: see status and error. */
+/* Makes a body ready for body_read; `to` has its dataSource, and gets the
+ * bytes or who writes the events. False, as when body_read has failed without
+ * a status: see status and error. */
 bool content_read(struct content *, const struct content_input *,
     struct body_input *to) MUST_CHECK;
+/* Where the JSON is that body_read has read, until the next call. */
+const char *content_json(const struct content *, const struct body_input *);
 /* Gives the bytes away when they are ours: the caller frees them. `size` is
  * their memory. NULL: they are the connection's. */
 char *content_take(struct content *, const char *bytes, size_t *size);

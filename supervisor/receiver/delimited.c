@@ -25,6 +25,7 @@
 /* ,"name":" */
 struct column {
 	uint32_t at, bytes; /* in the columns' text, padded */
+	bool is_escaped;
 };
 
 struct columns {
@@ -65,6 +66,7 @@ struct value {
 	size_t text; /* behind the opening quote */
 	size_t element; /* the same of a list's current element */
 	bool is_list;
+	bool is_escaped; /* something in it is */
 };
 
 static void
@@ -97,7 +99,8 @@ add_column(struct columns *c, const char *name, size_t bytes)
 	    !line_out_room(&out, COLUMN_STEP))
 		return false;
 	c->list[c->count++] = (struct column){ .at = (uint32_t)start,
-		.bytes = (uint32_t)(line_out_used(&out) - start) };
+		.bytes = (uint32_t)(line_out_used(&out) - start),
+		.is_escaped = line_out_used(&out) - start - 5 > bytes };
 	memset(out.at, 0, COLUMN_STEP);
 	c->text.used = line_out_used(&out) + COLUMN_STEP;
 	return true;
@@ -423,10 +426,12 @@ copy_value(struct reader *r, const char *p, const char *end, enum place place,
 		}
 		if (!line_out_room(o, 6))
 			return NULL;
-		if ((unsigned char)*p < ' ' || *p == '"' || *p == '\\')
+		if ((unsigned char)*p < ' ' || *p == '"' || *p == '\\') {
 			line_out_escape(o, (unsigned char)*p++);
-		else
+			v->is_escaped = true;
+		} else {
 			*o->at++ = *p++;
+		}
 	}
 	return p;
 }
@@ -455,7 +460,34 @@ begin_value(const struct reader *r, unsigned column, struct value *v)
 		    bytes - COLUMN_STEP);
 	o->at += bytes;
 	v->text = v->element = line_out_used(o);
-	v->is_list = false;
+	v->is_list = v->is_escaped = false;
+	return true;
+}
+
+/* The value that is written, for who looks for members. */
+static bool
+note_value(const struct reader *r, unsigned column, const struct value *v)
+{
+	const struct column *c = &r->d->columns.list[column];
+	struct line_out *o = r->out;
+	struct json_field *f = json_scan_note(o->sink->scan);
+	size_t end = line_out_used(o);
+
+	if (f == NULL)
+		return false;
+	*f = (struct json_field){ .name = (uint32_t)v->start + 2,
+		.name_bytes = c->bytes - 5,
+		.name_escaped = c->is_escaped,
+		.value = (uint32_t)v->text,
+		.value_bytes = (uint32_t)(end - v->text - 1),
+		.type = SCAN_STRING,
+		.value_escaped = v->is_escaped };
+	if (v->is_list || o->to->bytes[v->text - 1] != '"') {
+		f->type = v->is_list ? SCAN_ARRAY : SCAN_NUMBER;
+		f->value--;
+		f->value_bytes = (uint32_t)end - f->value;
+		f->value_escaped = false;
+	}
 	return true;
 }
 
@@ -476,23 +508,30 @@ end_value(
 	end_text(r, v->element, v->is_list);
 	if (v->is_list)
 		*o->at++ = ']';
-	return true;
+	return o->sink == NULL || LIKELY(note_value(r, column, v));
 }
 
 /* The values begin each with a comma; the first comma becomes the brace. */
 static bool
-end_object(const struct reader *r, size_t start)
+end_object(struct reader *r, size_t start)
 {
 	struct line_out *o = r->out;
 
-	if (!line_out_room(o, 3))
+	if (!line_out_room(o, 3 + JSON_SCAN_PADDING)) {
+		r->result = line_out_failure(o);
 		return false;
+	}
 	if (line_out_used(o) == start)
 		o->at++;
 	o->to->bytes[start] = '{';
 	memcpy(o->at, "}\n", 2);
 	o->at += 2;
-	return true;
+	if (o->sink == NULL ||
+	    json_scan_hand_on(
+		o->sink, o->to->bytes, start, line_out_used(o) - start - 1))
+		return true;
+	r->result = LINE_STOPPED;
+	return false;
 }
 
 static bool
@@ -522,6 +561,8 @@ read_slowly(struct reader *r, size_t start)
 
 	line.bytes = (size_t)(end - r->line);
 	r->out->at = r->out->to->bytes + start;
+	if (r->out->sink != NULL)
+		json_scan_forget(r->out->sink->scan);
 	if (!split(r, &line))
 		return NULL;
 	for (unsigned i = 0; i < values->count; i++) {
@@ -559,6 +600,7 @@ read_quoted(struct reader *r, const char *p, struct value *v, bool *is_plain)
 		if (!line_out_room(r->out, 6))
 			return NULL;
 		line_out_escape(r->out, '"');
+		v->is_escaped = true;
 		p += 2;
 	}
 	p++;
@@ -604,7 +646,7 @@ read_line(struct reader *r)
 	}
 	if (p == NULL)
 		return NULL;
-	return end_object(r, start) ? p : fail_room(r);
+	return end_object(r, start) ? p : NULL;
 }
 
 /* Names from the header row. */

@@ -328,26 +328,34 @@ scan_nested(struct reader *r, const char *p, struct json_field *f)
 }
 
 /* Room for a further field. */
-static bool
-grow_fields(struct json_scan *s, struct reader *r, const char *at)
+/* NULL, or what is wrong. */
+static const char *
+add_room(struct json_scan *s)
 {
 	unsigned capacity =
 	    s->field_capacity == 0 ? FIELDS_FIRST : s->field_capacity * 2;
 	struct json_field *fields;
 
-	if (s->field_capacity >= JSON_SCAN_FIELDS_MAX) {
-		(void)fail(r, at, "too many members in one event");
-		return false;
-	}
+	if (s->field_capacity >= JSON_SCAN_FIELDS_MAX)
+		return "too many members in one event";
 	fields = realloc(s->fields, capacity * sizeof(*fields));
 	if (fields == NULL) {
 		s->is_out_of_memory = true;
-		(void)fail(r, at, "out of memory");
-		return false;
+		return "out of memory";
 	}
 	s->fields = fields;
 	s->field_capacity = capacity;
-	return true;
+	return NULL;
+}
+
+static bool
+grow_fields(struct json_scan *s, struct reader *r, const char *at)
+{
+	const char *why = add_room(s);
+
+	if (why != NULL)
+		(void)fail(r, at, why);
+	return why == NULL;
 }
 
 /* The event at p, from { to behind }; its members become s->fields. */
@@ -560,6 +568,42 @@ escaped_character(const char **p, const char *end)
 		return 0xfffd;
 	*p += 6;
 	return 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+}
+
+enum scan_type
+json_scan_type(char first)
+{
+	switch (first) {
+	case '"': return SCAN_STRING;
+	case '{': return SCAN_OBJECT;
+	case '[': return SCAN_ARRAY;
+	case 't': return SCAN_TRUE;
+	case 'f': return SCAN_FALSE;
+	case 'n': return SCAN_NULL;
+	default: return SCAN_NUMBER;
+	}
+}
+
+struct json_field *
+json_scan_note_more(struct json_scan *s)
+{
+	return add_room(s) == NULL ? &s->fields[s->field_count++] : NULL;
+}
+
+bool
+json_scan_hand_on(
+    struct json_sink *sink, const char *text, size_t event, size_t bytes)
+{
+	struct json_scan *s = sink->scan;
+	bool is_wanted;
+
+	s->body = text;
+	s->event = (uint32_t)event;
+	s->event_bytes = (uint32_t)bytes;
+	s->event_index++;
+	is_wanted = sink->take(sink->context);
+	s->field_count = 0;
+	return is_wanted;
 }
 
 size_t

@@ -78,6 +78,25 @@ bool json_scan_use(struct json_scan *, enum json_scan_cpu);
  * END and MALFORMED are final: further calls repeat them. */
 enum json_scan_result json_scan_next(struct json_scan *);
 
+/* Readers of other formats write events as JSON themselves, and so know their
+ * members: they note them in a scan, as if it had found them, and hand on
+ * event after event. */
+struct json_sink {
+	struct json_scan *scan; /* reset */
+	/* The scan has an event. False: no more are wanted. */
+	bool (*take)(void *context);
+	void *context;
+};
+/* json_scan_note is a further member of the event that is written now;
+ * json_scan_forget takes all of them back. */
+/* The event lies whole at { in the text, JSON_SCAN_PADDING readable bytes
+ * behind it. False: as `take`. */
+bool json_scan_hand_on(
+    struct json_sink *, const char *text, size_t event, size_t bytes);
+
+/* What a value is, by its first character. */
+enum scan_type json_scan_type(char);
+
 /* A string's raw bytes, escapes resolved, into `out` (at least `bytes` long,
  * may be `raw` itself). Returns the bytes written. Lone surrogates become
  * U+FFFD. `raw` must come from a scanned string. */
@@ -85,3 +104,20 @@ size_t json_unescape(const char *raw, size_t bytes, char *out);
 /* Whether the field has this name (UTF-8, unescaped). */
 bool json_name_is(const struct json_scan *, const struct json_field *,
     const char *name, size_t name_bytes);
+
+/* For json_scan_note: NULL when memory is out or the members are too many. */
+struct json_field *json_scan_note_more(struct json_scan *);
+
+static inline struct json_field *
+json_scan_note(struct json_scan *s)
+{
+	if (LIKELY(s->field_count < s->field_capacity))
+		return &s->fields[s->field_count++];
+	return json_scan_note_more(s);
+}
+
+static inline void
+json_scan_forget(struct json_scan *s)
+{
+	s->field_count = 0;
+}

@@ -181,9 +181,24 @@ repair(const char *body, const char *end, struct buf *copy)
 	return copy->failed ? LINE_NO_MEMORY : LINE_OK;
 }
 
+bool
+line_parser_knows_members(const struct line_parser *p)
+{
+	return p->delimited != NULL;
+}
+
 enum line_result
 line_parser_read(struct line_parser *p, const char *body, size_t bytes,
     struct buf *to, struct line_error *error)
+{
+	struct line_feed feed = { to, NULL };
+
+	return line_parser_feed(p, body, bytes, &feed, error);
+}
+
+enum line_result
+line_parser_feed(struct line_parser *p, const char *body, size_t bytes,
+    struct line_feed *feed, struct line_error *error)
 {
 	const char *end = body + bytes;
 	enum line_result result = LINE_OK;
@@ -199,7 +214,9 @@ line_parser_read(struct line_parser *p, const char *body, size_t bytes,
 		if (result == LINE_OK)
 			end -= JSON_SCAN_PADDING;
 	}
-	line_out_init(&out, to);
+	line_out_init(&out, feed->json);
+	out.sink = feed->sink;
+	must(out.sink == NULL || line_parser_knows_members(p));
 	if (result == LINE_OK)
 		result = read_text(p, body, end, &out, error);
 	if (result == LINE_OK && !line_out_finish(&out))

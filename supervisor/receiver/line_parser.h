@@ -52,6 +52,15 @@ void line_parser_free(struct line_parser **);
  * LINE_TOO_LARGE (out->max is reached), `out` must not be used. */
 enum line_result line_parser_read(struct line_parser *, const char *body,
     size_t bytes, struct buf *out, struct line_error *) MUST_CHECK;
+/* Whether events can be handed on as they are written: csv and tsv. */
+bool line_parser_knows_members(const struct line_parser *);
+/* The same with that: LINE_STOPPED when the sink wanted no more. */
+struct line_feed {
+	struct buf *json;
+	struct json_sink *sink;
+};
+enum line_result line_parser_feed(struct line_parser *, const char *body,
+    size_t bytes, struct line_feed *, struct line_error *) MUST_CHECK;
 /* The line, from 1, of the event with this index, from 0, in a body that was
  * read: for what json_scan's readers complain of. 0: no such event. */
 uint64_t line_parser_line(

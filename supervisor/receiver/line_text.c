@@ -133,16 +133,21 @@ line_utf8_repair(const char *p, const char *end, struct buf *out)
 	return !out->failed;
 }
 
+static void
+point(struct line_out *o)
+{
+	o->at = o->limit = o->to->bytes;
+	if (o->to->bytes != NULL) {
+		o->at += o->to->used;
+		o->limit += o->to->size;
+	}
+}
+
 void
 line_out_init(struct line_out *o, struct buf *to)
 {
-	o->to = to;
-	o->is_full = false;
-	o->at = o->limit = to->bytes;
-	if (to->bytes != NULL) {
-		o->at += to->used;
-		o->limit += to->size;
-	}
+	*o = (struct line_out){ .to = to };
+	point(o);
 }
 
 bool
@@ -155,7 +160,7 @@ line_out_grow(struct line_out *o, size_t more)
 		o->is_full = more > to->max || to->used > to->max - more;
 		return false;
 	}
-	line_out_init(o, to);
+	point(o);
 	return true;
 }
 

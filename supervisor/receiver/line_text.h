@@ -22,6 +22,7 @@ enum line_result {
 	LINE_MALFORMED, /* the error says where and why */
 	LINE_TOO_LARGE, /* the output's limit is reached */
 	LINE_NO_MEMORY,
+	LINE_STOPPED, /* the sink wants no more */
 };
 
 struct line_error {
@@ -66,9 +67,10 @@ struct line_out {
 	char *at, *limit;
 	struct buf *to;
 	bool is_full; /* after a failed room: the buffer's limit, not memory */
+	struct json_sink *sink; /* is handed each event, or NULL */
 };
 
-/* Appends to what the buffer holds. */
+/* Appends to what the buffer holds, without a sink. */
 void line_out_init(struct line_out *, struct buf *to);
 /* Hands back to the buffer what was written; JSON_SCAN_PADDING zero bytes lie
  * behind it (not counted as used). False: no room for them. */

@@ -141,7 +141,17 @@ post_may_begin(struct posts *ps, const struct route *r, struct reply *reply)
 	    find_ds(ps, r, reply) != NULL;
 }
 
-/* The body as JSON. */
+static bool
+refuse_content(
+    struct posts *ps, const struct body_input *in, struct reply *reply)
+{
+	if (in->to != NULL && ps->content.status == 400)
+		count(&in->to->outlet->channel.header->refused_malformed);
+	refuse(reply, ps->content.status, ps->content.error);
+	return false;
+}
+
+/* The body as JSON, or who writes it. */
 static bool
 read_content(struct posts *ps, const struct post_input *in,
     struct body_input *to, struct reply *reply)
@@ -151,12 +161,8 @@ read_content(struct posts *ps, const struct post_input *in,
 		.body = in->body,
 		.bytes = in->bytes };
 
-	if (LIKELY(content_read(&ps->content, &content, to)))
-		return true;
-	if (to->to != NULL && ps->content.status == 400)
-		count(&to->to->outlet->channel.header->refused_malformed);
-	refuse(reply, ps->content.status, ps->content.error);
-	return false;
+	return LIKELY(content_read(&ps->content, &content, to)) ||
+	    refuse_content(ps, to, reply);
 }
 
 static bool
@@ -172,6 +178,8 @@ read_body(struct posts *ps, struct body_input *in, bool is_detailed,
 		    (uint32_t)ps->settings->conf->http_max_detail_events;
 	if (LIKELY(body_read(r, in)))
 		return true;
+	if (r->status == 0)
+		return refuse_content(ps, in, reply);
 	if (r->at_fault != NULL && r->at_fault->outlet != NULL)
 		count(&r->at_fault->outlet->channel.header->refused_malformed);
 	refuse(reply, r->status, r->error);
@@ -620,7 +628,7 @@ post_begin(struct posts *ps, const struct post_input *in, struct post **post,
 	if (ps->reader.plan.received == 0)
 		return answer_empty(ps, in->route, reply);
 	p = new_post(ps, in);
-	p->body = body.bytes;
+	p->body = content_json(&ps->content, &body);
 	if (p->is_detailed && !keep_drops(p, reply))
 		return POST_ANSWERED;
 	state = write_first(ps, p, reply);

@@ -2,661 +2,56 @@
  * smile - a request's Smile (binary JSON) becomes JSON text
  *
  * Process: receiver. Pure but for the buffer's memory.
- *
- * One pass, no tree. Each value is written with a comma behind it, which the
- * end of its object or array takes back. What a back reference repeats is
- * copied from where the output already has it, with its quotes and escapes.
- *
- * A turn of the loop writes a member, name and value, or one bracket; room for
- * both in their usual sizes (TURN) is seen to once a turn. Only what can be
- * longer sees to more, and leaves a TURN behind it.
  */
 #include "smile.h"
 
-#include <string.h>
-
 #include "panic.h"
 
-#include "double_text.h"
-#include "json_string.h"
-#include "smile_value.h"
-
-#define TURN 1024
-#define COPY 64 /* shared strings of up to so many bytes are copied at once */
-#define SHORT_TEXT (2 + 65 * 6) /* a short string of nothing but \u00XX */
-
-_Static_assert(2 * (SHORT_TEXT + 1) + COPY <= TURN, "a member fits");
-_Static_assert(
-    TURN + SMILE_VALUE_BIG_TEXT_MAX + JSON_SCAN_PADDING <= SMILE_SPARE,
-    "what is not yet written is never refused for its length");
-_Static_assert(SMILE_PADDING >= 64, "short strings are read in blocks of 16");
+#include "smile_event.h"
 
 enum {
 	HEADER_BYTES = 4,
 	HEADER_NAMES = 0x01,
 	HEADER_VALUES = 0x02,
 	HEADER_RAW = 0x04,
-	HEADER_VERSION = 0xf0,
-
-	ARRAY_START = 0xf8,
-	ARRAY_END = 0xf9,
-	OBJECT_START = 0xfa,
-	OBJECT_END = 0xfb,
-	STRING_END = 0xfc,
-	CONTENT_END = 0xff,
-
-	NAME_EMPTY = 0x20,
-	NAME_REF_LONG = 0x30,
-	NAME_LONG = 0x34,
-	NAME_REF = 0x40,
-	NAME_ASCII = 0x80,
-	NAME_UNICODE = 0xc0,
-
-	VALUE_EMPTY = 0x20,
-	VALUE_NULL = 0x21,
-	VALUE_FALSE = 0x22,
-	VALUE_TRUE = 0x23,
-	VALUE_INT32 = 0x24,
-	VALUE_INT64 = 0x25,
-	VALUE_BIG_INTEGER = 0x26,
-	VALUE_FLOAT = 0x28,
-	VALUE_DOUBLE = 0x29,
-	VALUE_BIG_DECIMAL = 0x2a,
-	VALUE_ASCII = 0x40,
-	VALUE_UNICODE = 0x80,
-	VALUE_SMALL_INT = 0xc0,
-	VALUE_LONG_ASCII = 0xe0,
-	VALUE_LONG_UNICODE = 0xe4,
-	VALUE_SAFE_BINARY = 0xe8,
-	VALUE_REF_LONG = 0xec,
-	VALUE_RAW_BINARY = 0xfd,
-
-	REF_SHORT_VALUES = 31, /* that one byte can name */
-	REF_SHORT_NAMES = 64
+	HEADER_VERSION = 0xf0
 };
 
-struct reader {
-	const unsigned char *p, *end, *body;
-	char *o, *o_end; /* the output's next byte, and its memory's end */
-	struct smile *s;
-	struct buf *out;
-	const struct json_string_ops *ops;
-	enum smile_result result;
-	bool has_raw;
-};
-
-/* The objects and arrays that are open; the event itself is the first. */
-struct nest {
-	uint64_t is_object[JSON_SCAN_DEPTH_MAX / 64];
-	unsigned depth;
-};
-
-/* False, for the caller to return. */
 static bool
-fail(struct reader *r, const unsigned char *at, const char *sentence)
-{
-	r->result = SMILE_MALFORMED;
-	at = at < r->end ? at : r->end;
-	r->s->error_offset = (uint32_t)(at - r->body);
-	r->s->error = at < r->end ? sentence : "the body ends too early";
-	return false;
-}
-
-static bool
-grow(struct reader *r, size_t more)
-{
-	struct buf *b = r->out;
-
-	b->used = (size_t)(r->o - b->bytes);
-	if (buf_room(b, more) == NULL) {
-		r->result =
-		    more > b->max - b->used ? SMILE_TOO_LARGE : SMILE_NO_MEMORY;
-		return false;
-	}
-	r->o = b->bytes + b->used;
-	r->o_end = b->bytes + b->size;
-	return true;
-}
-
-/* Room for `more` bytes. */
-static inline bool
-make_room(struct reader *r, size_t more)
-{
-	return LIKELY((size_t)(r->o_end - r->o) >= more) || grow(r, more);
-}
-
-/* ---- strings ---- */
-
-static void
-put_escape(struct reader *r, unsigned char c)
-{
-	static const char letters[] = "btn?fr", hex[] = "0123456789ABCDEF";
-
-	*r->o++ = '\\';
-	if (c == '"' || c == '\\') {
-		*r->o++ = (char)c;
-	} else if (c >= '\b' && c <= '\r' && c != '\v') {
-		*r->o++ = letters[c - '\b'];
-	} else {
-		memcpy(r->o, "u00", 3);
-		r->o[3] = hex[c >> 4];
-		r->o[4] = hex[c & 15];
-		r->o += 5;
-	}
-}
-
-/* Whether what is before `stop`, which may hold high bytes, is in order. */
-static bool
-check_high(struct reader *r, const char *p, const char *stop, bool is_ascii)
-{
-	const char *at = p;
-
-	if (!is_ascii) {
-		if (r->ops->utf8_valid(p, stop))
-			return true;
-		at = json_string_utf8_error(p, stop);
-		return fail(r, (const unsigned char *)at, "this is not UTF-8");
-	}
-	while (at < stop && (unsigned char)*at < 0x80)
-		at++;
-	return at == stop ||
-	    fail(r, (const unsigned char *)at,
-		"not ASCII, though the string's token says so");
-}
-
-/* The characters [r->p, end) of a string of any length. */
-static bool
-put_characters(struct reader *r, const unsigned char *end, bool is_ascii)
-{
-	const char *p = (const char *)r->p, *stop;
-
-	for (;; p = stop + 1) {
-		bool high = false;
-		size_t plain;
-
-		stop = r->ops->find_stop(p, (const char *)end, &high);
-		if (high && !check_high(r, p, stop, is_ascii))
-			return false;
-		plain = (size_t)(stop - p);
-		if (!make_room(r, plain + TURN))
-			return false;
-		memcpy(r->o, p, plain);
-		r->o += plain;
-		if (stop == (const char *)end)
-			break;
-		put_escape(r, (unsigned char)*stop);
-	}
-	r->p = end;
-	return true;
-}
-
-/* The next `n` bytes, 65 at most, as a string with its quotes. */
-static inline bool
-put_short(struct reader *r, size_t n, bool is_ascii)
-{
-	if (UNLIKELY((size_t)(r->end - r->p) < n))
-		return fail(r, r->end, "");
-	*r->o++ = '"';
-#ifdef __SSE2__
-	const char *p = (const char *)r->p;
-	uint32_t stops = 0, high = 0;
-
-	for (size_t i = 0; i < n; i += 16) {
-		__m128i v = json_string_load16(p + i);
-		uint32_t heed = n - i < 16 ? (1u << (n - i)) - 1 : 0xffff;
-
-		stops |= json_string_stops16(v) & heed;
-		high |= json_string_high16(v) & heed;
-		memcpy(r->o + i, &v, sizeof v);
-	}
-	if (LIKELY(stops == 0 &&
-		(high == 0 || (!is_ascii && r->ops->utf8_valid(p, p + n))))) {
-		r->p += n;
-		r->o += n;
-		*r->o++ = '"';
-		return true;
-	}
-#endif
-	if (!put_characters(r, r->p + n, is_ascii))
-		return false;
-	*r->o++ = '"';
-	return true;
-}
-
-/* From behind the token to behind its end marker. */
-static bool
-put_long(struct reader *r, bool is_ascii)
-{
-	const unsigned char *end =
-	    memchr(r->p, STRING_END, (size_t)(r->end - r->p));
-
-	if (end == NULL)
-		return fail(r, r->end, "");
-	*r->o++ = '"';
-	if (!put_characters(r, end, is_ascii))
-		return false;
-	*r->o++ = '"';
-	r->p++;
-	return true;
-}
-
-/* ---- back references ---- */
-
-static inline uint32_t
-place(const struct reader *r)
-{
-	return (uint32_t)(r->o - r->out->bytes);
-}
-
-/* What was written from `at` on may be referred to. */
-static inline void
-remember(struct reader *r, struct smile_shared *t, uint32_t at)
-{
-	if (!t->is_on)
-		return;
-	if (UNLIKELY(t->count == SMILE_SHARED))
-		t->count = 0;
-	t->seen[t->count].at = at;
-	t->seen[t->count++].bytes = place(r) - at;
-}
-
-/* For the token at `token`. */
-static inline bool
-put_shared(struct reader *r, const struct smile_shared *t, unsigned index,
-    const unsigned char *token)
-{
-	uint32_t bytes;
-
-	if (UNLIKELY(index >= t->count))
-		return fail(r, token,
-		    t->is_on ? "a back reference to what has not been there"
-			     : "the header announces no such back references");
-	bytes = t->seen[index].bytes;
-	if (LIKELY(bytes <= COPY)) {
-		const char *from = r->out->bytes + t->seen[index].at;
-
-		for (unsigned i = 0; i < COPY; i += 16) {
-			char block[16];
-
-			memcpy(block, from + i, sizeof block);
-			memcpy(r->o + i, block, sizeof block);
-		}
-	} else {
-		if (!make_room(r, bytes + TURN))
-			return false;
-		memcpy(r->o, r->out->bytes + t->seen[index].at, bytes);
-	}
-	r->o += bytes;
-	return true;
-}
-
-/* A reference in two bytes, to none of the first ones. */
-static bool
-put_shared_long(struct reader *r, const struct smile_shared *t, unsigned first)
-{
-	const unsigned char *token = r->p;
-	unsigned index;
-
-	if (r->end - token < 2)
-		return fail(r, r->end, "");
-	index = (token[0] & 3u) << 8 | token[1];
-	if (token[1] >= 0xfe)
-		return fail(
-		    r, token, "a back reference must not end in FE or FF");
-	if (index < first)
-		return fail(
-		    r, token, "a back reference that one byte has to say");
-	r->p += 2;
-	return put_shared(r, t, index, token);
-}
-
-/* ---- names ---- */
-
-static bool
-read_rare_name(struct reader *r)
-{
-	uint32_t at = place(r);
-
-	switch (*r->p) {
-	case NAME_EMPTY:
-		r->p++;
-		memcpy(r->o, "\"\":", 3);
-		r->o += 3;
-		return true;
-	case NAME_REF_LONG:
-	case NAME_REF_LONG + 1:
-	case NAME_REF_LONG + 2:
-	case NAME_REF_LONG + 3:
-		return put_shared_long(r, &r->s->names, REF_SHORT_NAMES);
-	case NAME_LONG:
-		r->p++;
-		if (!put_long(r, false))
-			return false;
-		*r->o++ = ':';
-		remember(r, &r->s->names, at);
-		return true;
-	default: return fail(r, r->p, "expected a member's name");
-	}
-}
-
-/* With its colon. */
-static inline bool
-read_name(struct reader *r)
-{
-	const unsigned char *token = r->p;
-	uint32_t at = place(r);
-	unsigned b = *token;
-	bool is_ok;
-
-	if (LIKELY(b >= NAME_REF && b < NAME_ASCII)) {
-		r->p++;
-		return put_shared(r, &r->s->names, b - NAME_REF, token);
-	}
-	if (b < NAME_REF || b >= ARRAY_START)
-		return read_rare_name(r);
-	r->p++;
-	if (b < NAME_UNICODE)
-		is_ok = put_short(r, b - NAME_ASCII + 1, true);
-	else
-		is_ok = put_short(r, b - NAME_UNICODE + 2, false);
-	if (!is_ok)
-		return false;
-	*r->o++ = ':';
-	remember(r, &r->s->names, at);
-	return true;
-}
-
-/* ---- values ---- */
-
-static bool
-put_text(struct reader *r, const char *text, size_t bytes)
-{
-	memcpy(r->o, text, bytes);
-	r->o += bytes;
-	r->p++;
-	return true;
-}
-
-/* A big integer or decimal. */
-static bool
-read_big(struct reader *r)
-{
-	unsigned char bytes[SMILE_VALUE_BIG_BYTES_MAX];
-	const unsigned char *token = r->p, *p = token + 1;
-	uint64_t scale = 0, count = 0;
-
-	if (*token == VALUE_BIG_DECIMAL)
-		p = smile_value_read_vint(p, r->end, 32, &scale);
-	if (p != NULL)
-		p = smile_value_read_vint(p, r->end, 32, &count);
-	if (p == NULL || count == 0)
-		return fail(r, token, "a number malformed or cut short");
-	if (count > sizeof bytes)
-		return fail(r, token, "a number of more than 1000 digits");
-	if ((size_t)(r->end - p) < smile_value_safe_bytes(count))
-		return fail(r, r->end, "");
-	if (!smile_value_from_safe(p, count, bytes))
-		return fail(r, p, "a byte of more than seven bits");
-	if (!make_room(r, SMILE_VALUE_BIG_TEXT_MAX + TURN))
-		return false;
-	r->p = p + smile_value_safe_bytes(count);
-	r->o = smile_value_write_big(
-	    r->o, bytes, count, (int32_t)smile_value_unzigzag(scale));
-	return true;
-}
-
-static bool
-read_number(struct reader *r)
-{
-	const unsigned char *token = r->p, *p = token + 1;
-	uint64_t n;
-
-	switch (*token) {
-	case VALUE_INT32:
-	case VALUE_INT64:
-		p = smile_value_read_vint(
-		    p, r->end, *token == VALUE_INT32 ? 32 : 64, &n);
-		if (p != NULL)
-			r->o = smile_value_write_int(
-			    r->o, smile_value_unzigzag(n));
-		break;
-	case VALUE_FLOAT:
-		p = smile_value_read_groups(p, r->end, 5, &n);
-		if (p != NULL)
-			r->o = smile_value_write_float(r->o, (uint32_t)n);
-		break;
-	case VALUE_DOUBLE:
-		p = smile_value_read_groups(p, r->end, 10, &n);
-		if (p != NULL)
-			r->o = smile_value_write_double(r->o, n);
-		break;
-	default: return fail(r, token, "expected a value");
-	}
-	if (p == NULL)
-		return fail(r, token, "a number malformed or cut short");
-	r->p = p;
-	return true;
-}
-
-static bool
-read_binary(struct reader *r, bool is_raw)
-{
-	const unsigned char *token = r->p, *p;
-	size_t inside, text;
-	uint64_t count;
-
-	if (is_raw && !r->has_raw)
-		return fail(r, token, "the header announces no raw binary");
-	p = smile_value_read_vint(token + 1, r->end, 32, &count);
-	if (p == NULL)
-		return fail(r, token, "a length malformed or cut short");
-	inside = is_raw ? count : smile_value_safe_bytes(count);
-	if ((size_t)(r->end - p) < inside)
-		return fail(r, r->end, "");
-	text = (count + 2) / 3 * 4;
-	if (!make_room(r, text + TURN))
-		return false;
-	*r->o++ = '"';
-	r->p = p + inside;
-	if (!is_raw) {
-		/* to the end of where the text goes, which overtakes it */
-		char *raw = r->o + text + 4 - count;
-
-		if (!smile_value_from_safe(p, count, raw))
-			return fail(r, p, "a byte of more than seven bits");
-		p = (const unsigned char *)raw;
-	}
-	r->o = smile_value_write_base64(r->o, p, count);
-	*r->o++ = '"';
-	return true;
-}
-
-static bool
-read_simple(struct reader *r)
-{
-	switch (*r->p) {
-	case VALUE_EMPTY: return put_text(r, "\"\"", 2);
-	case VALUE_NULL: return put_text(r, "null", 4);
-	case VALUE_FALSE: return put_text(r, "false", 5);
-	case VALUE_TRUE: return put_text(r, "true", 4);
-	case VALUE_BIG_INTEGER:
-	case VALUE_BIG_DECIMAL: return read_big(r);
-	default: return read_number(r);
-	}
-}
-
-/* The tokens from E0 on. */
-static bool
-read_long(struct reader *r)
-{
-	bool is_ascii = *r->p == VALUE_LONG_ASCII;
-
-	switch (*r->p) {
-	case VALUE_LONG_ASCII:
-	case VALUE_LONG_UNICODE: r->p++; return put_long(r, is_ascii);
-	case VALUE_SAFE_BINARY: return read_binary(r, false);
-	case VALUE_RAW_BINARY: return read_binary(r, true);
-	case VALUE_REF_LONG:
-	case VALUE_REF_LONG + 1:
-	case VALUE_REF_LONG + 2:
-	case VALUE_REF_LONG + 3:
-		return put_shared_long(r, &r->s->values, REF_SHORT_VALUES);
-	default: return fail(r, r->p, "expected a value");
-	}
-}
-
-static inline bool
-read_string(struct reader *r)
-{
-	uint32_t at = place(r);
-	unsigned b = *r->p++;
-	bool is_ok;
-
-	if (LIKELY(b < VALUE_UNICODE))
-		is_ok = put_short(r, b - VALUE_ASCII + 1, true);
-	else
-		is_ok = put_short(r, b - VALUE_UNICODE + 2, false);
-	if (is_ok)
-		remember(r, &r->s->values, at);
-	return is_ok;
-}
-
-/* A value that is no object or array, with a comma. */
-static inline bool
-read_scalar(struct reader *r)
-{
-	const unsigned char *token = r->p;
-	bool is_ok;
-
-	switch (*token >> 5) {
-	case 0:
-		if (*token == 0)
-			return fail(r, token, "expected a value");
-		r->p++;
-		is_ok = put_shared(r, &r->s->values, *token - 1u, token);
-		break;
-	case 1: is_ok = read_simple(r); break;
-	case 2:
-	case 3:
-	case 4:
-	case 5: is_ok = read_string(r); break;
-	case 6:
-		r->p++;
-		r->o = smile_value_write_int(
-		    r->o, smile_value_unzigzag(*token & 0x1f));
-		is_ok = true;
-		break;
-	default: is_ok = read_long(r);
-	}
-	if (LIKELY(is_ok))
-		*r->o++ = ',';
-	return is_ok;
-}
-
-/* ---- objects, arrays, documents ---- */
-
-static bool
-open_nested(struct reader *r, struct nest *n, bool is_object)
-{
-	uint64_t bit;
-
-	if (++n->depth >= JSON_SCAN_DEPTH_MAX)
-		return fail(r, r->p, "nested too deep");
-	bit = UINT64_C(1) << n->depth % 64;
-	if (is_object)
-		n->is_object[n->depth / 64] |= bit;
-	else
-		n->is_object[n->depth / 64] &= ~bit;
-	r->p++;
-	*r->o++ = is_object ? '{' : '[';
-	return true;
-}
-
-/* Over the comma of its last member, if it has one. */
-static void
-close_nested(struct reader *r, char bracket)
-{
-	if (r->o[-1] == ',')
-		r->o--;
-	*r->o++ = bracket;
-	*r->o++ = ',';
-	r->p++;
-}
-
-/* An object at the top, from its token to behind its end. */
-static bool
-read_event(struct reader *r)
-{
-	struct nest n = { .is_object = { 1 } };
-	bool is_object = true;
-
-	if (!make_room(r, TURN))
-		return false;
-	r->p++;
-	*r->o++ = '{';
-	for (;;) {
-		if (!make_room(r, TURN))
-			return false;
-		if (UNLIKELY(r->p >= r->end))
-			return fail(r, r->end, "");
-		if (*r->p == (is_object ? OBJECT_END : ARRAY_END)) {
-			close_nested(r, is_object ? '}' : ']');
-			if (n.depth-- == 0)
-				break;
-			is_object =
-			    n.is_object[n.depth / 64] >> n.depth % 64 & 1;
-			continue;
-		}
-		if (is_object && UNLIKELY(!read_name(r)))
-			return false;
-		if (UNLIKELY(r->p >= r->end))
-			return fail(r, r->end, "");
-		if (*r->p == OBJECT_START || *r->p == ARRAY_START) {
-			is_object = *r->p == OBJECT_START;
-			if (!open_nested(r, &n, is_object))
-				return false;
-		} else if (UNLIKELY(!read_scalar(r))) {
-			return false;
-		}
-	}
-	r->o[-1] = '\n';
-	r->s->events++;
-	return true;
-}
-
-static bool
-read_array(struct reader *r)
+read_array(struct smile_reader *r)
 {
 	r->p++;
-	while (r->p < r->end && *r->p != ARRAY_END) {
-		if (*r->p != OBJECT_START)
-			return fail(r, r->p, "event is not an object");
-		if (!read_event(r))
+	while (r->p < r->end && *r->p != SMILE_ARRAY_END) {
+		if (*r->p != SMILE_OBJECT_START)
+			return smile_event_fail(
+			    r, r->p, "event is not an object");
+		if (!smile_event_read(r))
 			return false;
 	}
 	if (r->p >= r->end)
-		return fail(r, r->end, "");
+		return smile_event_fail(r, r->end, "");
 	r->p++;
 	return true;
 }
 
 static bool
-read_header(struct reader *r)
+read_header(struct smile_reader *r)
 {
 	static const unsigned char smile[] = { ':', ')', '\n' };
 	unsigned flags;
 
 	for (size_t i = 0; i < sizeof smile; i++)
 		if (r->p + i >= r->end || r->p[i] != smile[i])
-			return fail(r, r->p + i,
+			return smile_event_fail(r, r->p + i,
 			    i == 0 && (*r->p == '{' || *r->p == '[')
 				? "this is JSON text, not Smile"
 				: "expected a Smile header");
 	if (r->end - r->p < HEADER_BYTES)
-		return fail(r, r->end, "");
+		return smile_event_fail(r, r->end, "");
 	flags = r->p[3];
 	if (flags & HEADER_VERSION)
-		return fail(r, r->p + 3, "a version of Smile other than 0");
+		return smile_event_fail(
+		    r, r->p + 3, "a version of Smile other than 0");
 	r->s->names.is_on = flags & HEADER_NAMES;
 	r->s->values.is_on = flags & HEADER_VALUES;
 	r->s->names.count = r->s->values.count = 0;
@@ -667,42 +62,46 @@ read_header(struct reader *r)
 
 /* From a header to the next one, or to the end. */
 static bool
-read_document(struct reader *r)
+read_document(struct smile_reader *r)
 {
 	const unsigned char *start;
 
 	if (!read_header(r))
 		return false;
 	for (start = r->p; r->p < r->end && *r->p != ':';) {
-		if (*r->p == CONTENT_END) {
+		if (*r->p == SMILE_CONTENT_END) {
 			r->p++;
 			break;
 		}
-		if (*start == ARRAY_START && r->p > start)
-			return fail(r, r->p, "more behind the array of events");
-		if (*r->p == ARRAY_START && r->p == start) {
+		if (*start == SMILE_ARRAY_START && r->p > start)
+			return smile_event_fail(
+			    r, r->p, "more behind the array of events");
+		if (*r->p == SMILE_ARRAY_START && r->p == start) {
 			if (!read_array(r))
 				return false;
 			continue;
 		}
-		if (*r->p != OBJECT_START)
-			return fail(r, r->p, "event is not an object");
-		if (!read_event(r))
+		if (*r->p != SMILE_OBJECT_START)
+			return smile_event_fail(
+			    r, r->p, "event is not an object");
+		if (!smile_event_read(r))
 			return false;
 	}
-	while (r->p < r->end && *r->p == CONTENT_END)
+	while (r->p < r->end && *r->p == SMILE_CONTENT_END)
 		r->p++;
 	return true;
 }
 
 enum smile_result
-smile_read(struct smile *s, const char *body, size_t bytes, struct buf *out)
+smile_feed(struct smile *s, const char *body, size_t bytes, struct buf *out,
+    struct json_sink *sink)
 {
-	struct reader r = { .p = (const unsigned char *)body,
+	struct smile_reader r = { .p = (const unsigned char *)body,
 		.body = (const unsigned char *)body,
 		.end = (const unsigned char *)body + bytes,
 		.s = s,
 		.out = out,
+		.sink = sink,
 		.ops = json_string_ops(json_string_best_cpu()) };
 
 	must(bytes <= UINT32_MAX && out->max <= UINT32_MAX);
@@ -711,7 +110,8 @@ smile_read(struct smile *s, const char *body, size_t bytes, struct buf *out)
 	s->error = NULL;
 	buf_reset(out);
 	/* JSON is mostly half as long again as its Smile */
-	if (buf_room(out, MIN_OF(bytes + bytes / 2 + TURN, out->max)) == NULL)
+	if (buf_room(out,
+		MIN_OF(bytes + bytes / 2 + SMILE_EVENT_TURN, out->max)) == NULL)
 		return SMILE_NO_MEMORY;
 	r.o = out->bytes;
 	r.o_end = out->bytes + out->size;
@@ -721,4 +121,10 @@ smile_read(struct smile *s, const char *body, size_t bytes, struct buf *out)
 	out->used = (size_t)(r.o - out->bytes);
 	return out->used > out->max - SMILE_SPARE ? SMILE_TOO_LARGE
 						  : SMILE_DONE;
+}
+
+enum smile_result
+smile_read(struct smile *s, const char *body, size_t bytes, struct buf *out)
+{
+	return smile_feed(s, body, bytes, out, NULL);
 }

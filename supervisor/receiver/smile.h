@@ -42,13 +42,14 @@ enum smile_result {
 	SMILE_DONE,
 	SMILE_MALFORMED,
 	SMILE_TOO_LARGE, /* the JSON would be longer than max - SMILE_SPARE */
-	SMILE_NO_MEMORY
+	SMILE_NO_MEMORY,
+	SMILE_STOPPED /* the sink wants no more */
 };
 
 /* JSON text in the output that references may repeat. */
 struct smile_shared {
 	struct {
-		uint32_t at, bytes;
+		uint32_t at, bytes : 31, is_escaped : 1;
 	} seen[SMILE_SHARED];
 	unsigned count;
 	bool is_on;
@@ -71,3 +72,6 @@ struct smile {
  * nothing of use. */
 enum smile_result smile_read(
     struct smile *, const char *body, size_t bytes, struct buf *out) MUST_CHECK;
+/* The same, and the sink (or NULL) is handed event after event. */
+enum smile_result smile_feed(struct smile *, const char *body, size_t bytes,
+    struct buf *out, struct json_sink *) MUST_CHECK;

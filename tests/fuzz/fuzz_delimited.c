@@ -10,6 +10,7 @@
 
 #include "delimited.h"
 #include "panic.h"
+#include "sink_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -65,6 +66,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct line_out out;
 	struct buf to, body;
 	struct delimited *d;
+	struct sink_check check;
 
 	if (size < 2)
 		return 0;
@@ -77,11 +79,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	d = new_reader(data[0]);
 	must(d != NULL);
 	buf_init(&to, 1u * MiB);
+	sink_check_init(&check);
 	line_out_init(&out, &to);
+	out.sink = *data % 2 == 0 ? &check.sink : NULL;
 	if (delimited_read(d, body.bytes, body.bytes + body.used, &out,
 		&error) == LINE_OK &&
 	    line_out_finish(&out))
 		check_events(&to, d, body.bytes, body.bytes + body.used);
+	sink_check_fini(&check);
 	delimited_free(&d);
 	buf_free(&to);
 	buf_free(&body);

@@ -17,6 +17,7 @@
 
 #include "json_scan.h"
 #include "panic.h"
+#include "sink_check.h"
 #include "smile.h"
 #include "smile_writer.h"
 
@@ -33,10 +34,14 @@ read_exact(const void *data, size_t bytes, struct buf *json)
 {
 	char *body = must_malloc(bytes + SMILE_PADDING);
 	enum smile_result result;
+	struct sink_check check;
 
 	memcpy(body, data, bytes);
 	memset(body + bytes, bytes % 2 ? '"' : 0xff, SMILE_PADDING);
-	result = smile_read(&smile, body, bytes, json);
+	sink_check_init(&check);
+	result = smile_feed(&smile, body, bytes, json, &check.sink);
+	must(result != SMILE_DONE || check.events == smile.events);
+	sink_check_fini(&check);
 	must(result != SMILE_MALFORMED ||
 	    (smile.error != NULL && smile.error_offset <= bytes));
 	free(body);

@@ -20,6 +20,7 @@
 #include "json.h"
 #include "line_parser.h"
 #include "panic.h"
+#include "sink_check.h"
 
 #define LINE_GOLDEN_OUT_MAX (64u * MiB)
 
@@ -85,12 +86,18 @@ line_golden_read(struct line_parser *p, const char *body, size_t bytes,
     struct buf *out, struct line_error *error)
 {
 	char *copy = must_malloc(bytes + JSON_SCAN_PADDING);
+	struct line_feed feed = { out, NULL };
+	struct sink_check check;
 	enum line_result result;
 
+	sink_check_init(&check);
+	if (line_parser_knows_members(p))
+		feed.sink = &check.sink;
 	memcpy(copy, body, bytes);
 	/* what tempts a reader to go on */
 	memset(copy + bytes, '"', JSON_SCAN_PADDING);
-	result = line_parser_read(p, copy, bytes, out, error);
+	result = line_parser_feed(p, copy, bytes, &feed, error);
+	sink_check_fini(&check);
 	if (result == LINE_OK)
 		for (size_t i = 0; i < JSON_SCAN_PADDING; i++)
 			assert_int_equal(out->bytes[out->used + i], 0);

@@ -234,7 +234,7 @@ class TestAsync(HttpCase):
     def test_other_parameters(self):
         self.check_result(self.server.post(
             "wikipedia", harness.events(1),
-            query="x=1&detail=true&async=true&&y"), 1, 0)
+            query="x=1&verbose=true&async=true&&y"), 1, 0)
 
     def test_async_is_durable_before_the_answer(self):
         """Killed right behind the answer, all at once: nothing is lost."""
