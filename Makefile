@@ -26,10 +26,9 @@ RECEIVER = receiver listener connection exchange http_request route post \
 	regex_line json_lines flatten body json_scan partition_hash settings \
 	offer outlet ticket settle drops answer reply receiver_check \
 	receiver_keys | tls tls_suites tls_store auth secret_hash unzstd \
-	smile_value java_double \
-	double_text line_text delimited_quotes regex_java jq_path json_path \
-	json_path_filter json_path_read json_index json_string java_string \
-	memory
+	smile_value java_double double_text line_text delimited_quotes \
+	regex_java jq_path json_path json_path_filter json_path_read \
+	json_index json_string java_string memory
 WORKER = worker intake batch spool spool_late spool_dir dispatch dispatch_move \
 	late archive append \
 	feed firehose ack replicant \

@@ -205,13 +205,15 @@ content_json(const struct content *c, const struct body_input *in)
 char *
 content_take(struct content *c, const char *bytes, size_t *size)
 {
-	char *taken = c->json.bytes;
+	char *taken = c->json.bytes, *shrunk;
 
 	if (bytes == c->inflater.bytes)
 		return inflate_take(&c->inflater, size);
 	if (bytes != taken)
 		return NULL;
-	*size = c->json.size;
+	*size = c->json.used + JSON_SCAN_PADDING;
+	shrunk = realloc(taken, *size);
+	taken = shrunk != NULL ? shrunk : taken;
 	c->json.bytes = NULL;
 	buf_free(&c->json);
 	return taken;

@@ -59,24 +59,25 @@ struct job {
 };
 
 static bool
-problem(struct flatten_problem *p, const char *format, ...) PRINTF_LIKE(2, 3);
+problem(struct flatten_problems *p, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* False, for the caller to return. */
 static bool
-problem(struct flatten_problem *p, const char *format, ...)
+problem(struct flatten_problems *p, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(p->why, sizeof p->why, format, args);
+	vsnprintf(p->now.why, sizeof p->now.why, format, args);
 	va_end(args);
+	p->report(p->context, &p->now);
 	return false;
 }
 
 static void
-set_where(struct flatten_problem *p, unsigned index, const char *member)
+set_where(struct flatten_problems *p, unsigned index, const char *member)
 {
-	snprintf(p->where, sizeof p->where, "fields[%u]%s%s", index,
+	snprintf(p->now.where, sizeof p->now.where, "fields[%u]%s%s", index,
 	    *member == '\0' ? "" : ".", member);
 }
 
@@ -132,7 +133,7 @@ flatten_keep(struct flatten *f, const char *name)
 
 static bool
 read_type(
-    const struct json *j, enum field_type *type, struct flatten_problem *p)
+    const struct json *j, enum field_type *type, struct flatten_problems *p)
 {
 	static const char *const names[] = { "root", "path", "jq", "tree" };
 	const char *text = json_get_text(j, "type", NULL);
@@ -149,7 +150,8 @@ read_type(
 }
 
 static bool
-read_nodes(const struct json *j, struct field *field, struct flatten_problem *p)
+read_nodes(
+    const struct json *j, struct field *field, struct flatten_problems *p)
 {
 	const struct json *nodes = json_get(j, "nodes");
 	size_t count = json_size(nodes);
@@ -173,7 +175,7 @@ read_nodes(const struct json *j, struct field *field, struct flatten_problem *p)
 
 static bool
 read_expression(
-    const char *expr, struct field *field, struct flatten_problem *p)
+    const char *expr, struct field *field, struct flatten_problems *p)
 {
 	char why[MAX_OF(JSON_PATH_WHY_BYTES, JQ_PATH_WHY_BYTES)];
 
@@ -193,7 +195,7 @@ read_expression(
 /* What is particular to the field's type. */
 static bool
 read_details(const struct json *j, unsigned index, struct field *field,
-    struct flatten_problem *p)
+    struct flatten_problems *p)
 {
 	const char *expr = json_get_text(j, "expr", NULL);
 
@@ -211,7 +213,7 @@ read_details(const struct json *j, unsigned index, struct field *field,
 
 static bool
 read_field(struct flatten *f, const struct json *j, unsigned index,
-    struct flatten_problem *p)
+    struct flatten_problems *p)
 {
 	const char *name = json_text(j, NULL);
 	enum field_type type = FIELD_ROOT;
@@ -245,13 +247,14 @@ read_field(struct flatten *f, const struct json *j, unsigned index,
 
 static bool
 read_fields(
-    struct flatten *f, const struct json *spec, struct flatten_problem *p)
+    struct flatten *f, const struct json *spec, struct flatten_problems *p)
 {
 	const struct json *fields = json_get(spec, "fields");
+	bool good = true;
 
 	if (fields == NULL || json_is_null(fields))
 		return true;
-	snprintf(p->where, sizeof p->where, "fields");
+	snprintf(p->now.where, sizeof p->now.where, "fields");
 	if (!json_is_array(fields))
 		return problem(
 		    p, "%s; it is a list of fields", json_type_name(fields));
@@ -259,15 +262,16 @@ read_fields(
 		return problem(
 		    p, "more than %d fields; list fewer", FLATTEN_FIELDS_MAX);
 	for (unsigned i = 0; i < json_size(fields); i++)
-		if (!read_field(f, json_at(fields, i), i, p))
-			return false;
-	return true;
+		good = read_field(f, json_at(fields, i), i, p) && good;
+	return good;
 }
 
 static bool
-read_spec(struct flatten *f, const struct json *spec, struct flatten_problem *p)
+read_spec(
+    struct flatten *f, const struct json *spec, struct flatten_problems *p)
 {
 	const struct json *discovers = json_get(spec, "useFieldDiscovery");
+	bool good = true;
 
 	if (spec == NULL || json_is_null(spec))
 		return true;
@@ -276,21 +280,22 @@ read_spec(struct flatten *f, const struct json *spec, struct flatten_problem *p)
 		    "%s; a flattenSpec is an object with \"fields\"",
 		    json_type_name(spec));
 	if (discovers != NULL && !json_is_null(discovers)) {
-		snprintf(p->where, sizeof p->where, "useFieldDiscovery");
+		snprintf(
+		    p->now.where, sizeof p->now.where, "useFieldDiscovery");
 		if (!json_is_bool(discovers))
-			return problem(p, "%s; it is true or false",
+			good = problem(p, "%s; it is true or false",
 			    json_type_name(discovers));
 		f->discovers = json_bool(discovers, true);
 	}
-	return read_fields(f, spec, p);
+	return read_fields(f, spec, p) && good;
 }
 
 struct flatten *
-flatten_compile(const struct json *spec, struct flatten_problem *p)
+flatten_compile(const struct json *spec, struct flatten_problems *p)
 {
 	struct flatten *f = must_calloc(1, sizeof *f);
 
-	*p = (struct flatten_problem){ .where = "" };
+	*p->now.where = '\0';
 	f->discovers = true;
 	json_index_init(&f->index);
 	if (!read_spec(f, spec, p))

@@ -30,10 +30,16 @@ struct flatten_problem {
 	char why[FLATTEN_WHY_BYTES]; /* what is wrong; what to do */
 };
 
-/* From a flattenSpec, or NULL for none: discovery alone. NULL with the
- * problem. */
+struct flatten_problems {
+	void (*report)(void *context, const struct flatten_problem *);
+	void *context;
+	struct flatten_problem now; /* private */
+};
+
+/* From a flattenSpec, or NULL for none: discovery alone. NULL when there are
+ * problems, each of which is reported. */
 struct flatten *
-flatten_compile(const struct json *spec, struct flatten_problem *);
+flatten_compile(const struct json *spec, struct flatten_problems *);
 void flatten_free(struct flatten **);
 /* A further listed field, read by its name, unless it is listed already. */
 void flatten_keep(struct flatten *, const char *name);

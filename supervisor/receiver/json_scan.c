@@ -570,7 +570,7 @@ escaped_character(const char **p, const char *end)
 	return 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
 }
 
-enum scan_type
+uint8_t
 json_scan_type(char first)
 {
 	switch (first) {

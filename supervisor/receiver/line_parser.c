@@ -46,65 +46,82 @@ compile_delimited(struct line_parser *p, const struct parse_spec *s)
 	return true;
 }
 
+/* What is compiled, and where its problems go. */
+struct job {
+	struct line_parser *p;
+	const struct parse_spec *s;
+	const struct line_parser_spec *from;
+	struct line_parser_problem *first;
+};
+
 static bool
-compile_regex(struct line_parser *p, const struct parse_spec *s,
-    struct line_parser_problem *problem)
+compile_regex(const struct job *j)
 {
+	const struct parse_spec *s = j->s;
 	struct regex_line_spec spec = { .pattern = s->pattern,
 		.list_delimiter = s->list_delimiter,
 		.list_is_pattern = s->form == LINE_PARSER_PARSE_SPEC,
 		.columns = s->columns,
 		.column_count = s->column_count };
+	struct line_parser_problem problem;
 	enum regex_line_fault fault;
 	char why[REGEX_LINE_WHY_BYTES];
 
-	p->regex = regex_line_new(&spec, &fault, why);
-	if (p->regex != NULL)
+	j->p->regex = regex_line_new(&spec, &fault, why);
+	if (j->p->regex != NULL)
 		return true;
-	snprintf(problem->where, sizeof problem->where, "%s",
+	snprintf(problem.where, sizeof problem.where, "%s",
 	    fault == REGEX_LINE_PATTERN ? "pattern" : "listDelimiter");
-	snprintf(problem->why, sizeof problem->why,
+	snprintf(problem.why, sizeof problem.why,
 	    "\"%.160s\" cannot be used: %s",
 	    fault == REGEX_LINE_PATTERN ? s->pattern : s->list_delimiter, why);
+	parse_spec_report(j->from, &problem, j->first);
 	return false;
 }
 
-static bool
-compile_json(struct line_parser *p, const struct parse_spec *s,
-    struct line_parser_problem *problem)
+static void
+report_flatten(void *context, const struct flatten_problem *fault)
 {
-	struct flatten_problem fault;
-	struct flatten *flatten;
+	const struct job *j = context;
+	struct line_parser_problem problem;
+
+	snprintf(problem.where, sizeof problem.where, "flattenSpec%s%s",
+	    fault->where[0] == '\0' ? "" : ".", fault->where);
+	snprintf(problem.why, sizeof problem.why, "%s", fault->why);
+	parse_spec_report(j->from, &problem, j->first);
+}
+
+static bool
+compile_json(struct job *j)
+{
+	struct flatten_problems problems = { .report = report_flatten,
+		.context = j };
+	struct flatten *flatten = flatten_compile(j->s->flatten, &problems);
 	const char *name;
 
-	flatten = flatten_compile(s->flatten, &fault);
-	if (flatten == NULL) {
-		snprintf(problem->where, sizeof problem->where,
-		    "flattenSpec%s%s", fault.where[0] == '\0' ? "" : ".",
-		    fault.where);
-		snprintf(problem->why, sizeof problem->why, "%s", fault.why);
+	if (flatten == NULL)
 		return false;
-	}
-	for (unsigned i = 0; (name = parse_spec_nested_dimension(s, i)) != NULL;
-	     i++)
+	for (unsigned i = 0;
+	     (name = parse_spec_nested_dimension(j->s, i)) != NULL; i++)
 		flatten_keep(flatten, name);
-	p->json = json_lines_new(flatten);
+	j->p->json = json_lines_new(flatten);
 	return true;
 }
 
 static bool
-compile(struct line_parser *p, const struct parse_spec *s,
-    struct line_parser_problem *problem)
+compile(struct job *j)
 {
-	p->format = s->format;
-	switch (s->format) {
-	case PARSE_SPEC_JSON: return compile_json(p, s, problem);
+	struct line_parser *p = j->p;
+
+	p->format = j->s->format;
+	switch (p->format) {
+	case PARSE_SPEC_JSON: return compile_json(j);
 	case PARSE_SPEC_JSON_LOWERCASE:
 		p->json = json_lines_new(NULL);
 		return true;
 	case PARSE_SPEC_CSV:
-	case PARSE_SPEC_TSV: return compile_delimited(p, s);
-	case PARSE_SPEC_REGEX: return compile_regex(p, s, problem);
+	case PARSE_SPEC_TSV: return compile_delimited(p, j->s);
+	case PARSE_SPEC_REGEX: return compile_regex(j);
 	case PARSE_SPEC_NO_TEXT: break;
 	}
 	return true;
@@ -116,8 +133,13 @@ line_parser_compile(
 {
 	struct line_parser *p = must_calloc(1, sizeof *p);
 	struct parse_spec s = { .document = NULL };
+	struct job job = { p, &s, spec, problem };
+	bool good = parse_spec_read(&s, spec, problem);
 
-	if (!parse_spec_read(&s, spec, problem) || !compile(p, &s, problem))
+	/* a flattenSpec's problems are told beside others */
+	if (good || s.flatten != NULL)
+		good = compile(&job) && good;
+	if (!good)
 		line_parser_free(&p);
 	parse_spec_fini(&s);
 	return p;

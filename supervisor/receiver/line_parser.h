@@ -37,11 +37,14 @@ struct line_parser_spec {
 	const struct json *format; /* NULL: one JSON object a line */
 	const struct json *dimensions; /* the dimensionsSpec, or NULL */
 	enum line_parser_form form;
+	/* is told of each problem, or NULL */
+	void (*report)(void *context, const struct line_parser_problem *);
+	void *context;
 };
 
 struct line_parser;
 
-/* The documents are not needed afterwards. NULL with the problem. */
+/* The documents are not needed afterwards. NULL with the first problem. */
 struct line_parser *line_parser_compile(
     const struct line_parser_spec *, struct line_parser_problem *);
 void line_parser_free(struct line_parser **);

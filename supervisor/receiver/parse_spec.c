@@ -19,8 +19,19 @@
 
 struct reading {
 	struct parse_spec *s;
-	struct line_parser_problem *problem;
+	const struct line_parser_spec *from;
+	struct line_parser_problem *first;
 };
+
+void
+parse_spec_report(const struct line_parser_spec *spec,
+    const struct line_parser_problem *p, struct line_parser_problem *first)
+{
+	if (first->why[0] == '\0')
+		*first = *p;
+	if (spec->report != NULL)
+		spec->report(spec->context, p);
+}
 
 /* False, with the problem, for the caller to return. */
 static bool problem(struct reading *r, const char *where, const char *format,
@@ -29,13 +40,14 @@ static bool problem(struct reading *r, const char *where, const char *format,
 static bool
 problem(struct reading *r, const char *where, const char *format, ...)
 {
-	struct line_parser_problem *p = r->problem;
+	struct line_parser_problem p;
 	va_list args;
 
-	snprintf(p->where, sizeof p->where, "%s", where);
+	snprintf(p.where, sizeof p.where, "%s", where);
 	va_start(args, format);
-	vsnprintf(p->why, sizeof p->why, format, args);
+	vsnprintf(p.why, sizeof p.why, format, args);
 	va_end(args);
+	parse_spec_report(r->from, &p, r->first);
 	return false;
 }
 
@@ -153,25 +165,24 @@ static bool
 read_delimiters(struct reading *r)
 {
 	struct parse_spec *s = r->s;
+	bool good;
 
 	s->list_delimiter = "\x01";
 	s->delimiter = s->format == PARSE_SPEC_CSV ? "," : "\t";
-	if (!read_text(r, "listDelimiter", &s->list_delimiter) ||
-	    (s->format == PARSE_SPEC_TSV &&
-		!read_text(r, "delimiter", &s->delimiter)))
-		return false;
+	good = read_text(r, "listDelimiter", &s->list_delimiter);
 	/* a regex's list delimiter may be a pattern: not ours to check */
 	if (!is_text_format(s))
-		return true;
-	if (!check_delimiter(r, "delimiter", s->delimiter) ||
-	    !check_delimiter(r, "listDelimiter", s->list_delimiter))
-		return false;
+		return good;
+	if (s->format == PARSE_SPEC_TSV)
+		good = read_text(r, "delimiter", &s->delimiter) && good;
+	good = check_delimiter(r, "delimiter", s->delimiter) && good;
+	good = check_delimiter(r, "listDelimiter", s->list_delimiter) && good;
 	/* csv in a parseSpec may list inside quotes */
-	if (strcmp(s->delimiter, s->list_delimiter) == 0 &&
+	if (good && strcmp(s->delimiter, s->list_delimiter) == 0 &&
 	    (s->format == PARSE_SPEC_TSV || is_input_format(r)))
 		return problem(r, "listDelimiter",
 		    "is the same as the delimiter; choose another");
-	return true;
+	return good;
 }
 
 /* Compared as the form does it: 0.9.2 disregarded case. */
@@ -212,6 +223,7 @@ read_columns(struct reading *r)
 {
 	const struct json *columns = get(r, "columns");
 	size_t count = json_size(columns);
+	bool good = true;
 	char where[32];
 
 	if (columns == NULL)
@@ -226,10 +238,9 @@ read_columns(struct reading *r)
 	r->s->columns = must_calloc(count + 1, sizeof r->s->columns[0]);
 	for (size_t i = 0; i < count; i++) {
 		snprintf(where, sizeof where, "columns[%zu]", i);
-		if (!read_column(r, json_at(columns, i), where))
-			return false;
+		good = read_column(r, json_at(columns, i), where) && good;
 	}
-	return true;
+	return good;
 }
 
 static bool
@@ -237,20 +248,22 @@ read_header(struct reading *r)
 {
 	struct parse_spec *s = r->s;
 	const struct json *skip = get(r, "skipHeaderRows");
+	const struct json *columns = get(r, "columns");
 	bool finds = false, has = false, is_there;
+	bool good = read_bool(r, "hasHeaderRow", &has, &is_there);
 	int64_t rows = json_int(skip, -1);
 
-	if (!read_bool(r, "hasHeaderRow", &has, &is_there) ||
-	    !read_bool(r, "findColumnsFromHeader", &finds, &is_there) ||
-	    !read_bool(r, "tryParseNumbers", &s->tries_numbers, &is_there))
-		return false;
+	good = read_bool(r, "findColumnsFromHeader", &finds, &is_there) && good;
+	good = read_bool(r, "tryParseNumbers", &s->tries_numbers, &is_there) &&
+	    good;
 	s->has_header = has || finds;
 	if (skip != NULL && (rows < 0 || rows > INT32_MAX))
-		return problem(
+		good = problem(
 		    r, "skipHeaderRows", "it is a number of lines, 0 or more");
 	s->skip_rows = skip == NULL ? 0 : (uint32_t)rows;
-	if (s->column_count > 0 || s->has_header)
-		return true;
+	if (s->has_header || !good || json_size(columns) > 0 ||
+	    (columns != NULL && !json_is_array(columns)))
+		return good;
 	return problem(r, "columns",
 	    "missing; list the columns in their order, or set %s to true "
 	    "when the first line of every body names them",
@@ -270,6 +283,7 @@ static bool
 check_dimensions(struct reading *r)
 {
 	const struct json *dimensions = r->s->dimensions;
+	bool good = true;
 	char where[64];
 
 	if (r->s->column_count == 0 || r->s->has_header || is_input_format(r))
@@ -289,12 +303,12 @@ check_dimensions(struct reading *r)
 			continue;
 		snprintf(
 		    where, sizeof where, "dimensionsSpec.dimensions[%zu]", i);
-		return problem(r, where,
+		good = problem(r, where,
 		    "'%.80s' is not among the columns; add it there, or remove "
 		    "it here",
 		    name);
 	}
-	return true;
+	return good;
 }
 
 /* Jackson's switches: those that make its reader more lenient than JSON have
@@ -304,6 +318,7 @@ check_features(struct reading *r)
 {
 	const struct json *features = get(r, "featureSpec");
 	struct json_member *m;
+	bool good = true;
 	char where[64];
 
 	if (features != NULL && !json_is_object(features))
@@ -314,50 +329,59 @@ check_features(struct reading *r)
 
 		snprintf(where, sizeof where, "featureSpec.%.40s", name);
 		if (!json_is_bool(json_member(m)))
-			return problem(r, where, "%s; it is true or false",
+			good = problem(r, where, "%s; it is true or false",
 			    json_type_name(json_member(m)));
 		if (strncmp(name, "ALLOW_", 6) == 0 &&
 		    json_bool(json_member(m), false))
-			return problem(r, where,
+			good = problem(r, where,
 			    "is not supported: events are read as strict JSON; "
 			    "remove it and let clients send strict JSON");
 	}
-	return true;
+	return good;
 }
 
 static bool
 read_json(struct reading *r)
 {
-	if (!check_features(r))
-		return false;
 	if (r->s->format == PARSE_SPEC_JSON)
 		r->s->flatten = get(r, "flattenSpec");
-	return true;
+	return check_features(r);
 }
 
 static bool
 read_regex(struct reading *r)
 {
-	if (!read_text(r, "pattern", &r->s->pattern))
-		return false;
-	if (r->s->pattern == NULL || *r->s->pattern == '\0')
-		return problem(r, "pattern",
+	bool good = read_text(r, "pattern", &r->s->pattern);
+
+	if (good && (r->s->pattern == NULL || *r->s->pattern == '\0'))
+		good = problem(r, "pattern",
 		    "missing; give a regular expression that matches the whole "
 		    "line, a group (…) for each column");
-	return read_delimiters(r) && read_columns(r) && check_dimensions(r);
+	good = read_delimiters(r) && good;
+	return read_columns(r) && check_dimensions(r) && good;
+}
+
+static bool
+read_delimited(struct reading *r)
+{
+	bool good = read_delimiters(r);
+	bool has_columns = read_columns(r);
+
+	good = read_header(r) && good;
+	return has_columns && check_dimensions(r) && good;
 }
 
 bool
 parse_spec_read(struct parse_spec *s, const struct line_parser_spec *from,
     struct line_parser_problem *p)
 {
-	struct reading r = { s, p };
+	struct reading r = { s, from, p };
 
 	*s = (struct parse_spec){ .form = from->form,
 		.format = PARSE_SPEC_JSON,
 		.document = from->format,
 		.dimensions = json_get(from->dimensions, "dimensions") };
-	*p = (struct line_parser_problem){ .where = "" };
+	*p = (struct line_parser_problem){ .where = "", .why = "" };
 	if (from->format == NULL)
 		return true;
 	if (!json_is_object(from->format))
@@ -369,9 +393,7 @@ parse_spec_read(struct parse_spec *s, const struct line_parser_spec *from,
 	case PARSE_SPEC_JSON:
 	case PARSE_SPEC_JSON_LOWERCASE: return read_json(&r);
 	case PARSE_SPEC_CSV:
-	case PARSE_SPEC_TSV:
-		return read_delimiters(&r) && read_columns(&r) &&
-		    read_header(&r) && check_dimensions(&r);
+	case PARSE_SPEC_TSV: return read_delimited(&r);
 	case PARSE_SPEC_REGEX: return read_regex(&r);
 	case PARSE_SPEC_NO_TEXT: break;
 	}

@@ -35,6 +35,9 @@ struct parse_spec {
 /* False with the problem. */
 bool parse_spec_read(struct parse_spec *, const struct line_parser_spec *,
     struct line_parser_problem *);
+/* Tells of a problem; `first` keeps it when it is that. */
+void parse_spec_report(const struct line_parser_spec *,
+    const struct line_parser_problem *, struct line_parser_problem *first);
 void parse_spec_fini(struct parse_spec *);
 /* The i-th listed dimension that may hold nested values (of a type such as
  * json or auto), or NULL when there are no more. */

@@ -7,17 +7,34 @@
 
 #include "settings.h"
 
+struct lines_check {
+	const struct conf *conf;
+	const struct ds_conf *ds;
+	struct conf_problems *problems;
+};
+
+static void
+report_lines(void *context, const struct line_parser_problem *p)
+{
+	const struct lines_check *c = context;
+
+	conf_problem(c->problems, "%s: %s%s%s: %s", c->conf->file,
+	    c->ds->text_spec_at, p->where[0] == '\0' ? "" : ".", p->where,
+	    p->why);
+}
+
 static void
 check_lines(const struct conf *conf, const struct ds_conf *ds,
     struct conf_problems *problems)
 {
-	struct line_parser_problem p;
-	struct line_parser *lines = settings_compile_lines(ds, &p);
+	struct lines_check check = { conf, ds, problems };
+	struct line_parser_spec spec = settings_lines_spec(ds);
+	struct line_parser_problem first;
+	struct line_parser *lines;
 
-	if (lines == NULL)
-		conf_problem(problems, "%s: %s%s%s: %s", conf->file,
-		    ds->text_spec_at, p.where[0] == '\0' ? "" : ".", p.where,
-		    p.why);
+	spec.report = report_lines;
+	spec.context = &check;
+	lines = line_parser_compile(&spec, &first);
 	line_parser_free(&lines);
 }
 

@@ -43,23 +43,21 @@ make_hash(struct settings_ds *s)
 	    &s->hash, is_schemaless, (const char *const *)names, count);
 }
 
-struct line_parser *
-settings_compile_lines(
-    const struct ds_conf *conf, struct line_parser_problem *problem)
+struct line_parser_spec
+settings_lines_spec(const struct ds_conf *conf)
 {
-	struct line_parser_spec spec = { .format = conf->text_spec,
+	return (struct line_parser_spec){ .format = conf->text_spec,
 		.dimensions = conf->dimensions_spec,
 		.form = conf->is_input_format || conf->text_spec == NULL
 		    ? LINE_PARSER_INPUT_FORMAT
 		    : LINE_PARSER_PARSE_SPEC };
-
-	return line_parser_compile(&spec, problem);
 }
 
 static void
 make_ds(struct settings_ds *s, const struct ds_conf *conf)
 {
 	const char *missing = conf->timestamp_missing;
+	struct line_parser_spec spec = settings_lines_spec(conf);
 	struct line_parser_problem problem;
 	char why[TIMESTAMP_WHY_BYTES];
 
@@ -76,7 +74,7 @@ make_ds(struct settings_ds *s, const struct ds_conf *conf)
 	s->window_now = INT64_MIN;
 	make_member(s);
 	make_hash(s);
-	s->lines = settings_compile_lines(conf, &problem);
+	s->lines = line_parser_compile(&spec, &problem);
 	must(s->lines != NULL);
 }
 

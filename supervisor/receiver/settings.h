@@ -53,9 +53,8 @@ struct settings {
  * The configuration must have passed receiver_check. One reference is the
  * caller's. Outlets are attached apart. */
 struct settings *settings_new(const struct conf *, struct conf *owned);
-/* The reader of a dataSource's text; NULL with the problem. */
-struct line_parser *settings_compile_lines(
-    const struct ds_conf *, struct line_parser_problem *) MUST_CHECK;
+/* How a dataSource's text is read. */
+struct line_parser_spec settings_lines_spec(const struct ds_conf *);
 /* TLS and authentication, from what came with the configuration; -1: nothing
  * did. Who is known stays so if nothing has changed since `before` (NULL: there
  * was nothing). False, and logged: it cannot be used. */

@@ -478,6 +478,27 @@ class TestConfiguration(drill.Case):
         self.assertEqual(len(found), len(expected), found)
 
 
+    def test_every_problem_of_one_spec(self):
+        found = self.problems(
+            old_form("csv", parse_spec(
+                format="csv", columns=["time", 5, "a,b"], listDelimiter="",
+                hasHeaderRow="maybe", skipHeaderRows=-1)),
+            old_form("json", parse_spec(
+                format="json", featureSpec={"ALLOW_COMMENTS": True},
+                flattenSpec={"useFieldDiscovery": 1, "fields": [
+                    {"type": "path", "name": "x", "expr": "$.a["}, "y", 7,
+                    "y", {"type": "no", "name": "z"}]})))
+        at = "dataSources[{}].spec.dataSchema.parser.parseSpec."
+        expected = [at.format(0) + p for p in (
+            "columns[1]", "columns[2]", "listDelimiter", "hasHeaderRow",
+            "skipHeaderRows")] + [at.format(1) + p for p in (
+                "featureSpec.ALLOW_COMMENTS", "flattenSpec.useFieldDiscovery",
+                "flattenSpec.fields[0].expr", "flattenSpec.fields[2]",
+                "flattenSpec.fields[3]", "flattenSpec.fields[4].type")]
+        self.assertEqual(sorted(p.partition(": ")[0] for p in found),
+                         sorted(expected), found)
+
+
 class TestReload(TextCase):
     def test_another_format(self):
         self.serve(old_form("d", parse_spec(
