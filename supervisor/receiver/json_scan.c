@@ -570,19 +570,16 @@ escaped_character(const char **p, const char *end)
 	return 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
 }
 
-uint8_t
-json_scan_type(char first)
-{
-	switch (first) {
-	case '"': return SCAN_STRING;
-	case '{': return SCAN_OBJECT;
-	case '[': return SCAN_ARRAY;
-	case 't': return SCAN_TRUE;
-	case 'f': return SCAN_FALSE;
-	case 'n': return SCAN_NULL;
-	default: return SCAN_NUMBER;
-	}
-}
+const uint8_t json_scan_types[256] = {
+	['-'] = SCAN_NUMBER,
+	['0' ... '9'] = SCAN_NUMBER,
+	['"'] = SCAN_STRING,
+	['{'] = SCAN_OBJECT,
+	['['] = SCAN_ARRAY,
+	['t'] = SCAN_TRUE,
+	['f'] = SCAN_FALSE,
+	['n'] = SCAN_NULL,
+};
 
 struct json_field *
 json_scan_note_more(struct json_scan *s)

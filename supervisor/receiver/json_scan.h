@@ -95,7 +95,7 @@ bool json_scan_hand_on(
     struct json_sink *, const char *text, size_t event, size_t bytes);
 
 /* What a value is, by its first character. */
-uint8_t json_scan_type(char);
+extern const uint8_t json_scan_types[256];
 
 /* A string's raw bytes, escapes resolved, into `out` (at least `bytes` long,
  * may be `raw` itself). Returns the bytes written. Lone surrogates become

@@ -247,6 +247,16 @@ remember(struct smile_reader *r, struct smile_shared *t, uint32_t at)
 	t->seen[t->count++].bytes = (place(r) - at) & INT32_MAX;
 }
 
+/* The two may overlap as they like. */
+static inline void
+copy_half(char *to, const char *from)
+{
+	char block[COPY / 2];
+
+	memcpy(block, from, sizeof block);
+	memcpy(to, block, sizeof block);
+}
+
 /* For the token at `token`. */
 static inline bool
 put_shared(struct smile_reader *r, const struct smile_shared *t, unsigned index,
@@ -263,12 +273,9 @@ put_shared(struct smile_reader *r, const struct smile_shared *t, unsigned index,
 	if (LIKELY(bytes <= COPY)) {
 		const char *from = r->out->bytes + t->seen[index].at;
 
-		for (unsigned i = 0; i < COPY; i += 16) {
-			char block[16];
-
-			memcpy(block, from + i, sizeof block);
-			memcpy(r->o + i, block, sizeof block);
-		}
+		copy_half(r->o, from);
+		if (UNLIKELY(bytes > COPY / 2))
+			copy_half(r->o + COPY / 2, from + COPY / 2);
 	} else {
 		if (!make_room(r, bytes + TURN))
 			return false;
@@ -612,7 +619,8 @@ note_member(struct smile_reader *r, const struct member *m)
 		.name_escaped = m->name_escaped,
 		.value = m->value,
 		.value_bytes = place(r) - m->value - 1,
-		.type = json_scan_type(r->out->bytes[m->value]) };
+		.type =
+		    json_scan_types[(unsigned char)r->out->bytes[m->value]] };
 	if (f->type == SCAN_STRING) {
 		f->value++;
 		f->value_bytes -= 2;

@@ -6,6 +6,8 @@
  * over events made here. Each row is what a receiver does to have an event's
  * members, and for text and Smile to have written it out as JSON. Prints,
  * asserts nothing.
+ *
+ *     scan_bench [ROW]     only rows whose names begin so
  */
 #include <stdarg.h>
 #include <stdint.h>
@@ -50,6 +52,14 @@ die(const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	exit(1);
+}
+
+static const char *only = "";
+
+static bool
+is_wanted(const char *row)
+{
+	return strncmp(row, only, strlen(only)) == 0;
 }
 
 static double
@@ -276,6 +286,8 @@ bench_scan(const struct body *b, enum json_scan_cpu cpu, const char *name)
 	uint64_t events = 0;
 	struct json_scan s;
 
+	if (!is_wanted(name))
+		return;
 	json_scan_init(&s, b->text, b->bytes);
 	if (!json_scan_use(&s, cpu)) {
 		printf("%-12s not on this machine\n", name);
@@ -317,6 +329,8 @@ bench(const struct format *f, const struct body *b)
 	struct json_scan s;
 	struct buf json;
 
+	if (!is_wanted(f->name))
+		return;
 	buf_init(&json, 4 * BODY_MAX);
 	json_scan_init(&s, "", 0);
 	for (unsigned round = 0; round < ROUNDS; round++) {
@@ -366,10 +380,13 @@ bench_formats(const struct body *json)
 }
 
 int
-main(void)
+main(int count, char **arguments)
 {
 	struct body b = new_body();
 	bool sampled = read_sample(&b);
+
+	if (count > 1)
+		only = arguments[1];
 
 	if (!sampled)
 		make_events(&b);
