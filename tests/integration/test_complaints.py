@@ -276,9 +276,8 @@ class TestWindowRaisedAndSlowHandOff(TestWindowRaised):
         self.raise_window(server)
         wait_for(lambda: time.time() > int(at) + 1 + 4 + 1, "shutoff", 30)
         self.check_late(server, events, at)
-        states = self.task_states(server)
-        self.assertEqual(
-            [s["state"] for i, s in sorted(states.items())][0], "closed")
+        wait_for(lambda: self.task_states(server)[self.tasks()[0]][
+            "state"] == "closed", "the status says so")
 
 
 class TestNoHandOff(ComplaintCase):

@@ -35,6 +35,17 @@ SPECS = {
     "quarter": ({}, "quarter"),
     "year": ({}, "year"),
     "all": ({}, "all"),
+    "period": ({}, {"type": "period", "period": "P1D",
+                    "timeZone": "America/Los_Angeles"}),
+    "origin": ({}, {"type": "period", "period": "PT6H",
+                    "origin": "2020-02-29T01:30:00Z"}),
+    "weeks": ({}, {"type": "period", "period": "P2W",
+                   "timeZone": "Asia/Kolkata"}),
+    "months": ({}, {"type": "period", "period": "P5M",
+                    "origin": "2011-01-28T05:00:00Z"}),
+    "duration": ({}, {"type": "duration", "duration": 7200000}),
+    "shifted": ({}, {"type": "duration", "duration": 5400001,
+                     "origin": "2015-01-01T00:00:00.123Z"}),
 }
 
 
