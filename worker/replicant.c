@@ -206,6 +206,7 @@ end_well(struct replicant *r)
 	r->state = REPLICANT_LOST;
 	r->has_closed = true;
 	r->is_overdue = false;
+	replicant_trouble(r, NULL);
 	log_info("task %s: has ended, its events are handed over", r->task_id);
 	r->changed(r->context, r);
 }
@@ -305,6 +306,7 @@ close_now(struct replicant *r)
 		    r->task_id, at);
 		r->state = REPLICANT_CLOSED;
 		r->has_closed = true;
+		replicant_trouble(r, NULL);
 		r->changed(r->context, r);
 	}
 	complain_of_hand_off(r);

@@ -283,6 +283,26 @@ class TestChanges(InteropCase):
                        drill.ids(first + ours + theirs))
         self.check_whole(server, self.druid)
 
+    def test_a_jvm_that_sees_its_tasks_gone(self):
+        """It closes the interval for all and drops its own events, as ever.
+        tranqd has made replacements before that, which go on, or it has not,
+        and keeps its events as dead letters."""
+        server, jvm_writer = self.server(), self.writer()
+        first, second = self.rows("first"), self.rows("second")
+        self.assertEqual(server.post("wikipedia", first).sent, 300)
+        jvm_writer.send(second)
+        self.assertEqual(jvm_writer.report(), (300, 0, 0))
+        self.await_drained(server)
+        self.assertEqual(self.druid.fault("kill-task"), 3)
+        jvm_writer.send(self.rows("dropped"))
+        self.assertEqual(sum(jvm_writer.report()), 600)
+        ours = self.rows("tranqd")
+        server.post("wikipedia", ours, is_async=True)
+        self.await_drained(server)
+        there = {e["id"] for e in self.druid.events("wikipedia")}
+        self.assertEqual(len([e for e in ours if e["id"] not in there]),
+                         server.accounts("wikipedia")["deadLetters"])
+
     def test_a_jvm_dies_with_the_mutex(self):
         """tranqd goes on when the session of the dead one is over."""
         self.druid.fault("hang", where="overlord")
