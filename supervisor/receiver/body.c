@@ -167,8 +167,7 @@ fail_ds(struct body_reader *r, const char *name, size_t bytes)
 	char shown[VALUE_SHOWN + 4];
 
 	show(name, bytes, shown);
-	return fail(r, 400, "No definition for dataSource '%s': event[%u]",
-	    shown, r->scan.event_index);
+	return fail(r, 400, "No definition for dataSource '%s'", shown);
 }
 
 static bool

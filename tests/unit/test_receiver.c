@@ -335,7 +335,7 @@ malformed_bodies(void **state UNUSED)
 		{ "/v1/post", "{\"dataSource\":7,\"time\":1}", 400,
 		    "Missing 'dataSource' or 'feed': event[0]" },
 		{ "/v1/post", "{\"dataSource\":\"no\",\"time\":1}", 400,
-		    "No definition for dataSource 'no': event[0]" },
+		    "No definition for dataSource 'no'\n" },
 	};
 	struct rig_answer a;
 	char body[300];
