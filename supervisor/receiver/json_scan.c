@@ -406,16 +406,24 @@ end_array(struct reader *r, const char *p)
 	return p < r->end ? fail(r, p, "text after the array of events") : NULL;
 }
 
+static bool
+has_mark(const struct json_scan *s)
+{
+	return s->bytes >= 3 && memcmp(s->body, "\xef\xbb\xbf", 3) == 0;
+}
+
 /* From where the last event ended to the { of the next. NULL without an error
  * when there is none. */
 static const char *
 to_event(struct json_scan *s, struct reader *r, const char *p)
 {
 	bool is_first = s->state == AT_START;
+	bool is_marked = is_first && has_mark(s);
 
-	p = skip_more_space(r, p);
+	p = skip_more_space(r, is_marked ? p + 3 : p);
 	if (p == r->end)
-		return s->state == IN_ARRAY ? fail(r, p, "") : NULL;
+		return s->state == IN_ARRAY || is_marked ? fail(r, p, "")
+							 : NULL;
 	if (is_first) {
 		s->state = *p == '[' ? IN_ARRAY : IN_SEQUENCE;
 		if (s->state == IN_ARRAY) {

@@ -8,8 +8,8 @@
  * A body is one array of objects, or objects one after another with any white
  * space, or none, between them. Every top-level object is an event. The rules
  * are RFC 8259's to the letter: UTF-8 is checked (no overlong forms, no
- * surrogates), control characters must be escaped, no byte order mark, no
- * trailing comma. Where the RFC leaves room: numbers may be of any size and
+ * surrogates), control characters must be escaped, no trailing comma. A byte
+ * order mark before the first event is passed over, as Jackson does. Where the RFC leaves room: numbers may be of any size and
  * precision; \u escapes may name lone surrogates; names may repeat (all are
  * listed, the last one counts); nesting goes JSON_SCAN_DEPTH_MAX deep.
  */

@@ -180,6 +180,8 @@ test_bodies(void **state)
 	takes("[{}]", 1);
 	takes("\n[ {} , {\"a\":[1,{}]} ]\n", 2);
 	takes("{\"a\":1}{\"a\":{\"b\":[]}}", 2);
+	takes("\xef\xbb\xbf{}", 1);
+	takes("\xef\xbb\xbf [{},{}]", 2);
 }
 
 static void
@@ -193,7 +195,11 @@ test_bodies_refused(void **state)
 	(void)state;
 	refuses("1", 0, not_object);
 	refuses(" \"a\"", 1, not_object);
-	refuses("\xef\xbb\xbf{}", 0, not_object);
+	refuses("\xef\xbb\xbf", 3, early);
+	refuses("\xef\xbb\xbf\n", 4, early);
+	refuses("\xef\xbb{}", 0, not_object);
+	refuses(" \xef\xbb\xbf{}", 1, not_object);
+	refuses("{}\xef\xbb\xbf{}", 2, not_object);
 	refuses("{},{}", 2, not_object);
 	refuses("{}\n[{}]", 3, not_object);
 	refuses("{} null", 3, not_object);
@@ -712,8 +718,8 @@ is_taken_i(const char *name)
 	return false;
 }
 
-/* Raw, a file is a request's body: an object is one event; anything else that
- * is no array of objects is refused. */
+/* Raw, a file is a request's body: an object is one event, behind a byte order
+ * mark too; anything else that is no array of objects is refused. */
 static void
 check_suite_raw(const char *name, const char *text, size_t bytes)
 {
@@ -728,7 +734,7 @@ check_suite_raw(const char *name, const char *text, size_t bytes)
 		assert_int_equal(o.events, 1);
 	}
 	if (name[0] == 'n' ||
-	    (first < bytes && text[first] != '{' && text[first] != '[')) {
+	    (first < bytes && strchr("{[\xef", text[first]) == NULL)) {
 		/* a body without events is left to the caller */
 		if (first < bytes)
 			assert_int_equal(o.result, JSON_SCAN_MALFORMED);
