@@ -22,6 +22,7 @@
 #define PLUSES_MAX 8 /* each may double a text */
 #define COMMAS_MAX 4 /* each may double the results */
 #define DEPTH_MAX 200 /* libjq prints 256 levels */
+#define SUM "def sum: add; " /* Druid's documentation uses it */
 
 struct jq_path {
 	char *program;
@@ -51,8 +52,8 @@ static const struct {
 	{ "null", 0 }, { "nulls", 0 }, { "numbers", 0 }, { "objects", 0 },
 	{ "or", 0 }, { "reverse", 0 }, { "round", 0 }, { "scalars", 0 },
 	{ "select", 0 }, { "sort", 0 }, { "sort_by", 1 }, { "split", 0 },
-	{ "sqrt", 0 }, { "startswith", 0 }, { "strings", 0 }, { "then", 0 },
-	{ "to_entries", 1 }, { "tojson", 0 }, { "tonumber", 0 },
+	{ "sqrt", 0 }, { "startswith", 0 }, { "strings", 0 }, { "sum", 1 },
+	{ "then", 0 }, { "to_entries", 1 }, { "tojson", 0 }, { "tonumber", 0 },
 	{ "tostring", 0 }, { "true", 0 }, { "try", 0 }, { "type", 0 },
 	{ "unique", 0 }, { "unique_by", 1 }, { "utf8bytelength", 0 },
 	{ "values", 0 } };
@@ -326,7 +327,7 @@ jq_path_compile(const char *program, char why[JQ_PATH_WHY_BYTES])
 	if (!check_program(&c, program))
 		return NULL;
 	q = must_calloc(1, sizeof *q);
-	q->program = must_strdup(program);
+	q->program = must_format(SUM "%s", program);
 	q->iterations = c.iterations;
 	q->doublings = c.commas;
 	if (!start(q, why)) {

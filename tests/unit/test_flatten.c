@@ -184,6 +184,7 @@ test_jq(void **state)
 
 	(void)state;
 	expect(JQ(".a|map(.x)|add"), body, "{\"r\":3}\n");
+	expect(JQ("[.a[].x] | sum"), body, "{\"r\":3}\n");
 	expect(JQ(".a[1].x"), body, "{\"r\":2}\n");
 	expect(JQ(".a[]|select(.x==2)|.x"), body, "{\"r\":2}\n");
 	expect(JQ("{s,m:.n,q:[.a[].x]}"), body,
