@@ -16,9 +16,9 @@
 
 /* Bytes read in one turn: as much as one commit should bring to the disk. */
 #define TURN_BYTES (8u * MiB)
-/* lingerMillis -1 waits for full batches, but not for ever: the clients'
- * answers wait for the commit. */
-#define LINGER_FULL_MS 1000
+/* However long lingerMillis is, -1 (until batches are full) too: the answers
+ * of asynchronous requests wait for the commit. */
+#define LINGER_MS_MAX 1000
 /* Late events may be of any interval, as many as there are events: not all of
  * their batches can be open at one time. */
 #define OPEN_LATE_MAX 64
@@ -398,13 +398,11 @@ intake_seal_in_ms(const struct intake *in, int64_t now_ms)
 
 	if (!intake_open(in))
 		return -1;
-	if (in->open_count == 0 || in->has_full || half_full(in))
+	if (in->open_count == 0 || in->has_full || in->has_waiting ||
+	    half_full(in))
 		return 0;
-	if (linger < 0) {
-		if (in->has_waiting)
-			return 0;
-		linger = LINGER_FULL_MS;
-	}
+	if (linger < 0 || linger > LINGER_MS_MAX)
+		linger = LINGER_MS_MAX;
 	due = in->opened_ms + linger - now_ms;
 	return MAX_OF(due, 0);
 }

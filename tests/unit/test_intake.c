@@ -620,13 +620,13 @@ test_linger(void **state)
 	int64_t now;
 
 	begin(r,
-	    "\"tranquility.lingerMillis\":1000000,"
+	    "\"tranquility.lingerMillis\":900,"
 	    "\"tranquility.maxBatchSize\":10");
-	write_block(r, (struct block){ .events = 1, .ticket = 3 });
+	write_block(r, (struct block){ .events = 1 });
 	assert_true(intake_drain(r->intake, 0));
-	check_linger(r, 900000, 1000000);
+	check_linger(r, 1, 900);
 	now = clock_mono_ms();
-	assert_int_equal(intake_seal_in_ms(r->intake, now + 1000000), 0);
+	assert_int_equal(intake_seal_in_ms(r->intake, now + 900), 0);
 	/* a commit of something else leaves the open batch alone */
 	assert_int_equal(commit(r), RESULT_OK);
 	intake_written(r->intake);
@@ -635,6 +635,11 @@ test_linger(void **state)
 	assert_int_equal(spool_batches(r->spool), 0);
 	check_totals(r, 0, 0, 0);
 	write_block(r, (struct block){ .events = 9 }); /* full */
+	assert_true(intake_drain(r->intake, 0));
+	check_linger(r, 0, 0);
+	seal_and_commit(r);
+	/* a synchronous request flushes */
+	write_block(r, (struct block){ .events = 1, .ticket = 3 });
 	assert_true(intake_drain(r->intake, 0));
 	check_linger(r, 0, 0);
 	seal_and_commit(r);
@@ -648,13 +653,9 @@ test_linger(void **state)
 }
 
 static void
-test_linger_until_full(void **state)
+check_linger_until_full(struct rig *r, const char *properties)
 {
-	struct rig *r = *state;
-
-	begin(r,
-	    "\"tranquility.lingerMillis\":-1,"
-	    "\"tranquility.maxBatchSize\":10");
+	begin(r, properties);
 	write_block(r, (struct block){ .events = 1 });
 	assert_true(intake_drain(r->intake, 0));
 	check_linger(r, 1, 1000); /* clients wait for the commit */
@@ -670,6 +671,23 @@ test_linger_until_full(void **state)
 	check_linger(r, 0, 0);
 	seal_and_commit(r);
 	expect_all_once(r);
+}
+
+static void
+test_linger_until_full(void **state)
+{
+	check_linger_until_full(*state,
+	    "\"tranquility.lingerMillis\":-1,"
+	    "\"tranquility.maxBatchSize\":10");
+}
+
+/* Clients get their answers long before it is over. */
+static void
+test_long_linger(void **state)
+{
+	check_linger_until_full(*state,
+	    "\"tranquility.lingerMillis\":900000,"
+	    "\"tranquility.maxBatchSize\":10");
 }
 
 /* A share whose events were all dropped is a block without events. */
@@ -1035,6 +1053,7 @@ main(void)
 		INTAKE_TEST(test_batch_bytes),
 		INTAKE_TEST(test_linger),
 		INTAKE_TEST(test_linger_until_full),
+		INTAKE_TEST(test_long_linger),
 		INTAKE_TEST(test_dropped_only),
 		INTAKE_TEST(test_killed_before_commit),
 		INTAKE_TEST(test_killed_before_advance),
