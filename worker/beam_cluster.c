@@ -239,7 +239,7 @@ is_over(const struct beam_cluster *c, const struct beam_data *data,
 	int64_t now = clock_wall_ms(), oldest;
 
 	/* batches of any time go on to the tasks of a later interval, and so
-	 * do those that have no tasks of their own left (dispatch.c) */
+	 * do those that have no tasks of their own left (dispatch_move.c) */
 	if (partition_is_any_time(w->partition))
 		return w->interval.end <= now;
 	if (c->ds->any_time && !has_records(data, w->interval.start, false))
@@ -526,7 +526,7 @@ plan(struct beam_cluster *c, const struct want *w)
 		    MAX_OF(attempt, task_attempt(r->tasks[i].firehose_id) + 1);
 	log_warnx("beam %s partition %u: its tasks are gone, making "
 		  "replacements (attempt %u)",
-	    c->ds->name, r->partition, attempt);
+	    c->ds->name, partition_number(r->partition), attempt);
 	add_slips(c, w->interval, r->partition, attempt);
 }
 
