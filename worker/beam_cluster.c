@@ -61,7 +61,8 @@ struct beam_cluster {
 	bool is_known, is_stale;
 	bool is_spread; /* known has a bucket of several partitions */
 	bool has_timed; /* known: a beam whose tasks take its interval only */
-	struct beam_data *locked; /* while the lock is held */
+	struct beam_data *locked; /* while the lock is held, until the commit */
+	struct beam_data written; /* what is being committed */
 	struct want *wants;
 	struct order_slip *slips;
 	struct loop_timer timer;
@@ -100,6 +101,7 @@ beam_cluster_new(struct loop *loop, const struct ds_conf *ds,
 	c->timer.context = c;
 	c->random_base = (uint32_t)clock_mono_ns();
 	beam_data_init(&c->known);
+	beam_data_init(&c->written);
 	beam_store_watch(store, changed, c);
 	return c;
 }
@@ -135,6 +137,7 @@ beam_cluster_free(struct beam_cluster **cluster)
 	}
 	free_slips(c);
 	beam_data_fini(&c->known);
+	beam_data_fini(&c->written);
 	free(c);
 }
 
@@ -342,9 +345,8 @@ committed(void *context, enum result result)
 		failed(c, "writing the beams", result_name(result));
 		return;
 	}
-	know(c, c->locked);
+	know(c, &c->written);
 	c->tasks_created += c->tasks_taken;
-	c->locked = NULL;
 	c->failures = 0;
 	c->state = CLUSTER_IDLE;
 	go_on(c);
@@ -419,6 +421,8 @@ make_next(struct beam_cluster *c)
 	if (s == NULL) {
 		beam_data_prune(c->locked, clock_wall_ms(), &c->ds->window,
 		    timed_slack_ms(c));
+		beam_data_copy(&c->written, c->locked);
+		c->locked = NULL; /* the store's again */
 		c->state = CLUSTER_COMMITTING;
 		beam_store_commit(c->store, committed, c);
 		return;

@@ -120,6 +120,7 @@ fake_commit(struct beam_store *s, beam_store_done_fn *done, void *context)
 	f->commit_result = f->commit_script[f->commits++];
 	if (f->commit_result == RESULT_OK)
 		beam_data_copy(&f->document, &f->lent);
+	beam_data_fini(&f->lent); /* not the caller's any more */
 	f->commit_done = done;
 	f->context = context;
 	loop_timer_start(f->loop, &f->committing, 0, commit_due);
@@ -650,6 +651,9 @@ test_any_time_beside_timed(void **state)
 	check_found(want(r, r->now, 4, NULL), 0, "timed");
 	assert_int_equal(lord.submits, 0);
 	check_firehose(r, want(r, r->now, ANY(0), NULL), ANY(0), 0);
+	/* what was written with it is known as well */
+	assert_true(beam_cluster_binds(r->cluster, r->now.start));
+	assert_int_equal(beam_cluster_timed(r->cluster, r->now.start), 1);
 	/* it fails while its interval is open: one of its own kind */
 	check_firehose(r, want(r, r->now, 0, "timed"), 0, 1);
 	/* an interval without any: its batches go on */
