@@ -288,6 +288,8 @@ class TestTwoInstances(AnyTimeCase):
         ids = self.post(ages("a", 0))
         self.reload(**self.paths, **ANY_TIME)
         ids += self.post(ages("b", 0, 7 * DAY))
+        for n in range(5):  # what was agreed on is known at once
+            ids += self.post(ages(f"b{n}", 0, 7 * DAY))
         ids += self.post(ages("c", 0), self.other)
         self.reload(self.other, **self.paths, **ANY_TIME)
         ids += self.post(ages("d", 0, 7 * DAY), self.other)
