@@ -15,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import harness  # noqa: E402
+import test_http  # noqa: E402
 
 TEXT = "text/plain"
 TIME = {"column": "time", "format": "auto"}
@@ -358,7 +359,8 @@ class TestCodings(TextCase):
         text = "\n".join(lines).encode()
         expected = [{"time": at, "page": f"page {i}"} for i in range(1000)]
         for coding, pack in (("gzip", gzip.compress),
-                             ("deflate", zlib.compress)):
+                             ("deflate", zlib.compress),
+                             ("zstd", test_http.pack_zstd)):
             packed = b"".join(pack(text[i:i + 777])
                               for i in range(0, len(text), 777))
             self.check_arrives("d", packed, expected,
