@@ -40,7 +40,23 @@ not_listed(const struct reply *r, const struct drops *drops)
 
 	for (int i = 0; i < DROP_REASONS; i++)
 		all += r->dropped[i];
-	return all - MIN_OF(all, drops->count);
+	return all - MIN_OF(all, drops->count - drops_kept(drops));
+}
+
+/* Late events that are kept; nothing when there are none. */
+static void
+print_late(struct buf *b, const struct reply *r, const struct drops *drops)
+{
+	uint64_t late = r->archived + r->appended;
+
+	if (late == 0)
+		return;
+	buf_add_text(b, ",\"late\":");
+	drops_print(drops, true, b);
+	late -= MIN_OF(late, drops_kept(drops));
+	if (late > 0)
+		buf_addf(
+		    b, ",\"lateNotListed\":%llu", (unsigned long long)late);
 }
 
 static void
@@ -50,10 +66,11 @@ print_detail(struct buf *b, const struct reply *r, const struct drops *drops)
 
 	buf_addf(b,
 	    ",\"spooled\":%llu,\"dropped\":", (unsigned long long)r->spooled);
-	drops_print(drops, b);
+	drops_print(drops, false, b);
 	if (more > 0)
 		buf_addf(
 		    b, ",\"droppedNotListed\":%llu", (unsigned long long)more);
+	print_late(b, r, drops);
 }
 
 void

@@ -387,6 +387,19 @@ drop(struct body_reader *r, struct body_share *s, const struct body_event *e,
 	return drops_add(&r->drops, &d) || fail(r, 503, "Out of memory");
 }
 
+/* Late, and not dropped. */
+static bool
+note_kept(struct body_reader *r, const struct settings_ds *ds,
+    const struct body_event *e)
+{
+	struct drop d = { .event = r->scan.event_index,
+		.is_kept = true,
+		.policy = ds->conf->late,
+		.timestamp_ms = e->ms };
+
+	return drops_add(&r->drops, &d) || fail(r, 503, "Out of memory");
+}
+
 static bool
 take_event(struct body_reader *r, const struct body_input *in)
 {
@@ -415,6 +428,8 @@ take_event(struct body_reader *r, const struct body_input *in)
 		if (ds->conf->late == LATE_DROP || ds->conf->any_time)
 			return drop(r, s, e, DROP_WINDOW);
 		s->late++;
+		if (!note_kept(r, ds, e))
+			return false;
 	} else if (ds->is_hashed ||
 	    channel_wants_hashes(&ds->outlet->channel)) {
 		e->hash = hash(ds, scan, e->ms);

@@ -213,8 +213,9 @@ content_take(struct content *c, const char *bytes, size_t *size)
 		return NULL;
 	*size = c->json.used + JSON_SCAN_PADDING;
 	shrunk = realloc(taken, *size);
-	taken = shrunk != NULL ? shrunk : taken;
+	if (shrunk == NULL)
+		shrunk = taken;
 	c->json.bytes = NULL;
 	buf_free(&c->json);
-	return taken;
+	return shrunk;
 }

@@ -1,5 +1,5 @@
 /*
- * drops - which events of a request were dropped, and why
+ * drops - which events of a request were dropped, and why; which were late
  *
  * Process: receiver. Pure.
  */
@@ -50,24 +50,45 @@ drops_bytes(const struct drops *d)
 	return d->capacity * sizeof d->list[0];
 }
 
-void
-drops_print(const struct drops *d, struct buf *to)
+uint32_t
+drops_kept(const struct drops *d)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < d->count; i++)
+		kept += d->list[i].is_kept;
+	return kept;
+}
+
+static void
+print(const struct drop *d, struct buf *to)
 {
 	char time[ISO_BYTES];
 
-	buf_add_text(to, "[");
-	for (uint32_t i = 0; i < d->count; i++) {
-		const struct drop *drop = &d->list[i];
+	iso_format(d->timestamp_ms, time);
+	buf_addf(to, "{\"index\":%u", d->event);
+	if (d->line > 0)
+		buf_addf(to, ",\"line\":%llu", (unsigned long long)d->line);
+	buf_addf(to, ",\"%s\":\"%s\",\"timestamp\":\"%s\"}",
+	    d->is_kept ? "policy" : "reason",
+	    d->is_kept ? late_policy_name(d->policy)
+		       : event_drop_name(d->reason),
+	    time);
+}
 
-		iso_format(drop->timestamp_ms, time);
-		buf_addf(to, "%s{\"index\":%u", i > 0 ? "," : "", drop->event);
-		if (drop->line > 0)
-			buf_addf(to, ",\"line\":%llu",
-			    (unsigned long long)drop->line);
-		buf_addf(to, ",\"reason\":\"%s\",\"timestamp\":\"%s\"}",
-		    event_drop_name(drop->reason), time);
+void
+drops_print(const struct drops *d, bool is_kept, struct buf *to)
+{
+	const char *comma = "[";
+
+	for (uint32_t i = 0; i < d->count; i++) {
+		if (d->list[i].is_kept != is_kept)
+			continue;
+		buf_add_text(to, comma);
+		print(&d->list[i], to);
+		comma = ",";
 	}
-	buf_add_text(to, "]");
+	buf_add_text(to, *comma == '[' ? "[]" : "]");
 }
 
 void

@@ -1,5 +1,5 @@
 /*
- * drops - which events of a request were dropped, and why
+ * drops - which events of a request were dropped, and why; which were late
  *
  * Process: receiver. Pure but for the memory.
  * After:   body.c finds them.   Before: answer.c, for ?detail=true.
@@ -9,10 +9,13 @@
 #include "base.h"
 #include "buf.h"
 #include "event.h"
+#include "late_policy.h"
 
 struct drop {
 	uint32_t event; /* its index in the request */
-	enum drop_reason reason;
+	enum drop_reason reason; /* of one that was dropped */
+	bool is_kept; /* it was late, and late.policy keeps it */
+	enum late_policy policy; /* of one that is kept */
 	uint64_t line; /* of a text body, from 1; 0: it is none */
 	int64_t timestamp_ms;
 };
@@ -41,5 +44,7 @@ void drops_free(struct drops *);
 /* False: no memory. One too many is passed over. */
 bool drops_add(struct drops *, const struct drop *) MUST_CHECK;
 size_t drops_bytes(const struct drops *); /* of memory */
-/* [{"index":1,"line":2,"reason":"window","timestamp":"…"},…] */
-void drops_print(const struct drops *, struct buf *);
+uint32_t drops_kept(const struct drops *); /* how many of the list are */
+/* [{"index":1,"line":2,"reason":"window","timestamp":"…"},…], or those that
+ * are kept, with "policy":"archive". */
+void drops_print(const struct drops *, bool is_kept, struct buf *);

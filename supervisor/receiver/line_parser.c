@@ -134,8 +134,10 @@ line_parser_compile(
 	struct line_parser *p = must_calloc(1, sizeof *p);
 	struct parse_spec s = { .document = NULL };
 	struct job job = { p, &s, spec, problem };
-	bool good = parse_spec_read(&s, spec, problem);
+	bool good;
 
+	problem->where[0] = problem->why[0] = '\0';
+	good = parse_spec_read(&s, spec, problem);
 	/* a flattenSpec's problems are told beside others */
 	if (good || s.flatten != NULL)
 		good = compile(&job) && good;

@@ -381,7 +381,6 @@ parse_spec_read(struct parse_spec *s, const struct line_parser_spec *from,
 		.format = PARSE_SPEC_JSON,
 		.document = from->format,
 		.dimensions = json_get(from->dimensions, "dimensions") };
-	*p = (struct line_parser_problem){ .where = "", .why = "" };
 	if (from->format == NULL)
 		return true;
 	if (!json_is_object(from->format))

@@ -32,7 +32,7 @@ struct parse_spec {
 	const struct json *flatten; /* the flattenSpec, or NULL */
 };
 
-/* False with the problem. */
+/* False with the problem, which must be empty before. */
 bool parse_spec_read(struct parse_spec *, const struct line_parser_spec *,
     struct line_parser_problem *);
 /* Tells of a problem; `first` keeps it when it is that. */

@@ -29,7 +29,7 @@ check_lines(const struct conf *conf, const struct ds_conf *ds,
 {
 	struct lines_check check = { conf, ds, problems };
 	struct line_parser_spec spec = settings_lines_spec(ds);
-	struct line_parser_problem first;
+	struct line_parser_problem first = { .where = "" };
 	struct line_parser *lines;
 
 	spec.report = report_lines;

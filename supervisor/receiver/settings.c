@@ -58,7 +58,7 @@ make_ds(struct settings_ds *s, const struct ds_conf *conf)
 {
 	const char *missing = conf->timestamp_missing;
 	struct line_parser_spec spec = settings_lines_spec(conf);
-	struct line_parser_problem problem;
+	struct line_parser_problem problem = { .where = "" };
 	char why[TIMESTAMP_WHY_BYTES];
 
 	s->conf = conf;

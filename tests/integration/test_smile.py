@@ -293,6 +293,19 @@ class TestDetail(SmileCase):
                         self.entry(4, old[2], line=7)]})
 
 
+class TestLateDetail(SmileCase):
+    properties = {"late.policy": "archive"}
+
+    def test_kept(self):
+        old = TestDetail.old(2)
+        answer = self.server.post(
+            "wikipedia", harness.events(1) + old, query="detail=true")
+        self.assertEqual(answer.json()["result"], {
+            "received": 3, "sent": 1, "spooled": 2, "dropped": [],
+            "late": [{"index": i + 1, "policy": "archive",
+                      "timestamp": old[i]["time"]} for i in range(2)]})
+
+
 class TestLongDetail(SmileCase):
     properties = {"http.maxDetailEvents": 100000}
 

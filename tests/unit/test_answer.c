@@ -111,6 +111,34 @@ dropped_events(void **state UNUSED)
 	assert_int_equal(d.count, 0);
 }
 
+static void
+late_events(void **state UNUSED)
+{
+	struct drop kept = { .event = 2,
+		.is_kept = true,
+		.policy = LATE_ARCHIVE,
+		.timestamp_ms = 1 };
+	struct reply r = { .status = 200,
+		.received = 4,
+		.spooled = 3,
+		.dropped = { 1 },
+		.archived = 3 };
+	struct drops d;
+
+	drops_init(&d, 2);
+	add(&d, 1, 0, 0);
+	assert_true(drops_add(&d, &kept));
+	assert_true(drops_add(&d, &kept));
+	assert_int_equal(drops_kept(&d), 1);
+	check(r, &d,
+	    "{\"result\":{\"received\":4,\"sent\":0,\"spooled\":3,"
+	    "\"dropped\":[{\"index\":1,\"reason\":\"window\",\"timestamp\":"
+	    "\"1970-01-01T00:00:00.000Z\"}],\"late\":[{\"index\":2,"
+	    "\"policy\":\"archive\",\"timestamp\":"
+	    "\"1970-01-01T00:00:00.001Z\"}],\"lateNotListed\":2}}");
+	drops_free(&d);
+}
+
 /* As many as http.maxDetailEvents may ask for. */
 static void
 many(void **state UNUSED)
@@ -141,6 +169,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results),
 		cmocka_unit_test(dropped_events),
+		cmocka_unit_test(late_events),
 		cmocka_unit_test(many),
 	};
 
