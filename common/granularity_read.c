@@ -7,8 +7,10 @@
  * say what may be written and what it means (druid-api.md 9.5). Refused beyond
  * that is what Druid takes but cuts into buckets that overlap or leave gaps.
  */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "granularity.h"
@@ -22,6 +24,7 @@
 #define LOOK_UNTIL_MS INT64_C(2145916800000)
 
 #define LENGTH_MAX_MS (400 * 365 * ISO_DAY_MS) /* as period_ms counts */
+#define ORIGIN_MAX_MS (10000 * LENGTH_MAX_MS / 400)
 #define DAY_MAX 28 /* of an origin of months: every month has it */
 
 struct reader {
@@ -59,12 +62,25 @@ read_origin(struct reader *r, const struct json *object)
 
 	r->has_origin = origin != NULL && !json_is_null(origin);
 	r->origin = json_int(origin, 0);
-	if (!r->has_origin || json_is_int(origin) ||
-	    iso_parse(text, strlen(text), ISO_T, &r->origin))
+	if (!r->has_origin)
+		return true;
+	if ((json_is_int(origin) ||
+		iso_parse(text, strlen(text), ISO_T, &r->origin)) &&
+	    r->origin > -ORIGIN_MAX_MS && r->origin < ORIGIN_MAX_MS)
 		return true;
 	return fail(r,
 	    "origin is no ISO 8601 time; give one such as "
 	    "2020-01-01T00:00:00Z");
+}
+
+/* Whether Druid reads this name of an offset; any that it does not is UTC to
+ * it. */
+static bool
+is_druids(const char *name)
+{
+	if (*name == '+' || *name == '-')
+		return strlen(name) != strlen("+8");
+	return strncmp(name, "UT", 2) != 0;
 }
 
 static bool
@@ -86,10 +102,10 @@ read_zone(struct reader *r, const struct json *object)
 		return true;
 	if (offset == 0)
 		r->zone = NULL; /* UTC */
-	else if (strcmp(zone_name(r->zone), name) != 0)
+	else if (!is_druids(name))
 		return fail(r,
-		    "timeZone '%.*s' is not known to Druid in every version, "
-		    "which would take UTC; give %s",
+		    "timeZone '%.*s' is UTC to Druid, whatever stands behind "
+		    "it; give %s",
 		    cut(name), name, zone_name(r->zone));
 	return true;
 }
@@ -282,8 +298,14 @@ static bool
 read_duration(struct reader *r, const struct json *object)
 {
 	const struct json *duration = json_get(object, "duration");
+	const char *text = json_text(duration, "");
 	int64_t ms = json_int(duration, 0);
+	char *end;
 
+	if (isdigit((unsigned char)*text)) {
+		ms = strtoll(text, &end, 10);
+		ms = *end == '\0' ? ms : 0;
+	}
 	if (ms <= 0 || ms > LENGTH_MAX_MS)
 		return fail(r,
 		    "duration is no length in milliseconds, or more than 400 "
@@ -298,13 +320,14 @@ read_duration(struct reader *r, const struct json *object)
 static bool
 read_object(struct reader *r, const struct json *object)
 {
-	const char *type = json_get_text(object, "type", "period");
+	const char *type = json_get_text(object, "type", "");
 
 	if (strcmp(type, "all") == 0 || strcmp(type, "none") == 0)
 		return granularity_parse(type, r->out);
 	if (strcmp(type, "period") != 0 && strcmp(type, "duration") != 0)
 		return fail(r,
-		    "type '%.*s' is not known; give period or duration",
+		    "type '%.*s' is not known; give \"type\": \"period\" or "
+		    "\"type\": \"duration\"",
 		    cut(type), type);
 	if (!read_origin(r, object))
 		return false;

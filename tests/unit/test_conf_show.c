@@ -22,7 +22,8 @@
 	"dataSchema: {dataSource: b, timestampSpec: {format: posix,"     \
 	" missingValue: 0}, dimensionsSpec: {dimensionExclusions: [z]}," \
 	" metricsSpec: [], granularitySpec: {segmentGranularity: DAY,"   \
-	" queryGranularity: {period: P2D, timeZone: Asia/Tokyo}}}, "     \
+	" queryGranularity: {type: period, period: P2D, timeZone: "      \
+	"Asia/Tokyo}}}, "                                                \
 	"tuningConfig: {windowPeriod: PT1H}"
 #define PROPERTIES                                    \
 	"properties:\n  zookeeper.connect: z,y:1/c\n" \
@@ -134,7 +135,7 @@ test_list(void **state)
 	    "\"timestampMissing\":\"1970-01-01T00:00:00.000Z\","
 	    "\"schemaless\":true,\"dimensions\":[],\"exclusions\":[\"z\","
 	    "\"timestamp\"],\"segmentGranularity\":\"day\","
-	    "\"queryGranularity\":{\"period\":"
+	    "\"queryGranularity\":{\"type\":\"period\",\"period\":"
 	    "\"P2D\",\"timeZone\":\"Asia/Tokyo\"},\"windowPeriod\":\"PT1H\"}");
 	json_free(&shown);
 	conf_free(&conf);
