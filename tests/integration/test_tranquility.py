@@ -450,6 +450,105 @@ class TestConfiguration(TranquilityCase):
                 "druidBeam.firehoseChunkSize"]["value"], 4)
 
 
+class TestDirectDruid(TranquilityCase):
+    """DirectDruidTest: of three events the second is a year old. Text, a
+    spatial dimension, Smile to the task."""
+    COLUMNS = ["ts", "foo", "bar", "lat", "lon"]
+    SPATIAL = [{"dimName": "coord.geo", "dims": ["lat", "lon"]}]
+
+    def serve_xxx(self, **parse_spec):
+        made = drill.data_source(
+            "xxx", timestamp=("ts", "posix"), query="minute",
+            metrics=[{"type": "longSum", "name": "barr", "fieldName": "bar"}])
+        parse_spec["dimensionsSpec"] = {
+            "dimensions": ["foo"], "spatialDimensions": self.SPATIAL}
+        made["spec"]["dataSchema"]["parser"]["parseSpec"].update(parse_spec)
+        self.serve(made, **{"serialization.format": "smile",
+                            "tranquility.lingerMillis": 1000})
+
+    def rows(self):
+        now = int(time.time())
+        return [(now, "hey", "2", "37.7833", "-122.4167"),
+                (now - 365 * 86400, "hey", "4", "37.7833", "122.4167"),
+                (now + 60, "what", "3", "37.7833", "122.4167")]
+
+    def check_text(self, lines, expected):
+        answer = self.server.post("xxx", "\n".join(lines).encode(),
+                                  content_type="text/plain")
+        self.assertEqual((answer.status, answer.received, answer.sent),
+                         (200, 3, 2), answer)
+        self.await_drained(self.server)
+        self.assertEqual(self.druid.events("xxx"), expected)
+        stats = self.druid.stats()
+        self.assertEqual(stats["smile"], stats["pushes"])
+
+    def arrived(self, rows):
+        return [dict(zip(self.COLUMNS, r), ts=r[0] * 1000)
+                for r in (rows[0], rows[2])]
+
+    def test_csv(self):
+        self.serve_xxx(format="csv", columns=self.COLUMNS)
+        rows = self.rows()
+        self.check_text([",".join(map(str, r)) for r in rows],
+                        self.arrived(rows))
+        spec = self.task("xxx")["spec"]["dataSchema"]["parser"]["parseSpec"]
+        self.assertEqual(spec["dimensionsSpec"]["spatialDimensions"],
+                         self.SPATIAL)
+
+    def test_flatten_spec(self):
+        paths = {"lat": "$.geo.lat", "lon": "$.geo.lon", "foo": "$.data.foo",
+                 "bar": "$.data.bar"}
+        self.serve_xxx(format="json", flattenSpec={
+            "useFieldDiscovery": False,
+            "fields": [{"type": "path", "name": n, "expr": e}
+                       for n, e in paths.items()]
+            + [{"type": "root", "name": "ts", "expr": "ts"}]})
+        rows = self.rows()
+        self.check_text([json.dumps({
+            "ts": ts, "geo": {"lat": lat, "lon": lon}, "other": 1,
+            "data": {"foo": foo, "bar": bar}})
+            for ts, foo, bar, lat, lon in rows], self.arrived(rows))
+
+
+class TestDocumentation(TranquilityCase):
+    """The event and the flattenSpec of Druid's documentation."""
+
+    def test_flatten_spec(self):
+        made = entry("d")
+        made["spec"]["dataSchema"]["parser"]["parseSpec"].update(
+            dimensionsSpec={"dimensions": [],
+                            "dimensionsExclusions": ["ignore_me"]},
+            flattenSpec={"useFieldDiscovery": True, "fields": [
+                {"type": "root", "name": "dim1"}, "dim2",
+                {"type": "path", "name": "foo.bar", "expr": "$.foo.bar"},
+                {"type": "root", "name": "root-foo.bar", "expr": "foo.bar"},
+                {"type": "path", "name": "metric", "expr": "$.nestmet.val"},
+                {"type": "path", "name": "hello-4", "expr": "$.hello[4]"},
+                {"type": "path", "name": "tree", "expr": "$.world[1].tree"},
+                {"type": "path", "name": "food", "expr": "$.thing.food[0]"},
+                {"type": "jq", "name": "food-jq", "expr": ".thing.food[1]"},
+                {"type": "jq", "name": "total", "expr": ".hello | sum"}]})
+        self.serve(made)
+        at = now_ms()
+        event = {
+            "ts": at, "dim1": "qwerty", "dim2": "asdf", "dim3": "zxcv",
+            "ignore_me": "ignore this", "metrica": 9999,
+            "foo": {"bar": "abc"}, "foo.bar": "def", "nestmet": {"val": 42},
+            "hello": [1.0, 2.0, 3.0, 4.0, 5.0],
+            "mixarray": [1.0, 2.0, {"last": 5}],
+            "world": [{"hey": "there"}, {"tree": "apple"}],
+            "thing": {"food": ["sandwich", "pizza"]}}
+        answer = self.server.post("d", json.dumps(event).encode(),
+                                  content_type="text/plain")
+        self.assertEqual((answer.status, answer.sent), (200, 1), answer)
+        self.assertEqual(self.druid.events("d"), [{
+            "ts": at, "dim1": "qwerty", "dim2": "asdf", "dim3": "zxcv",
+            "ignore_me": "ignore this", "metrica": 9999, "foo.bar": "abc",
+            "root-foo.bar": "def", "metric": 42, "hello-4": 5.0,
+            "hello": [1.0, 2.0, 3.0, 4.0, 5.0], "tree": "apple",
+            "food": "sandwich", "food-jq": "pizza", "total": 15}])
+
+
 class TestTranquilizer(TranquilityCase):
     """TranquilizerTest: batches of any size, whatever they wait for."""
 
