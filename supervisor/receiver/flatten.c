@@ -43,7 +43,7 @@ struct field {
 struct flatten {
 	struct field *fields;
 	unsigned count;
-	bool discovers;
+	bool discovers, discovers_nested;
 	bool needs_index;
 	struct json_index index;
 	struct json_path_hits hits;
@@ -129,6 +129,12 @@ flatten_keep(struct flatten *f, const char *name)
 {
 	if (find_field(f, name, strlen(name)) == NULL)
 		set_source(add_field(f, FIELD_ROOT, name), name);
+}
+
+void
+flatten_discover_nested(struct flatten *f)
+{
+	f->discovers_nested = true;
 }
 
 static bool
@@ -603,13 +609,14 @@ is_flat_list(const char *p, size_t bytes)
 }
 
 static bool
-is_discovered(const struct json_scan *s, const struct json_field *m)
+is_discovered(const struct job *j, const struct json_field *m)
 {
 	switch ((enum scan_type)m->type) {
-	case SCAN_NULL:
-	case SCAN_OBJECT: return false;
+	case SCAN_NULL: return false;
+	case SCAN_OBJECT: return j->f->discovers_nested;
 	case SCAN_ARRAY:
-		return is_flat_list(s->body + m->value, m->value_bytes);
+		return j->f->discovers_nested ||
+		    is_flat_list(j->scan->body + m->value, m->value_bytes);
 	case SCAN_FALSE:
 	case SCAN_TRUE:
 	case SCAN_NUMBER:
@@ -640,7 +647,7 @@ put_discovered(struct job *j)
 	for (unsigned i = 0; i < s->field_count; i++) {
 		const struct json_field *m = &s->fields[i];
 
-		if (!is_discovered(s, m) || is_listed(j, m))
+		if (!is_discovered(j, m) || is_listed(j, m))
 			continue;
 		if (!line_out_add(j->out, ",\"", 2) ||
 		    !line_out_add(j->out, s->body + m->name, m->name_bytes) ||

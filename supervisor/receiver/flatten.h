@@ -43,6 +43,8 @@ flatten_compile(const struct json *spec, struct flatten_problems *);
 void flatten_free(struct flatten **);
 /* A further listed field, read by its name, unless it is listed already. */
 void flatten_keep(struct flatten *, const char *name);
+/* Discovery takes nested values too: useSchemaDiscovery of a dimensionsSpec. */
+void flatten_discover_nested(struct flatten *);
 
 /* Appends the event that the scan has just read. `line` is for the error. */
 enum line_result flatten_event(struct flatten *, const struct json_scan *,

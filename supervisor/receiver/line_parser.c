@@ -104,6 +104,8 @@ compile_json(struct job *j)
 	for (unsigned i = 0;
 	     (name = parse_spec_nested_dimension(j->s, i)) != NULL; i++)
 		flatten_keep(flatten, name);
+	if (j->s->discovers_nested)
+		flatten_discover_nested(flatten);
 	j->p->json = json_lines_new(flatten);
 	return true;
 }

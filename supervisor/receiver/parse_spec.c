@@ -380,7 +380,9 @@ parse_spec_read(struct parse_spec *s, const struct line_parser_spec *from,
 	*s = (struct parse_spec){ .form = from->form,
 		.format = PARSE_SPEC_JSON,
 		.document = from->format,
-		.dimensions = json_get(from->dimensions, "dimensions") };
+		.dimensions = json_get(from->dimensions, "dimensions"),
+		.discovers_nested = json_bool(
+		    json_get(from->dimensions, "useSchemaDiscovery"), false) };
 	if (from->format == NULL)
 		return true;
 	if (!json_is_object(from->format))

@@ -24,6 +24,7 @@ struct parse_spec {
 	enum parse_spec_format format;
 	const struct json *document;
 	const struct json *dimensions; /* the list, or NULL */
+	bool discovers_nested; /* useSchemaDiscovery: any field may be */
 	char **columns; /* the array is ours */
 	unsigned column_count;
 	const char *delimiter, *list_delimiter, *pattern;

@@ -49,6 +49,14 @@ test_discovery(void **state)
 	expect("{'format':'json','dimensionsSpec':{'dimensions':['b',"
 	       "{'name':'a','type':'json'}]}}",
 	    "{\"b\":{\"c\":1},\"a\":{\"c\":[{}]}}", "{\"a\":{\"c\":[{}]}}\n");
+	expect("{'format':'json','dimensionsSpec':{'useSchemaDiscovery':"
+	       "true}}",
+	    "{\"a\":{\"c\":[{}]},\"b\":[[1]],\"c\":null,\"d\":1}",
+	    "{\"a\":{\"c\":[{}]},\"b\":[[1]],\"d\":1}\n");
+	expect("{'format':'json','dimensionsSpec':{'useSchemaDiscovery':"
+	       "true},'flattenSpec':{'fields':[{'type':'path','name':'b',"
+	       "'expr':'$.a.c'}]}}",
+	    "{\"a\":{\"c\":1},\"b\":[[1]]}", "{\"b\":1,\"a\":{\"c\":1}}\n");
 }
 
 static void
