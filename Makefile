@@ -29,7 +29,7 @@ RECEIVER = receiver listener connection exchange http_request route post \
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
-WORKER = worker intake batch spool spool_late spool_dir dispatch dispatch_move \
+WORKER = worker intake batch spool spool_late spool_copy spool_dir dispatch dispatch_move \
 	late archive append \
 	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \

@@ -139,6 +139,14 @@ read_late(struct conf_reader *r, struct ds_conf *ds)
 		    "index_realtime_appenderator, no event is late there; "
 		    "take it out");
 	conf_reader_leave(r, mark);
+	mark = conf_reader_enter(r, "archive.all");
+	if (ds->any_time && ds->archive_all)
+		conf_reader_problem(r,
+		    "'true' cannot be with task.type "
+		    "index_realtime_appenderator: its batches have events of "
+		    "any interval, and the archive is kept by interval; take "
+		    "it out");
+	conf_reader_leave(r, mark);
 }
 
 /* The path stands on the entry. */

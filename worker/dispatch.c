@@ -376,6 +376,9 @@ dispatch_write(struct dispatch *d)
 		case LEAVE_SENT: spool_remove(d->p.spool, &r->entry); break;
 		case LEAVE_DEAD: spool_bury(d->p.spool, &r->entry); break;
 		case LEAVE_LATE: late_adopt(d->p.late, &r->entry); break;
+		case LEAVE_ARCHIVED:
+			spool_remove_late(d->p.spool, &r->entry, LATE_ARCHIVE);
+			break;
 		}
 	}
 	feeds_write(&d->feeds);
@@ -580,6 +583,8 @@ bury(struct dispatch *d, struct lane *lane, const struct spool_entry *e)
 	/* what one replicant has taken is delivered, if not redundantly */
 	if (e->id <= lane->acked)
 		dispatch_leave_lane(lane, e, LEAVE_SENT);
+	else if (late_has_copy(d->p.late, e))
+		dispatch_leave_lane(lane, e, LEAVE_ARCHIVED);
 	else if (goes_late(lane->beam) && !damaged)
 		dispatch_leave_lane(lane, e, LEAVE_LATE);
 	else

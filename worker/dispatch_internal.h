@@ -44,7 +44,7 @@ struct move {
 };
 
 /* How a batch leaves the queue: Druid has it, or it missed its interval. */
-enum leave { LEAVE_SENT, LEAVE_DEAD, LEAVE_LATE };
+enum leave { LEAVE_SENT, LEAVE_DEAD, LEAVE_LATE, LEAVE_ARCHIVED };
 
 struct removal {
 	struct spool_entry entry;

@@ -450,9 +450,13 @@ intake_write(struct intake *in)
 {
 	if (in->open_count > 0)
 		return; /* the cursors say what is there: all or nothing */
-	for (unsigned i = 0; i < in->sealed_count; i++)
-		spool_put(
-		    in->p.spool, in->sealed[i].value, in->sealed[i].bytes);
+	for (unsigned i = 0; i < in->sealed_count; i++) {
+		const struct sealed *s = &in->sealed[i];
+
+		spool_put(in->p.spool, s->value, s->bytes);
+		if (late_copies(in->p.late, &s->entry.at))
+			spool_put_copy(in->p.spool, &s->entry);
+	}
 	for (unsigned i = 0; i < in->p.channel_count; i++)
 		if (in->sources[i].moved)
 			spool_set_cursor(
@@ -483,6 +487,8 @@ intake_written(struct intake *in)
 	for (unsigned i = 0; i < in->sealed_count; i++) {
 		struct sealed *s = &in->sealed[i];
 
+		if (late_copies(in->p.late, &s->entry.at))
+			late_copy_arrived(in->p.late, &s->entry);
 		if (s->entry.at.partition == PARTITION_LATE) {
 			free(s->value);
 			late_arrived(in->p.late, &s->entry);

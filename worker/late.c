@@ -31,6 +31,7 @@
 struct late {
 	struct late_parts p;
 	struct piles piles; /* in the open lane */
+	struct piles copies; /* archive.all: to be written, in no parcel yet */
 	TAILQ_HEAD(parcel_list, parcel) parcels;
 	unsigned parcel_count;
 	uint32_t next_number;
@@ -60,6 +61,7 @@ late_new(const struct late_parts *parts)
 	l->next_number = LATE_OPEN_LANE + 1;
 	TAILQ_INIT(&l->parcels);
 	piles_init(&l->piles);
+	piles_init(&l->copies);
 	l->archive = archive_new(&archive, archived, l);
 	read_document(l);
 	return l;
@@ -70,7 +72,8 @@ drop_parcel(struct late *l, struct parcel *p)
 {
 	TAILQ_REMOVE(&l->parcels, p, link);
 	l->parcel_count--;
-	l->parcel_batches -= p->count;
+	if (!p->is_copy)
+		l->parcel_batches -= p->count;
 	append_free(&p->append);
 	parcel_free(&p);
 }
@@ -87,6 +90,7 @@ late_free(struct late **late)
 		drop_parcel(l, TAILQ_FIRST(&l->parcels));
 	archive_free(&l->archive);
 	piles_fini(&l->piles);
+	piles_fini(&l->copies);
 	loop_timer_stop(&l->timer);
 	free(l);
 }
@@ -109,6 +113,15 @@ plan_in(struct late *l, int64_t delay_ms)
 	if (!l->on_hold)
 		loop_timer_start(l->p.loop, &l->timer,
 		    MIN_OF(delay_ms, LOOK_AGAIN_MS), plan_due);
+}
+
+/* At that time at the latest. */
+static void
+plan_within(struct late *l, int64_t ms)
+{
+	if (!loop_timer_active(&l->timer) ||
+	    l->timer.due_ms > loop_now_ms(l->p.loop) + ms)
+		plan_in(l, ms);
 }
 
 void
@@ -138,6 +151,7 @@ write_document(struct late *l)
 		json_set_int(one, "number", p->number);
 		json_set_text(one, "kind", late_policy_name(p->kind));
 		json_set_int(one, "attempt", p->attempt);
+		json_set_bool(one, "copy", p->is_copy);
 		json_append(all, one);
 	}
 	json_set_int(j, "next", l->next_number);
@@ -177,6 +191,7 @@ read_document(struct late *l)
 		p = add_parcel(
 		    l, (uint32_t)json_get_int(one, "number", 0), kind);
 		p->attempt = (unsigned)json_get_int(one, "attempt", 0);
+		p->is_copy = json_get_bool(one, "copy", false);
 		p->state = PARCEL_OUT;
 	}
 	json_free(&j);
@@ -196,39 +211,58 @@ uncommitted(const struct late *l)
 	return NULL;
 }
 
+/* The next batch of the interval that is in no parcel. */
+static bool
+next_batch(struct late *l, bool is_copy, struct interval interval,
+    uint64_t after, struct spool_entry *e)
+{
+	struct spool_lane at = { .start = interval.start,
+		.end = interval.end,
+		.partition = PARTITION_LATE,
+		.lane = LATE_OPEN_LANE };
+
+	if (!is_copy)
+		return spool_next(l->p.spool, &at, after, e);
+	while (spool_next_copy(l->p.spool, after, e)) {
+		after = e->id;
+		if (e->at.lane == LATE_OPEN_LANE &&
+		    e->at.start == interval.start && e->at.end == interval.end)
+			return true;
+	}
+	return false;
+}
+
 /* Takes batches of a pile until the parcel has `bytes`; one at least, however
  * large. */
 static void
 collect(
     struct late *l, struct parcel *p, struct interval interval, uint64_t bytes)
 {
-	struct spool_lane at = { .start = interval.start,
-		.end = interval.end,
-		.partition = PARTITION_LATE,
-		.lane = LATE_OPEN_LANE };
+	struct piles *piles = p->is_copy ? &l->copies : &l->piles;
 	struct spool_entry e;
 	struct pile *rest;
 	uint64_t after = 0;
 	bool more;
 
-	while ((more = spool_next(l->p.spool, &at, after, &e)) &&
+	while ((more = next_batch(l, p->is_copy, interval, after, &e)) &&
 	    p->count < PARCEL_BATCHES_MAX &&
 	    (p->count == 0 || p->bytes + e.bytes <= bytes)) {
 		parcel_add(p, &e);
-		piles_take(&l->piles, &e);
-		l->parcel_batches++;
+		piles_take(piles, &e);
+		if (!p->is_copy)
+			l->parcel_batches++;
 		after = e.id;
 	}
-	if (more && (rest = piles_find(&l->piles, interval)) != NULL)
+	if (more && (rest = piles_find(piles, interval)) != NULL)
 		rest->since_ms = e.sealed_ms;
 }
 
 static bool
 pressed(const struct late *l)
 {
-	return l->piles.bytes >
+	return l->piles.bytes + l->copies.bytes >
 	    (uint64_t)l->p.ds->spool_bytes_max / PRESSURE_SHARE ||
-	    l->piles.count > PILES_MAX;
+	    l->piles.count + l->copies.count > PILES_MAX;
 }
 
 /* What waits from before the policy was `drop`. */
@@ -261,16 +295,17 @@ file_due_in(const struct late *l, const struct pile *pile, int64_t now)
 /* Several in one go, since a commit stands before each and behind it; of each
  * pile one, since what is taken is in its lane until that commit. */
 static void
-plan_archive(struct late *l)
+plan_archive(struct late *l, bool is_copy)
 {
+	struct piles *piles = is_copy ? &l->copies : &l->piles;
 	uint64_t most = (uint64_t)l->p.ds->archive_segment_bytes;
 	int64_t now = clock_wall_ms(), wait_ms = LOOK_AGAIN_MS;
 	bool at_once = pressed(l);
 
-	for (size_t i = 0; i < l->piles.count;) {
-		const struct pile *pile = &l->piles.all[i];
+	for (size_t i = 0; i < piles->count;) {
+		const struct pile *pile = &piles->all[i];
 		int64_t due_in = at_once ? 0 : file_due_in(l, pile, now);
-		size_t before = l->piles.count;
+		size_t before = piles->count;
 		struct parcel *p;
 
 		if (due_in > 0) {
@@ -282,13 +317,14 @@ plan_archive(struct late *l)
 		    !archive_has_room(l->archive))
 			break;
 		p = add_parcel(l, l->next_number++, LATE_ARCHIVE);
+		p->is_copy = is_copy;
 		collect(l, p, pile->interval, most);
 		if (p->count == 0)
 			break;
-		i += l->piles.count == before; /* else the next is here now */
+		i += piles->count == before; /* else the next is here now */
 	}
-	if (l->piles.count > 0)
-		plan_in(l, wait_ms);
+	if (piles->count > 0)
+		plan_within(l, wait_ms);
 }
 
 /* A realtime task of the interval has it locked until it has handed off, and
@@ -330,7 +366,7 @@ may_append(const struct late *l)
 	TAILQ_FOREACH(p, &l->parcels, link)
 	busy += p->append != NULL && !append_is_resting(p->append);
 	return busy < (unsigned)l->p.ds->late_append_tasks &&
-	    l->parcel_count < PARCELS_MAX &&
+	    l->parcel_count < PARCELS_MAX / 2 && /* the rest is for files */
 	    clock_mono_ms() >= l->rest_until_ms;
 }
 
@@ -344,11 +380,11 @@ plan_append(struct late *l)
 	if (l->piles.count == 0)
 		return;
 	if (!append_is_due(l, now, &wait_ms)) {
-		plan_in(l, wait_ms);
+		plan_within(l, wait_ms);
 		return;
 	}
 	if (!may_append(l)) {
-		plan_in(l, PLACE_WAIT_MS);
+		plan_within(l, PLACE_WAIT_MS);
 		return;
 	}
 	p = add_parcel(l, l->next_number++, LATE_APPEND);
@@ -366,25 +402,34 @@ plan_append(struct late *l)
 	}
 }
 
+/* A parcel that got nothing: the spool cannot be read now. */
+static void
+drop_empty(struct late *l)
+{
+	struct parcel *p = TAILQ_LAST(&l->parcels, parcel_list);
+
+	if (p == NULL || p->count > 0)
+		return;
+	drop_parcel(l, p);
+	plan_within(l, LOOK_AGAIN_MS);
+}
+
 static void
 plan_due(struct loop_timer *t)
 {
 	struct late *l = t->context;
-	struct parcel *p;
 
 	if (uncommitted(l) != NULL)
 		return; /* planned again after its commit */
 	switch (l->p.ds->late) {
 	case LATE_DROP: plan_drop(l); break;
-	case LATE_ARCHIVE: plan_archive(l); break;
+	case LATE_ARCHIVE: plan_archive(l, false); break;
 	case LATE_APPEND: plan_append(l); break;
 	case LATE_POLICIES: unreachable("policy");
 	}
-	p = TAILQ_LAST(&l->parcels, parcel_list);
-	if (p != NULL && p->count == 0) { /* the spool cannot be read */
-		drop_parcel(l, p);
-		plan_in(l, LOOK_AGAIN_MS);
-	}
+	drop_empty(l);
+	plan_archive(l, true);
+	drop_empty(l);
 	l->changed = true;
 }
 
@@ -445,6 +490,17 @@ append_told(void *context, struct parcel *p, enum append_news news)
 
 /* ---- arriving, leaving ---- */
 
+static struct parcel *
+parcel_of(const struct late *l, uint32_t number)
+{
+	struct parcel *p;
+
+	TAILQ_FOREACH(p, &l->parcels, link)
+	if (p->number == number)
+		break;
+	return p;
+}
+
 void
 late_replay_lane(struct late *l, const struct spool_lane *at)
 {
@@ -453,9 +509,7 @@ late_replay_lane(struct late *l, const struct spool_lane *at)
 	uint64_t after = 0;
 
 	if (at->lane != LATE_OPEN_LANE) {
-		TAILQ_FOREACH(p, &l->parcels, link)
-		if (p->number == at->lane)
-			break;
+		p = parcel_of(l, at->lane);
 		if (p == NULL) { /* no such parcel was noted */
 			p = add_parcel(l, at->lane, LATE_ARCHIVE);
 			p->state = PARCEL_BACK;
@@ -471,11 +525,30 @@ late_replay_lane(struct late *l, const struct spool_lane *at)
 	}
 }
 
+static void
+replay_copies(struct late *l)
+{
+	struct spool_entry e;
+	uint64_t after = 0;
+
+	for (; spool_next_copy(l->p.spool, after, &e); after = e.id) {
+		struct parcel *p = e.at.lane != LATE_OPEN_LANE
+		    ? parcel_of(l, e.at.lane)
+		    : NULL;
+
+		if (p != NULL)
+			parcel_add(p, &e);
+		else
+			piles_add(&l->copies, &e, e.sealed_ms);
+	}
+}
+
 void
 late_begin(struct late *l)
 {
 	struct parcel *p = TAILQ_FIRST(&l->parcels), *next;
 
+	replay_copies(l);
 	for (; p != NULL; p = next) {
 		next = TAILQ_NEXT(p, link);
 		if (p->count == 0) {
@@ -483,7 +556,8 @@ late_begin(struct late *l)
 			l->document_due = true;
 			continue;
 		}
-		if (p->kind == LATE_ARCHIVE && l->p.ds->late != LATE_ARCHIVE &&
+		if (p->kind == LATE_ARCHIVE && !p->is_copy &&
+		    l->p.ds->late != LATE_ARCHIVE &&
 		    !archive_has(l->archive, p))
 			p->state = PARCEL_BACK;
 		if (p->state == PARCEL_OUT)
@@ -516,15 +590,49 @@ late_arrived(struct late *l, const struct spool_entry *e)
 	piles_add(&l->piles, e, clock_wall_ms());
 	if (l->piles.bytes >= (uint64_t)most || pressed(l))
 		wait_ms = 0;
-	if (!loop_timer_active(&l->timer) ||
-	    l->timer.due_ms > loop_now_ms(l->p.loop) + wait_ms)
-		plan_in(l, wait_ms);
+	plan_within(l, wait_ms);
+}
+
+bool
+late_copies(const struct late *l, const struct spool_lane *at)
+{
+	return l->p.ds->archive_all &&
+	    (at->partition != PARTITION_LATE || l->p.ds->late != LATE_ARCHIVE);
+}
+
+bool
+late_has_copy(const struct late *l, const struct spool_entry *e)
+{
+	return l->p.ds->late == LATE_ARCHIVE &&
+	    spool_has_copy(l->p.spool, e->id);
+}
+
+void
+late_copy_arrived(struct late *l, const struct spool_entry *e)
+{
+	const struct ds_conf *ds = l->p.ds;
+	bool is_full;
+
+	l->changed = true;
+	piles_add(&l->copies, e, clock_wall_ms());
+	is_full = l->copies.bytes >= (uint64_t)ds->archive_segment_bytes ||
+	    pressed(l);
+	plan_within(l, is_full ? 0 : ds->archive_seal_ms);
 }
 
 bool
 late_wants_commit(const struct late *l)
 {
 	return l->document_due || uncommitted(l) != NULL;
+}
+
+static void
+write_copy(struct late *l, const struct parcel *p, uint64_t id)
+{
+	if (p->state == PARCEL_PLANNED)
+		spool_move_copy(l->p.spool, id, p->number);
+	else if (p->state == PARCEL_DONE)
+		spool_copied(l->p.spool, id);
 }
 
 static void
@@ -535,6 +643,10 @@ write_parcel(struct late *l, const struct parcel *p)
 	for (unsigned i = 0; i < p->count; i++) {
 		const struct parcel_batch *b = &p->batches[i];
 
+		if (p->is_copy) {
+			write_copy(l, p, b->entry.id);
+			continue;
+		}
 		to = b->entry.at;
 		switch (p->state) {
 		case PARCEL_PLANNED:
@@ -613,7 +725,8 @@ describe_parcel(const struct parcel *p)
 {
 	struct json *j = json_new_object();
 
-	json_set_text(j, "kind", late_policy_name(p->kind));
+	json_set_text(
+	    j, "kind", p->is_copy ? "copy" : late_policy_name(p->kind));
 	json_set_int(j, "batches", p->count);
 	json_set_int(j, "events", (int64_t)p->events);
 	json_set_text(j, "state", parcel_state_name(p));
@@ -648,12 +761,13 @@ late_describe(const struct late *l)
 	struct json *j, *parcels;
 	const struct parcel *p;
 
-	if (!late_keeps(l) && late_batches(l) == 0)
+	if (!late_keeps(l) && late_batches(l) == 0 && l->copies.batches == 0)
 		return NULL;
 	j = json_new_object();
 	parcels = json_new_array();
 	json_set_text(j, "policy", late_policy_name(l->p.ds->late));
 	json_set(j, "waiting", describe_waiting(l));
+	json_set_int(j, "copies", (int64_t)l->copies.events);
 	TAILQ_FOREACH(p, &l->parcels, link)
 	json_append(parcels, describe_parcel(p));
 	json_set(j, "parcels", parcels);

@@ -45,9 +45,15 @@ void late_begin(struct late *);
 
 /* Whether the policy keeps what missed its interval. */
 bool late_keeps(const struct late *);
+/* Whether the policy is archive and the archive gets the batch anyhow. */
+bool late_has_copy(const struct late *, const struct spool_entry *);
 /* Between the spool's begin and commit: the batch becomes a late one, from
  * wherever it waits; late_arrived after the commit. */
 void late_adopt(struct late *, const struct spool_entry *);
+/* Whether the archive gets a copy of the batch that is to be put. */
+bool late_copies(const struct late *, const struct spool_lane *);
+/* It was put, with spool_put_copy. */
+void late_copy_arrived(struct late *, const struct spool_entry *);
 /* The batch is in the spool's open lane. */
 void late_arrived(struct late *, const struct spool_entry *);
 

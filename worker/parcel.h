@@ -35,6 +35,7 @@ struct parcel {
 	TAILQ_ENTRY(parcel) link;
 	uint32_t number;
 	enum late_policy kind;
+	bool is_copy; /* of what Druid gets too: archive.all */
 	enum parcel_state state;
 	unsigned attempt; /* of its batch task */
 	struct parcel_batch *batches;

@@ -40,6 +40,7 @@ static const struct {
 	{ "late", offsetof(struct spool_totals, late) },
 	{ "archived", offsetof(struct spool_totals, archived) },
 	{ "appended", offsetof(struct spool_totals, appended) },
+	{ "copied", offsetof(struct spool_totals, copied) },
 };
 
 /* ---- opening ---- */
@@ -112,7 +113,7 @@ open_databases(struct spool *s, MDB_txn *txn)
 		MDB_dbi *to;
 	} all[] = { { "batch", &s->batch }, { "queue", &s->queue },
 		{ "dead", &s->dead }, { "progress", &s->progress },
-		{ "meta", &s->meta } };
+		{ "meta", &s->meta }, { "copy", &s->copy } };
 	int rc;
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -201,12 +202,13 @@ static int
 read_state(struct spool *s, MDB_txn *txn)
 {
 	uint32_t format = 0;
+	int rc;
 
 	s->now = (struct counts){ 0 };
 	if (!get_meta(s, txn, "format", &format, sizeof format)) {
 		MDB_stat stat;
-		int rc = mdb_stat(txn, s->meta, &stat);
 
+		rc = mdb_stat(txn, s->meta, &stat);
 		if (rc != 0)
 			return rc;
 		return stat.ms_entries > 0 ? MDB_INVALID : make_fresh(s, txn);
@@ -221,7 +223,8 @@ read_state(struct spool *s, MDB_txn *txn)
 		get_meta(s, txn, totals_table[i].name,
 		    (char *)&s->now.totals + totals_table[i].offset,
 		    sizeof(uint64_t));
-	return count_queue(s, txn);
+	rc = count_queue(s, txn);
+	return rc != 0 ? rc : spool_count_copies(s, txn);
 }
 
 static int
@@ -373,7 +376,8 @@ spool_totals(const struct spool *s)
 bool
 spool_has_room(const struct spool *s, uint64_t bytes)
 {
-	return s->now.bytes + bytes <= (uint64_t)s->options.bytes_max;
+	return s->now.bytes + s->now.kept + bytes <=
+	    (uint64_t)s->options.bytes_max;
 }
 
 void
@@ -494,7 +498,8 @@ spool_remove(struct spool *s, const struct spool_entry *e)
 
 	if (s->error != 0 || !spool_leave_queue(s, e))
 		return;
-	spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
+	if (!spool_copy_left(s, e->id, SPOOL_LEFT))
+		spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
 	s->now.totals.sent += e->events;
 }
 
@@ -519,6 +524,7 @@ spool_bury(struct spool *s, const struct spool_entry *e)
 	if (s->error != 0 || !spool_leave_queue(s, e))
 		return;
 	spool_note(s, mdb_put(s->write, s->dead, &k, &v, 0));
+	spool_copy_left(s, e->id, SPOOL_DEAD); /* the value stays */
 	s->now.totals.dead += e->events;
 }
 
@@ -616,18 +622,16 @@ spool_commit(struct spool *s, char *error, size_t bytes)
 
 /* ---- reading ---- */
 
-/* The kept read transaction, looking at the last commit; NULL when the
- * environment is not open. */
-static MDB_txn *
-look(struct spool *s)
+MDB_txn *
+spool_look(struct spool *s)
 {
 	if (s->read == NULL || mdb_txn_renew(s->read) != 0)
 		return NULL;
 	return s->read;
 }
 
-static void
-looked(struct spool *s)
+void
+spool_looked(struct spool *s)
 {
 	mdb_txn_reset(s->read);
 }
@@ -636,7 +640,7 @@ bool
 spool_cursor(struct spool *s, unsigned receiver, uint64_t generation,
     struct spool_cursor *c)
 {
-	MDB_txn *txn = look(s);
+	MDB_txn *txn = spool_look(s);
 	char name[32];
 	bool found;
 
@@ -645,7 +649,7 @@ spool_cursor(struct spool *s, unsigned receiver, uint64_t generation,
 	snprintf(name, sizeof name, "cursor:%u", receiver);
 	found =
 	    get_meta(s, txn, name, c, sizeof *c) && c->generation == generation;
-	looked(s);
+	spool_looked(s);
 	return found;
 }
 
@@ -687,13 +691,13 @@ spool_next(struct spool *s, const struct spool_lane *at, uint64_t after,
     struct spool_entry *e)
 {
 	struct queue_key key = spool_queue_key(at, after + 1);
-	MDB_txn *txn = look(s);
+	MDB_txn *txn = spool_look(s);
 	bool found;
 
 	if (txn == NULL)
 		return false;
 	found = seek(s, txn, &key, e) && same_lane(&e->at, at);
-	looked(s);
+	spool_looked(s);
 	return found;
 }
 
@@ -724,7 +728,7 @@ spool_next_lane(struct spool *s, const struct spool_lane *behind,
     struct spool_entry *e, unsigned *batches)
 {
 	struct queue_key key = { 0 };
-	MDB_txn *txn = look(s);
+	MDB_txn *txn = spool_look(s);
 	bool found;
 
 	if (txn == NULL)
@@ -734,7 +738,7 @@ spool_next_lane(struct spool *s, const struct spool_lane *behind,
 	found = seek(s, txn, &key, e);
 	if (found)
 		*batches = count_lane(s, txn, e);
-	looked(s);
+	spool_looked(s);
 	return found;
 }
 
@@ -743,7 +747,7 @@ spool_load(struct spool *s, uint64_t id, size_t *bytes, bool *damaged)
 {
 	uint64_t key = htobe64(id);
 	MDB_val k = spool_val(&key, sizeof key), v;
-	MDB_txn *txn = look(s);
+	MDB_txn *txn = spool_look(s);
 	struct batch_view view;
 	char *copy = NULL;
 
@@ -755,7 +759,7 @@ spool_load(struct spool *s, uint64_t id, size_t *bytes, bool *damaged)
 		memcpy(copy, v.mv_data, v.mv_size);
 		*bytes = v.mv_size;
 	}
-	looked(s);
+	spool_looked(s);
 	if (copy != NULL &&
 	    (!batch_view(copy, *bytes, &view) || view.header->id != id)) {
 		*damaged = true;
@@ -772,13 +776,13 @@ spool_progress(struct spool *s, uint64_t id, unsigned replicant)
 		.replicant = htobe32(replicant) };
 	struct spool_progress p = { 0 };
 	MDB_val k = spool_val(&key, sizeof key), v;
-	MDB_txn *txn = look(s);
+	MDB_txn *txn = spool_look(s);
 
 	if (txn == NULL)
 		return p;
 	if (mdb_get(txn, s->progress, &k, &v) == 0 && v.mv_size == sizeof p)
 		memcpy(&p, v.mv_data, sizeof p);
-	looked(s);
+	spool_looked(s);
 	return p;
 }
 
@@ -786,7 +790,7 @@ int64_t
 spool_oldest_ms(struct spool *s)
 {
 	struct queue_key key = { 0 };
-	MDB_txn *txn = look(s);
+	MDB_txn *txn = spool_look(s);
 	struct spool_entry e;
 	int64_t oldest = 0;
 
@@ -798,7 +802,7 @@ spool_oldest_ms(struct spool *s)
 			oldest = e.sealed_ms;
 		key = spool_queue_key(&e.at, UINT64_MAX);
 	}
-	looked(s);
+	spool_looked(s);
 	return oldest;
 }
 
@@ -806,7 +810,7 @@ char *
 spool_document(struct spool *s, const char *name)
 {
 	char key[DOCUMENT_NAME_MAX], *text = NULL;
-	MDB_txn *txn = look(s);
+	MDB_txn *txn = spool_look(s);
 	MDB_val k, v;
 
 	if (txn == NULL)
@@ -818,6 +822,6 @@ spool_document(struct spool *s, const char *name)
 		memcpy(text, v.mv_data, v.mv_size);
 		text[v.mv_size] = '\0';
 	}
-	looked(s);
+	spool_looked(s);
 	return text;
 }

@@ -13,6 +13,8 @@
  *            stay in `batch`
  *   progress id, replicant → how far a batch got there, when a definite
  *            failure made a new sequence necessary
+ *   copy     id → batches of which the archive still has to get a copy, and
+ *            those of them that are copied and still in the queue
  *   meta     format, identity, next id, ring cursors, totals, documents
  *
  * All changes between spool_begin and spool_commit are one transaction with
@@ -57,6 +59,7 @@ struct spool_totals {
 	uint64_t received, sent, dropped_window, dead, quarantined;
 	uint64_t late; /* came outside the window and were kept */
 	uint64_t archived, appended; /* what became of them */
+	uint64_t copied; /* to the archive, besides (archive.all) */
 };
 
 /* A replicant has the chunks before this one; this one goes out with its
@@ -116,6 +119,12 @@ void spool_move(
  * the spool. */
 void spool_remove_late(
     struct spool *, const struct spool_entry *, enum late_policy how);
+/* The archive gets a copy of the batch, which has just been put. */
+void spool_put_copy(struct spool *, const struct spool_entry *);
+/* Its copy belongs to that parcel; 0: to none. */
+void spool_move_copy(struct spool *, uint64_t id, uint32_t parcel);
+/* Its copy is made: its value leaves when the queue does not need it. */
+void spool_copied(struct spool *, uint64_t id);
 /* Adds to received, dropped_window, quarantined and late; the others follow
  * from what leaves. */
 void spool_count(struct spool *, const struct spool_totals *more);
@@ -145,6 +154,12 @@ bool spool_next(struct spool *, const struct spool_lane *, uint64_t after,
  * is how many the lane holds. Walks the lanes that have anything. */
 bool spool_next_lane(struct spool *, const struct spool_lane *,
     struct spool_entry *, unsigned *batches);
+/* The first batch above `after` whose copy is still to be made; entry.at.lane
+ * is its parcel. */
+bool spool_next_copy(struct spool *, uint64_t after, struct spool_entry *);
+/* Whether the archive gets, or has got, a copy of the batch, which is in the
+ * queue. */
+bool spool_has_copy(struct spool *, uint64_t id);
 /* A copy of the batch's value, to be freed; NULL when it is not there or there
  * is no memory. Its checksum has been verified; a damaged one is NULL too and
  * *damaged is set. */

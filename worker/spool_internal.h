@@ -2,7 +2,7 @@
  * spool_internal - what the spool's own files share
  *
  * Process: worker.   Owner: spool.c; spool_late.c has what concerns late
- * batches and copies.
+ * batches, spool_copy.c what concerns copies.
  */
 #pragma once
 
@@ -30,6 +30,7 @@ struct queue_value {
 
 struct counts {
 	uint64_t batches, events, bytes;
+	uint64_t kept; /* bytes that are here for their copy only */
 	struct spool_totals totals;
 	uint64_t next_id;
 };
@@ -40,7 +41,7 @@ struct spool {
 	char identity[SPOOL_IDENTITY_BYTES];
 	int lock_fd;
 	MDB_env *env;
-	MDB_dbi batch, queue, dead, progress, meta;
+	MDB_dbi batch, queue, dead, progress, meta, copy;
 	MDB_txn *write, *read;
 	int error; /* of the open transaction: the first one */
 	bool failed, surprised;
@@ -91,6 +92,16 @@ spool_entry_of(const struct queue_key *k, const struct queue_value *v)
 	};
 }
 
+/* What the queue has done with a batch. */
+enum spool_place { SPOOL_QUEUED, SPOOL_LEFT, SPOOL_DEAD };
+
+/* The kept read transaction, looking at the last commit; NULL when the
+ * environment is not open. */
+MDB_txn *spool_look(struct spool *);
+void spool_looked(struct spool *);
+/* The batch has left the queue. True: its value must stay for its copy. */
+bool spool_copy_left(struct spool *, uint64_t id, enum spool_place);
+int spool_count_copies(struct spool *, MDB_txn *);
 /* Of the open transaction: the first error stays. */
 void spool_note(struct spool *, int rc);
 /* false: it has left already, by a commit that only seemed to fail. */

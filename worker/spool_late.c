@@ -35,7 +35,8 @@ spool_remove_late(
 	must(how != LATE_DROP);
 	if (s->error != 0 || !spool_leave_queue(s, e))
 		return;
-	spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
+	if (!spool_copy_left(s, e->id, SPOOL_LEFT))
+		spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
 	if (how == LATE_ARCHIVE)
 		s->now.totals.archived += e->events;
 	else

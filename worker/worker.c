@@ -198,6 +198,7 @@ count(struct worker *w)
 		.late = t->late,
 		.archived = t->archived,
 		.appended = t->appended,
+		.copied = t->copied,
 		.spool_batches = spool_batches(w->spool),
 		.spool_events = spool_events(w->spool),
 		.spool_bytes = spool_bytes(w->spool),

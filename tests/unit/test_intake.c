@@ -119,8 +119,9 @@ dispatch_sealed(
 /* ---- late batches, as intake sees it ---- */
 
 static struct {
-	unsigned arrived;
+	unsigned arrived, copied;
 	uint64_t batches; /* in the spool */
+	bool copies;
 	struct spool_entry last;
 } fake_late;
 
@@ -133,6 +134,20 @@ late_arrived(struct late *l, const struct spool_entry *e)
 	fake_late.arrived++;
 	fake_late.batches++;
 	fake_late.last = *e;
+}
+
+bool
+late_copies(const struct late *l, const struct spool_lane *at)
+{
+	(void)l, (void)at;
+	return fake_late.copies;
+}
+
+void
+late_copy_arrived(struct late *l, const struct spool_entry *e)
+{
+	(void)l, (void)e;
+	fake_late.copied++;
 }
 
 uint64_t
