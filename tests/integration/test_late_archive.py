@@ -141,7 +141,7 @@ class TestSize(LateCase):
         self.server.post(DS, events)
         def is_archived():
             status = self.server.data_source(DS)
-            assert status["accounts"]["archived"] > 800, status
+            assert status["accounts"]["archived"] > 900, status
             return True
         wait_for(is_archived, "full segments are in the archive")
         before = self.server.accounts(DS)
