@@ -91,6 +91,21 @@ class TestArchive(LateCase):
         self.assertEqual(harness.iso(row["time"] / 1000), late[0]["time"])
         self.assertEqual(dict(row, time=late[0]["time"]), late[0])
 
+    def test_detail(self):
+        late = late_events(2, run="late")
+        answer = self.server.post(
+            DS, harness.events(1) + late, query="detail=true")
+        result = answer.json()["result"]
+        self.assertEqual((result["received"], result["sent"],
+                          result["spooled"], result["dropped"]),
+                         (3, 1, 2, []))
+        self.assertEqual(result["late"], [
+            {"index": n, "policy": "archive",
+             "timestamp": late[0]["time"]} for n in (1, 2)])
+        result = self.server.post(
+            DS, harness.events(1), query="detail=true").json()["result"]
+        self.assertNotIn("late", result)
+
     def test_a_folder_an_interval(self):
         at = (int(time.time()) // HOUR - 30) * HOUR
         for hour in range(3):

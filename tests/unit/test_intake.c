@@ -242,6 +242,7 @@ set_up(void **state)
 
 	disk_fails = false;
 	memset(&fake, 0, sizeof fake);
+	memset(&fake_late, 0, sizeof fake_late);
 	fake.partitions = 1;
 	strcpy(r->dir, "/tmp/test_intake_XXXXXX");
 	if (mkdtemp(r->dir) == NULL)
@@ -289,6 +290,7 @@ struct block {
 	int64_t ms; /* of its events */
 	size_t padding; /* bytes more in each event */
 	int32_t hash;
+	bool is_late;
 };
 
 /* Writes a block of events with running numbers; false: the ring is full. */
@@ -313,7 +315,8 @@ try_write(struct rig *r, struct block b)
 	for (unsigned i = 0; i < b.events; i++, at += one) {
 		struct event e = { .timestamp_ms = b.ms,
 			.hash = b.hash,
-			.bytes = (32 + b.padding) & EVENT_BYTES_MAX };
+			.bytes = (32 + b.padding) & EVENT_BYTES_MAX,
+			.is_late = b.is_late };
 
 		snprintf(text, sizeof text, "{\"event\":%22llu}",
 		    (unsigned long long)r->next_event++);
@@ -555,6 +558,84 @@ test_buckets_and_partitions(void **state)
 	expect_all_once(r);
 	assert_int_equal(
 	    intake_newest_ms(r->intake), NOW_MS + ISO_HOUR_MS + 59);
+}
+
+/* Late events have batches of their own, which nobody waits for. */
+static void
+test_late(void **state)
+{
+	struct rig *r = *state;
+	struct spool_lane at = { .partition = PARTITION_LATE };
+	int64_t hour = NOW_MS - NOW_MS % ISO_HOUR_MS;
+	struct batch_view v;
+	struct spool_entry e;
+	bool damaged;
+	size_t bytes;
+	char *value;
+
+	begin(r, "");
+	write_block(r, (struct block){ .events = 3, .ticket = 7 });
+	write_block(
+	    r, (struct block){ .events = 2, .ticket = 8, .is_late = true });
+	write_block(r, (struct block){ .events = 4, .ticket = 9 });
+	turn(r);
+	expect_all_once(r);
+	assert_int_equal(fake.sealed, 1);
+	assert_int_equal(fake.last.events, 7);
+	assert_int_equal(fake_late.arrived, 1);
+	assert_int_equal(fake_late.last.events, 2);
+	assert_int_equal(spool_totals(r->spool)->late, 2);
+	assert_int_equal(spool_totals(r->spool)->received, 9);
+	at.start = hour;
+	at.end = hour + ISO_HOUR_MS;
+	assert_true(spool_next(r->spool, &at, 0, &e));
+	value = spool_load(r->spool, e.id, &bytes, &damaged);
+	assert_non_null(value);
+	batch_view_own(value, bytes, &v);
+	assert_int_equal(v.header->ticket_count, 0);
+	free(value);
+}
+
+/* One block with late events of more intervals than may be open. */
+static void
+test_many_late_intervals(void **state)
+{
+	enum { MANY = 300 };
+	struct rig *r = *state;
+
+	begin(r, "");
+	for (int i = 0; i < MANY; i++)
+		write_block(r,
+		    (struct block){ .events = 1,
+			.ms = NOW_MS - i * ISO_HOUR_MS,
+			.is_late = true });
+	write_block(r, (struct block){ .events = 1 });
+	assert_true(intake_drain(r->intake, 0));
+	/* a commit of something else must not bring a part of them */
+	assert_int_equal(commit(r), RESULT_OK);
+	intake_written(r->intake);
+	assert_int_equal(spool_batches(r->spool), 0);
+	seal_and_commit(r);
+	assert_int_equal(spool_batches(r->spool), MANY + 1);
+	expect_all_once(r);
+	assert_int_equal(fake_late.arrived, MANY);
+	assert_int_equal(intake_newest_ms(r->intake), NOW_MS);
+}
+
+static void
+test_copies(void **state)
+{
+	struct rig *r = *state;
+	struct spool_entry e;
+
+	begin(r, "");
+	fake_late.copies = true;
+	write_block(r, (struct block){ .events = 3 });
+	turn(r);
+	assert_int_equal(fake_late.copied, 1);
+	assert_true(spool_next_copy(r->spool, 0, &e));
+	assert_int_equal(e.events, 3);
+	assert_int_equal(e.id, fake.last.id);
 }
 
 /* With events that no interval binds, one batch has all times, and the
@@ -1063,6 +1144,9 @@ main(void)
 		INTAKE_TEST(test_one_block),
 		INTAKE_TEST(test_receivers_are_apart),
 		INTAKE_TEST(test_buckets_and_partitions),
+		INTAKE_TEST(test_late),
+		INTAKE_TEST(test_many_late_intervals),
+		INTAKE_TEST(test_copies),
 		INTAKE_TEST(test_any_time),
 		INTAKE_TEST(test_batch_limits),
 		INTAKE_TEST(test_batch_bytes),

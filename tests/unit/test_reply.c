@@ -42,6 +42,25 @@ results(void **state UNUSED)
 }
 
 static void
+late_ones(void **state UNUSED)
+{
+	struct reply_how how = { .date = DATE };
+
+	check(&(struct reply){ .status = 200,
+		  .received = 10,
+		  .sent = 4,
+		  .spooled = 6,
+		  .archived = 3,
+		  .appended = 2 },
+	    &how,
+	    "HTTP/1.1 200 OK\r\nDate: " DATE "\r\nContent-Type: "
+	    "application/json;charset=UTF-8\r\nContent-Length: 35\r\n"
+	    "X-Tranq-Late: 5; archive=3; append=2\r\n"
+	    "X-Tranq-Spooled: 6\r\n\r\n"
+	    "{\"result\":{\"received\":10,\"sent\":4}}");
+}
+
+static void
 texts(void **state UNUSED)
 {
 	struct reply_how how = { .date = DATE, .closes = true };
@@ -73,6 +92,8 @@ largest(void **state UNUSED)
 		.dropped = { UINT64_MAX / 2 },
 		.dropped_late = UINT64_MAX / 2,
 		.spooled = UINT64_MAX,
+		.archived = UINT64_MAX / 2,
+		.appended = UINT64_MAX / 2,
 		.retry_after_s = UINT32_MAX };
 	char out[REPLY_BYTES_MAX], text[REPLY_TEXT_MAX + 100];
 
@@ -151,6 +172,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results),
+		cmocka_unit_test(late_ones),
 		cmocka_unit_test(texts),
 		cmocka_unit_test(largest),
 		cmocka_unit_test(dates),
