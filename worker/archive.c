@@ -101,8 +101,19 @@ archive_is_busy(const struct archive *a)
 
 /* ---- room ---- */
 
+/* What a predecessor was writing when it was killed. */
+static bool
+is_left_over(const char *name)
+{
+	size_t bytes = strlen(name);
+
+	return name[0] == '.' && bytes > 4 &&
+	    strcmp(name + bytes - 4, ".tmp") == 0;
+}
+
+/* Of sealed files. sweep: what is left over is removed. */
 static uint64_t
-bytes_below(int parent, const char *name, int depth)
+bytes_below(int parent, const char *name, int depth, bool sweep)
 {
 	int fd = openat(
 	    parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -121,10 +132,12 @@ bytes_below(int parent, const char *name, int depth)
 		    strcmp(e->d_name, "..") == 0 ||
 		    fstatat(fd, e->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0)
 			continue;
-		if (S_ISREG(s.st_mode))
+		if (S_ISDIR(s.st_mode) && depth < DEPTH_MAX)
+			sum += bytes_below(fd, e->d_name, depth + 1, sweep);
+		else if (S_ISREG(s.st_mode) && !is_left_over(e->d_name))
 			sum += (uint64_t)s.st_size;
-		else if (S_ISDIR(s.st_mode) && depth < DEPTH_MAX)
-			sum += bytes_below(fd, e->d_name, depth + 1);
+		else if (S_ISREG(s.st_mode) && sweep)
+			unlinkat(fd, e->d_name, 0);
 	}
 	closedir(dir);
 	return sum;
@@ -140,7 +153,8 @@ archive_has_room(struct archive *a)
 
 	if (a->looked_ms == 0 ||
 	    (a->used >= max && now - a->looked_ms >= LOOK_AGAIN_MS)) {
-		a->used = bytes_below(AT_FDCWD, a->dir, 1);
+		a->used = bytes_below(
+		    AT_FDCWD, a->dir, 1, a->looked_ms == 0 && a->file == NULL);
 		a->looked_ms = now;
 	}
 	if (a->used < max) {

@@ -11,6 +11,7 @@
 
 #include "append.h"
 #include "archive.h"
+#include "backoff.h"
 #include "clock.h"
 #include "log.h"
 #include "panic.h"
@@ -24,7 +25,8 @@
 #define PILES_MAX 16384 /* more: none waits for its age any more */
 #define LOOK_AGAIN_MS 10000
 #define PLACE_WAIT_MS 1000
-#define REFUSED_REST_MS 10000
+#define REFUSED_FIRST_MS 10000
+#define REFUSED_MAX_MS 900000
 /* When late batches fill this part of spool.bytesMax they wait no longer. */
 #define PRESSURE_SHARE 4
 
@@ -39,6 +41,7 @@ struct late {
 	uint64_t parcel_batches;
 	struct loop_timer timer;
 	int64_t rest_until_ms; /* after a refusal, monotonic */
+	unsigned refusals; /* in a row */
 	bool document_due, on_hold, changed;
 };
 
@@ -478,12 +481,15 @@ append_told(void *context, struct parcel *p, enum append_news news)
 		log_info("late events: %llu appended",
 		    (unsigned long long)p->events);
 		p->state = PARCEL_DONE;
+		l->refusals = 0;
 		break;
 	case APPEND_RETRIES: l->document_due = true; break;
 	case APPEND_CHANGED: break;
 	case APPEND_BACK:
 		p->state = PARCEL_BACK;
-		l->rest_until_ms = clock_mono_ms() + REFUSED_REST_MS;
+		l->rest_until_ms = clock_mono_ms() +
+		    backoff_ms(++l->refusals, REFUSED_FIRST_MS, REFUSED_MAX_MS,
+			(uint32_t)clock_mono_ns());
 		break;
 	}
 }

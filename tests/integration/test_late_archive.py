@@ -120,6 +120,17 @@ class TestArchive(LateCase):
             self.assertRegex(os.path.basename(name),
                              r"^\d{20}-[0-9a-f]{8}-2\.ndjson\.zst$")
 
+    def test_left_over(self):
+        """What a killed worker was writing is removed by the next one."""
+        top = os.path.join(self.server.data_dir, "archive", DS, "a_b")
+        os.makedirs(top)
+        left = os.path.join(top, ".x.ndjson.zst.tmp")
+        with open(left, "w") as f:
+            f.write("half")
+        self.server.post(DS, late_events(5))
+        self.await_archived(5)
+        self.assertFalse(os.path.exists(left))
+
     def test_async(self):
         answer = self.server.post(DS, late_events(5), is_async=True)
         self.assertEqual(answer.headers["X-Tranq-Late"], "5; archive=5")
