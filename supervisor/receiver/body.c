@@ -297,6 +297,18 @@ in_window(struct settings_ds *ds, int64_t now_ms, int64_t event_ms)
 	return event_ms >= ds->window.start && event_ms < ds->window.end;
 }
 
+/* Whether late.policy can keep an event outside the window: a file takes any
+ * time, a task that appends only Druid's years: it would fail with all that it
+ * has, or be waited for without end. */
+static bool
+is_kept(const struct ds_conf *c, int64_t ms)
+{
+	if (c->late == LATE_APPEND)
+		return ms >= druid_times.start && ms < druid_times.end;
+	/* with any_time it is out of all that Druid could keep */
+	return c->late != LATE_DROP && !c->any_time;
+}
+
 /* Room for one more event or share. */
 static bool
 grow(struct body_reader *r)
@@ -424,8 +436,7 @@ take_event(struct body_reader *r, const struct body_input *in)
 	s = share_of(r, ds);
 	e->is_late = !in_window(ds, in->now_ms, e->ms);
 	if (UNLIKELY(e->is_late)) {
-		/* with any_time it is out of all that Druid could keep */
-		if (ds->conf->late == LATE_DROP || ds->conf->any_time)
+		if (!is_kept(ds->conf, e->ms))
 			return drop(r, s, e, DROP_WINDOW);
 		s->late++;
 		if (!note_kept(r, ds, e))

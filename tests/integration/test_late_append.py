@@ -121,6 +121,20 @@ class TestAppend(AppendCase):
         self.assertIn("4 of intervals that are not over",
                       self.server.tranqctl("status").stdout)
 
+    def test_out_of_druids_years(self):
+        """Microseconds taken for milliseconds are of the year 58879: a task
+        with them would fail, or they would wait here for ever."""
+        odd = [dict(e, time=ms) for e, ms in zip(
+            harness.events(3, run="odd"),
+            [time.time() * 1000000 // 1, 253402300800000, -62167219200001])]
+        late = late_events(2)
+        answer = self.server.post(DS, odd + late, query="detail=true")
+        self.assertEqual(answer.headers["X-Tranq-Dropped"], "3; window=3")
+        self.assertEqual(answer.headers["X-Tranq-Late"], "2; append=2")
+        self.await_appended(2)
+        self.check_ids(self.druid, DS, drill.ids(late))
+        self.check_violations(self.druid)
+
     def test_stop_does_not_wait(self):
         self.server.reload(self.document(**{"late.appendPeriod": "PT1H"}))
         self.server.post(DS, late_events(4))
