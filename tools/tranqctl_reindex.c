@@ -153,7 +153,8 @@ make_plan(struct job *j, const struct archived_list *files)
 	json_set(j->plan, "files", names);
 	json_set_bool(j->plan, "replaces", r->replaces);
 	json_set_int(j->plan, "shareBytes", r->ds->late_append_bytes);
-	json_set_int(j->plan, "begun", clock_wall_ms() / 1000);
+	/* in ids: another reindex of the same files has tasks of its own */
+	json_set_int(j->plan, "begun", clock_wall_ms());
 	json_set_int(j->plan, "file", 0);
 	json_set_int(j->plan, "offset", 0);
 	json_set_int(j->plan, "share", 0);
