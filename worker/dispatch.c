@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "backoff.h"
 #include "clock.h"
 #include "feed.h"
 #include "iso.h"
@@ -25,6 +26,11 @@
 #define STUCK_MAX 32
 #define SWEEP_MS 15000
 #define DESCRIBED_MAX 64 /* beams in the status document */
+/* Tasks that are gone: how long the next ones wait. */
+#define TASK_PROVEN_MS 60000
+#define REPLACE_FIRST_MS 1000
+#define REPLACE_MAX_MS 120000
+#define REPLACE_SAID_MS 2000
 
 static void beam_answered(void *, struct interval, unsigned, enum beam_verdict,
     const struct beam_record *);
@@ -85,6 +91,7 @@ free_beam(struct beam *b)
 {
 	struct dispatch *d = b->dispatch;
 
+	loop_timer_stop(&b->replace);
 	drop_targets(b);
 	TAILQ_REMOVE(&d->beams, b, link);
 	d->beam_count--;
@@ -450,10 +457,41 @@ note_partial(struct beam *b, const struct target *t)
 }
 
 static void
+replace_due(struct loop_timer *timer)
+{
+	struct beam *b = timer->context;
+
+	want(b, replicant_firehose_id(b->targets[0].replicant));
+}
+
+/* The first replacement is asked for at once. Tasks that are gone as soon as
+ * they have come (a spec that they fail of, workers without memory) are not
+ * made one behind the other as fast as they die. */
+static void
+replace_tasks(struct beam *b)
+{
+	int64_t now = clock_mono_ms(), delay = 0;
+
+	if (now - b->taken_ms >= TASK_PROVEN_MS)
+		b->short_lived = 0;
+	if (b->short_lived > 0)
+		delay = backoff_ms(b->short_lived, REPLACE_FIRST_MS,
+		    REPLACE_MAX_MS, (uint32_t)clock_mono_ns());
+	b->short_lived++;
+	b->state = BEAM_WANTED;
+	if (delay >= REPLACE_SAID_MS)
+		log_warnx("beam %s partition %u: tasks are gone soon after "
+			  "they come, %u times in a row: the next ones in "
+			  "%" PRId64 " s; their logs in Druid say why",
+		    b->dispatch->p.ds->name, partition_number(b->partition),
+		    b->short_lived, delay / 1000);
+	b->replace.context = b;
+	loop_timer_start(b->dispatch->p.loop, &b->replace, delay, replace_due);
+}
+
+static void
 task_over(struct beam *b)
 {
-	const char *firehose;
-
 	if (++b->lost_count < b->target_count) {
 		for (unsigned l = 0; l < b->lane_count; l++)
 			settle_lane(b, l);
@@ -463,8 +501,7 @@ task_over(struct beam *b)
 		close_beam(b);
 		return;
 	}
-	firehose = replicant_firehose_id(b->targets[0].replicant);
-	want(b, firehose);
+	replace_tasks(b);
 }
 
 static void
@@ -506,6 +543,7 @@ take_tasks(struct beam *b, const struct beam_record *record)
 
 	drop_targets(b);
 	b->state = BEAM_OPEN;
+	b->taken_ms = clock_mono_ms();
 	for (unsigned l = 0; l < b->lane_count; l++)
 		b->lanes[l].is_guest = record->partition != b->partition;
 	b->target_count = (unsigned)record->task_count;

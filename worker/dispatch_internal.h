@@ -32,6 +32,9 @@ struct beam {
 	unsigned lane_count, next_lane;
 	struct target *targets;
 	unsigned target_count, lost_count;
+	int64_t taken_ms; /* when the tasks came, monotonic */
+	unsigned short_lived; /* sets of tasks in a row that were soon gone */
+	struct loop_timer replace; /* when the next set may be asked for */
 };
 
 /* A batch that goes on to the tasks of a later interval. */

@@ -254,7 +254,8 @@ class TestKilledTasks(FaultCase):
     """A task that fails while its interval is open is replaced."""
 
     def tasks(self):
-        return sorted(self.druid.stats()["dataSources"]["wikipedia"]["tasks"])
+        sources = self.druid.stats()["dataSources"]
+        return sorted(sources.get("wikipedia", {}).get("tasks", []))
 
     def test_replacement(self):
         first = harness.events(100, run="first")
@@ -292,6 +293,21 @@ class TestKilledTasks(FaultCase):
                                  "lostEvents"], dict(report))
         self.check_whole(self.server, self.druid)
         self.assertEqual(len(self.tasks()), 4)
+
+    def test_soon_gone_again(self):
+        """Each set of tasks waits longer than the one before."""
+        began = time.monotonic()
+        for n in range(5):
+            events = harness.events(10, run=f"r{n}")
+            self.server.post("wikipedia", events, is_async=True)
+            wait_for(lambda: len(self.tasks()) == n + 1, f"tasks {n}", 30)
+            if n < 4:
+                self.assertEqual(self.druid.fault("kill-task"), 1)
+        # at once, then behind 0.5 to 1 s, 1 to 2 s, 2 to 4 s
+        self.assertGreaterEqual(time.monotonic() - began, 3.5)
+        self.assertIn("4 times in a row", self.server.log())
+        self.await_drained(self.server)
+        self.check_whole(self.server, self.druid)
 
     def test_replacement_is_known_after_a_restart(self):
         self.assertEqual(
