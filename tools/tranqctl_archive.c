@@ -150,25 +150,6 @@ list(const struct archive_arguments *a, const char *ds)
 	return ARCHIVE_GOOD;
 }
 
-/* Its URL in the daemon's status: found by ZooKeeper. */
-static const char *
-overlord_of(const struct json *status, const char *ds)
-{
-	const struct json *all = json_get(status, "dataSources");
-
-	for (size_t i = 0; i < json_size(all); i++) {
-		const struct json *one = json_at(all, i);
-		const char *where =
-		    json_get_text(json_get(one, "beams"), "overlord", "");
-
-		if (strcmp(json_get_text(one, "name", ""), ds) == 0 &&
-		    strncmp(where, "http", 4) == 0 &&
-		    strchr(where, ' ') == NULL)
-			return where;
-	}
-	return NULL;
-}
-
 static enum archive_outcome
 reindex(const struct archive_arguments *a, const struct ds_conf *ds,
     const char *interval)
@@ -182,13 +163,6 @@ reindex(const struct archive_arguments *a, const struct ds_conf *ds,
 	struct archived_list files = { 0 };
 	char *last = NULL;
 
-	if (r.overlord == NULL && ds->overlord_url[0] == '\0' && !a->prints &&
-	    (r.overlord = overlord_of(a->status, ds->name)) == NULL) {
-		fputs("tranqctl: where the Overlord is is found by the daemon, "
-		      "and that does not run; give --overlord URL\n",
-		    stderr);
-		return ARCHIVE_FAILED;
-	}
 	files_read(&files, a->conf->archive_path, ds->name, interval);
 	for (size_t i = 0; i < files.count && outcome == ARCHIVE_GOOD; i++) {
 		struct archived *f = &files.all[i];

@@ -17,6 +17,7 @@
 
 #include "batch_task.h"
 #include "clock.h"
+#include "discovery.h"
 #include "http_client.h"
 #include "iso.h"
 #include "json.h"
@@ -24,8 +25,10 @@
 #include "loop.h"
 #include "overlord.h"
 #include "panic.h"
+#include "place.h"
 #include "tranqctl_files.h"
 #include "tranqctl_rows.h"
+#include "zk.h"
 
 #define FAILURES_MAX 5 /* tasks of one share, then a person has to look */
 #define UNREACHED_MAX_MS 60000
@@ -45,6 +48,8 @@ struct job {
 	struct loop *loop;
 	struct http_client *http;
 	struct overlord *overlord;
+	struct zk *zk; /* when there is no URL */
+	struct discovery *finding;
 	struct loop_timer timer;
 	struct buf rows;
 	char *task_id;
@@ -446,9 +451,47 @@ lock_dir(const struct job *j)
 }
 
 static void
-find_nothing(void *context UNUSED, struct overlord *o)
+placed(void *context, const struct discovery_answer *a)
 {
-	overlord_found(o, NULL, "no URL");
+	struct job *j = context;
+	const struct ds_conf *ds = j->r->ds;
+	struct place place;
+	char *text;
+
+	j->finding = NULL;
+	if (a->result == RESULT_OK &&
+	    place_choose(
+		&place, ds->tls_enable, a->place.port, a->place.tls_port)) {
+		text = place_url(a->place.host, &place);
+		overlord_found(j->overlord, text, NULL);
+	} else {
+		text = must_format("service %s under %s in ZooKeeper %s: %s",
+		    ds->overlord_service, ds->discovery_path,
+		    ds->zookeeper_connect,
+		    a->result == RESULT_OK ? PLACE_NO_TLS
+					   : result_name(a->result));
+		overlord_found(j->overlord, NULL, text);
+	}
+	free(text);
+}
+
+/* As the daemon does, which need not run. */
+static void
+find_overlord(void *context, struct overlord *o)
+{
+	struct job *j = context;
+	const struct ds_conf *ds = j->r->ds;
+
+	if (j->zk == NULL)
+		j->zk = zk_open(
+		    j->loop, ds->zookeeper_connect, ds->zookeeper_timeout_ms);
+	if (j->zk == NULL) {
+		overlord_found(
+		    o, NULL, "zookeeper.connect is no list of servers");
+		return;
+	}
+	j->finding = discovery_find(
+	    j->zk, ds->discovery_path, ds->overlord_service, placed, j);
 }
 
 static bool
@@ -466,7 +509,7 @@ run(struct job *j, const struct archived_list *files)
 	j->loop = loop_new();
 	j->http = http_client_new(j->loop);
 	http_client_secure(j->http, &ds);
-	j->overlord = overlord_new(j->http, &ds, find_nothing, j);
+	j->overlord = overlord_new(j->http, &ds, find_overlord, j);
 	j->timer.context = j;
 	buf_init(&j->rows, SIZE_MAX);
 	good = have_plan(j, files);
@@ -475,7 +518,11 @@ run(struct job *j, const struct archived_list *files)
 		good = (j->r->prints || store_plan(j)) && do_shares(j) &&
 		    (j->r->prints || move_files(j));
 	}
+	if (j->finding != NULL)
+		discovery_cancel(&j->finding);
 	overlord_free(&j->overlord);
+	if (j->zk != NULL)
+		zk_close(&j->zk);
 	http_client_free(&j->http);
 	loop_free(&j->loop);
 	return good;

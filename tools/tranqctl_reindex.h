@@ -17,7 +17,8 @@ struct reindex {
 	const struct conf *conf;
 	const struct ds_conf *ds;
 	const char *interval; /* the folder's name */
-	const char *overlord; /* URL, or NULL: as the configuration says */
+	const char *overlord; /* URL, or NULL: as the configuration says, by
+			       * URL or ZooKeeper */
 	bool replaces; /* what Druid has of the interval; else appends */
 	bool prints; /* the tasks instead of submitting them */
 };
