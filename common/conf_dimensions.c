@@ -357,9 +357,9 @@ read_metrics(struct fields *f, const struct json *schema)
 	const struct json *metrics = enter_array(f, schema, "metricsSpec");
 
 	if (conf_spec_get(schema, "metricsSpec") == NULL)
-		conf_reader_problem(f->reader,
-		    "missing; give an array of "
-		    "aggregators, [] for none");
+		conf_reader_warning(f->reader,
+		    "missing: the dataSource has no metrics; [] says the same "
+		    "without this warning");
 	for (size_t i = 0; i < json_size(metrics); i++) {
 		inside = conf_reader_enter_index(f->reader, i);
 		read_metric(f, json_at(metrics, i));

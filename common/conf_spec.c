@@ -206,12 +206,22 @@ static void
 read_granularities(
     struct conf_reader *r, const struct json *schema, struct ds_conf *ds)
 {
-	const struct json *spec = need_object(r, schema, "granularitySpec",
-	    "give {\"segmentGranularity\": \"HOUR\", \"queryGranularity\": "
-	    "\"none\"}");
-	size_t inside, mark = conf_reader_enter(r, "granularitySpec");
+	const struct json *spec = conf_spec_get(schema, "granularitySpec");
+	size_t inside, mark;
 	const char *type = json_get_text(spec, "type", "uniform");
 
+	mark = conf_reader_enter(r, "granularitySpec");
+	if (spec == NULL) {
+		conf_reader_warning(r,
+		    "missing: as in Druid, segments of a DAY and times as "
+		    "they come");
+	} else if (!json_is_object(spec)) {
+		conf_reader_problem(r,
+		    "%s, not an object; give {\"segmentGranularity\": "
+		    "\"HOUR\", \"queryGranularity\": \"none\"}",
+		    json_type_name(spec));
+		spec = NULL;
+	}
 	ds->segment_granularity = granularity_of(GRANULARITY_DAY);
 	ds->query_granularity = granularity_of(GRANULARITY_NONE);
 	if (strcmp(type, "uniform") != 0 && strcmp(type, "arbitrary") != 0) {
