@@ -126,9 +126,12 @@ class TlsFront:
             self.open.add(client)
         try:
             client.settimeout(HANDSHAKE_SECONDS)
-            with self.context.wrap_socket(client, server_side=True) as tls:
+            with self.context.wrap_socket(
+                    client, server_side=True,
+                    do_handshake_on_connect=False) as tls:
                 with self.lock:
                     self.open.add(tls)
+                self._shake_hands(tls)
                 tls.settimeout(None)
                 with socket.create_connection(
                         ("127.0.0.1", self.to_port)) as server:
@@ -141,6 +144,17 @@ class TlsFront:
             with self.lock:
                 self.open.discard(client)
             client.close()
+
+    def _shake_hands(self, tls):
+        """A client that is refused has sent more by then: a close with that
+        unread would reset the connection, and could take our alert along."""
+        try:
+            tls.do_handshake()
+        except ssl.SSLError:
+            tls.shutdown(socket.SHUT_WR)
+            while tls.recv(BUFFER_BYTES):
+                pass
+            raise
 
     def _read(self, tls):
         """One record at most is read at a time."""
