@@ -18,7 +18,7 @@ COMMON = base panic result log clock $(TIME) buf json yaml loop ring \
 	late_policy \
 	channel event life heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
-	conf_show trust_store ctl
+	conf_show trust_store key_store ctl
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \
 	front control status | notify title rate footprint
 RECEIVER = receiver listener connection exchange http_request route post \

@@ -4,7 +4,7 @@
  * Process: supervisor, at start, reload and `tranqd check`; workers find the
  * result in their ds_conf, so that they need not be allowed to read the files.
  * Also tranqctl, which submits tasks itself (archive reindex).
- * Owns:    OpenSSL on Druid's side.
+ * With OpenSSL.
  */
 #pragma once
 

@@ -72,24 +72,19 @@ static bool
 read_pair(struct gathering *g, struct tls_store_file *file,
     struct tls_store_file *key)
 {
-	struct buf bytes, key_bytes;
 	bool good;
 
-	buf_init(&bytes, 2 * RECEIVER_KEYS_FILE_MAX);
-	buf_init(&key_bytes, 2 * RECEIVER_KEYS_FILE_MAX);
-	good = read_file(g, file->property, file->path, &bytes);
+	buf_init(&file->bytes, 2 * RECEIVER_KEYS_FILE_MAX);
+	buf_init(&key->bytes, 2 * RECEIVER_KEYS_FILE_MAX);
+	good = read_file(g, file->property, file->path, &file->bytes);
 	if (*key->path != '\0')
 		good =
-		    read_file(g, key->property, key->path, &key_bytes) && good;
-	file->bytes = bytes.bytes;
-	file->count = bytes.used;
-	key->bytes = key_bytes.bytes;
-	key->count = key_bytes.used;
+		    read_file(g, key->property, key->path, &key->bytes) && good;
 	good = good &&
 	    tls_store_read(g->conf, file, *key->path != '\0' ? key : NULL,
 		&g->pem, g->problems);
-	forget(&bytes);
-	forget(&key_bytes);
+	forget(&file->bytes);
+	forget(&key->bytes);
 	return good;
 }
 

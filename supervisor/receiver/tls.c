@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "key_store.h"
 #include "panic.h"
 
 #include "tls_suites.h"
@@ -38,14 +39,6 @@ struct tls_session {
 	bool is_broken;
 	bool wants_write;
 };
-
-static const char *
-library_reason(void)
-{
-	const char *text = ERR_reason_error_string(ERR_peek_last_error());
-
-	return text != NULL ? text : "OpenSSL does not say why";
-}
 
 /*
  * How connections are made.
@@ -71,7 +64,7 @@ use_suites(SSL_CTX *ctx, const struct conf *conf, struct conf_problems *p)
 	if (!good)
 		conf_problem_of(p, conf, "https.includeCipherSuites",
 		    "OpenSSL does not take them (%s); choose others",
-		    library_reason());
+		    key_store_reason());
 	return good;
 }
 
@@ -125,7 +118,7 @@ use_certificate(SSL_CTX *ctx, const struct conf *conf,
 						: "https.certificateFile",
 	    "OpenSSL does not take the certificate or its key (%s); get "
 	    "another one",
-	    library_reason());
+	    key_store_reason());
 	return false;
 }
 
@@ -239,7 +232,7 @@ tls_new(const struct conf *conf, const struct tls_material *m,
 	if (ctx == NULL) {
 		conf_problem_of(p, conf, "https.port.enable",
 		    "OpenSSL cannot be used (%s); look at its openssl.cnf",
-		    library_reason());
+		    key_store_reason());
 		return NULL;
 	}
 	set_manners(ctx);

@@ -6,9 +6,7 @@
 #include "tls_store.h"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/pkcs12.h>
-#include <openssl/provider.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +15,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "key_store.h"
 #include "panic.h"
 
 #define EXPIRES_SOON_DAYS 7
@@ -29,10 +28,7 @@ struct reading {
 	const struct conf *conf;
 	struct conf_problems *problems;
 	const struct tls_store_file *file;
-	/* found */
-	EVP_PKEY *key;
-	X509 *certificate;
-	STACK_OF(X509) * chain; /* in order */
+	struct key_store found;
 };
 
 /* Always false. */
@@ -49,14 +45,6 @@ static bool
 	    r->file->path, text);
 	ERR_clear_error();
 	return false;
-}
-
-static const char *
-library_reason(void)
-{
-	const char *text = ERR_reason_error_string(ERR_peek_last_error());
-
-	return text != NULL ? text : "OpenSSL does not say why";
 }
 
 static const char *
@@ -78,97 +66,56 @@ subject_of(const X509 *x, char text[static 256])
 static bool
 has_text(const struct tls_store_file *f, const char *text)
 {
-	return memmem(f->bytes, f->count, text, strlen(text)) != NULL;
+	const struct buf *b = &f->bytes;
+
+	return memmem(b->bytes, b->used, text, strlen(text)) != NULL;
 }
 
 /*
  * PEM.
  */
 
-static int
-give_password(char *to, int size, int is_for_writing UNUSED, void *context)
-{
-	const char *password = context;
-	size_t bytes = strlen(password);
-
-	if (bytes == 0 || bytes > (size_t)size)
-		return -1;
-	memcpy(to, password, bytes);
-	return (int)bytes;
-}
-
-static BIO *
-bytes_of(const struct tls_store_file *f)
-{
-	BIO *bio = BIO_new_mem_buf(f->bytes, (int)f->count);
-
-	must(bio != NULL);
-	return bio;
-}
-
-/* The first certificate is ours. */
 static bool
-read_pem_certificates(struct reading *r)
+read_certificates(struct reading *r)
 {
-	BIO *bio = bytes_of(r->file);
-	X509 *x;
-	bool good;
+	const int max = (int)TLS_STORE_CHAIN_MAX + 1;
+	bool good =
+	    key_store_read_certificates(&r->found, &r->file->bytes, max + 1);
 
-	while ((x = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-		if (r->certificate == NULL)
-			r->certificate = x;
-		else
-			must(sk_X509_push(r->chain, x) > 0);
-		if (sk_X509_num(r->chain) > (int)TLS_STORE_CHAIN_MAX) {
-			BIO_free(bio);
-			return complain(r,
-			    "more than %u certificates; leave those that lead "
-			    "to the CA",
-			    TLS_STORE_CHAIN_MAX);
-		}
-	}
-	/* the end is no start line */
-	good = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-	BIO_free(bio);
+	if (sk_X509_num(r->found.certificates) > max)
+		return complain(r,
+		    "more than %u certificates; leave those that lead "
+		    "to the CA",
+		    TLS_STORE_CHAIN_MAX);
 	if (!good)
 		return complain(r,
 		    "a certificate cannot be read (%s); make "
 		    "the file anew",
-		    library_reason());
-	ERR_clear_error();
-	return r->certificate != NULL ||
+		    key_store_reason());
+	return key_store_own(&r->found) != NULL ||
 	    complain(r,
 		"no certificate is in it; put ours there in PEM, and "
 		"behind it those that lead to its CA");
 }
 
 static bool
-read_pem_key(struct reading *r)
+read_key(struct reading *r)
 {
-	char *password;
-	bool has_password;
-	BIO *bio;
+	const char *password = key_password(r->conf);
 
 	if (!has_text(r->file, "PRIVATE KEY-----"))
 		return complain(r,
 		    "no private key is in it; name the file "
 		    "that has it with https.keyFile");
-	password = must_strdup(key_password(r->conf));
-	has_password = *password != '\0';
-	bio = bytes_of(r->file);
-	r->key = PEM_read_bio_PrivateKey(bio, NULL, give_password, password);
-	BIO_free(bio);
-	explicit_bzero(password, strlen(password));
-	free(password);
-	if (r->key != NULL)
+	if (key_store_read_key(&r->found, &r->file->bytes, password))
 		return true;
 	if (has_text(r->file, "ENCRYPTED"))
 		return complain(r, "the private key does not open; %s",
-		    has_password
+		    *password != '\0'
 			? "mend https.keyManagerPassword"
 			: "give its password with https.keyManagerPassword");
 	return complain(r, "the private key cannot be read (%s); make it anew",
-	    library_reason());
+	    key_store_reason());
 }
 
 /*
@@ -362,18 +309,25 @@ issuer_of(const struct store *s, X509 *x)
 	return NULL;
 }
 
+static void
+take_certificate(struct reading *r, X509 *shared)
+{
+	must(X509_up_ref(shared) == 1);
+	key_store_add(&r->found, &shared);
+}
+
 /* Up to the CA; one that has signed itself need not be sent. */
 static void
 take_chain(struct store *s)
 {
 	struct reading *r = s->reading;
-	X509 *x = r->certificate;
+	X509 *x = key_store_own(&r->found);
 
 	for (unsigned i = 0; i < TLS_STORE_CHAIN_MAX; i++) {
 		x = issuer_of(s, x);
 		if (x == NULL || X509_check_issued(x, x) == X509_V_OK)
 			return;
-		must(X509_up_ref(x) == 1 && sk_X509_push(r->chain, x) > 0);
+		take_certificate(r, x);
 	}
 }
 
@@ -382,6 +336,7 @@ take_entry(struct store *s)
 {
 	struct reading *r = s->reading;
 	struct item *key = choose_entry(s);
+	X509 *own;
 
 	if (key == NULL)
 		return false;
@@ -390,13 +345,13 @@ take_entry(struct store *s)
 		    "the private key '%s' does not open; mend "
 		    "https.keyManagerPassword",
 		    key->alias != NULL ? key->alias : "");
-	r->certificate = certificate_of(s, key);
-	if (r->certificate == NULL)
+	own = certificate_of(s, key);
+	if (own == NULL)
 		return complain(r,
 		    "the private key's certificate is not in "
 		    "it; export both together");
-	must(X509_up_ref(r->certificate) == 1);
-	r->key = key->key;
+	take_certificate(r, own);
+	r->found.key = key->key;
 	key->key = NULL;
 	take_chain(s);
 	return true;
@@ -429,13 +384,14 @@ free_store(struct store *s)
 static bool
 read_store(struct reading *r)
 {
-	const unsigned char *at = (const unsigned char *)r->file->bytes;
+	const struct buf *bytes = &r->file->bytes;
+	const unsigned char *at = (const unsigned char *)bytes->bytes;
 	const char *password = r->conf->https_key_store_password;
 	struct store *s = must_calloc(1, sizeof *s);
 	bool good;
 
 	s->reading = r;
-	s->pkcs12 = d2i_PKCS12(NULL, &at, (long)r->file->count);
+	s->pkcs12 = d2i_PKCS12(NULL, &at, (long)bytes->used);
 	if (s->pkcs12 == NULL)
 		good = complain(r, "neither PEM nor PKCS#12; give one of them");
 	else if (!opens(s->pkcs12, password))
@@ -446,25 +402,10 @@ read_store(struct reading *r)
 		good = complain(r,
 		    "the key store cannot be read (%s); make "
 		    "it anew",
-		    library_reason());
+		    key_store_reason());
 	else
 		good = take_entry(s);
 	free_store(s);
-	return good;
-}
-
-/* Java before 8u301 encrypts certificates with RC2, which OpenSSL has put
- * aside. */
-static bool
-read_pkcs12(struct reading *r)
-{
-	OSSL_PROVIDER *legacy = OSSL_PROVIDER_try_load(NULL, "legacy", 1);
-	bool good;
-
-	ERR_clear_error();
-	good = read_store(r);
-	if (legacy != NULL)
-		OSSL_PROVIDER_unload(legacy);
 	return good;
 }
 
@@ -473,42 +414,37 @@ read_pkcs12(struct reading *r)
  */
 
 static bool
-begins(const struct tls_store_file *f, const char *magic)
-{
-	return f->count >= 4 && memcmp(f->bytes, magic, 4) == 0;
-}
-
-static bool
 read_files(struct reading *r, const struct tls_store_file *key)
 {
-	const char *path = r->file->path;
-	bool is_jks = begins(r->file, "\xfe\xed\xfe\xed");
+	char *conversion = key_store_conversion(&r->file->bytes, r->file->path);
 
-	if (is_jks || begins(r->file, "\xce\xce\xce\xce"))
-		return complain(r,
-		    "a key store that only Java reads; convert it with: "
-		    "keytool -importkeystore -srckeystore %s -srcstoretype %s "
-		    "-destkeystore %s.p12 -deststoretype PKCS12",
-		    path, is_jks ? "JKS" : "JCEKS", path);
-	if (!has_text(r->file, "-----BEGIN "))
-		return read_pkcs12(r);
-	if (!read_pem_certificates(r))
+	if (conversion != NULL) {
+		complain(r,
+		    "a key store that only Java reads; convert it with: %s",
+		    conversion);
+		free(conversion);
+		return false;
+	}
+	if (!key_store_is_pem(&r->file->bytes))
+		return read_store(r);
+	if (!read_certificates(r))
 		return false;
 	if (key != NULL)
 		r->file = key;
-	return read_pem_key(r);
+	return read_key(r);
 }
 
 static void
 check_dates(const struct reading *r)
 {
-	const ASN1_TIME *end = X509_get0_notAfter(r->certificate);
+	const X509 *own = key_store_own(&r->found);
+	const ASN1_TIME *end = X509_get0_notAfter(own);
 	char subject[256], date[32] = "?";
 	struct tm tm;
 	const char *what = NULL;
 	int days, seconds;
 
-	if (X509_cmp_current_time(X509_get0_notBefore(r->certificate)) > 0)
+	if (X509_cmp_current_time(X509_get0_notBefore(own)) > 0)
 		what = "is not valid yet; look at the clock of this machine";
 	else if (X509_cmp_current_time(end) < 0)
 		what = "has expired; clients will not take it, renew it and "
@@ -522,7 +458,7 @@ check_dates(const struct reading *r)
 		strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
 	conf_warning_of(r->problems, r->conf, r->file->property,
 	    "%s: the certificate %s (until %s) %s", r->file->path,
-	    subject_of(r->certificate, subject), date, what);
+	    subject_of(own, subject), date, what);
 }
 
 /* What would fail in every handshake. */
@@ -531,31 +467,13 @@ check_pair(struct reading *r)
 {
 	char subject[256];
 
-	if (X509_check_private_key(r->certificate, r->key) != 1)
+	if (!key_store_is_pair(&r->found))
 		return complain(r,
 		    "the private key is not that of the certificate %s; the "
 		    "first certificate must be the key's",
-		    subject_of(r->certificate, subject));
+		    subject_of(key_store_own(&r->found), subject));
 	check_dates(r);
 	return true;
-}
-
-static void
-write_pem(const struct reading *r, struct buf *to)
-{
-	BIO *bio = BIO_new(BIO_s_mem());
-	char *bytes;
-	long count;
-
-	must(bio != NULL && PEM_write_bio_X509(bio, r->certificate) == 1);
-	for (int i = 0; i < sk_X509_num(r->chain); i++)
-		must(PEM_write_bio_X509(bio, sk_X509_value(r->chain, i)) == 1);
-	must(PEM_write_bio_PKCS8PrivateKey(
-		 bio, r->key, NULL, NULL, 0, NULL, NULL) == 1);
-	count = BIO_get_mem_data(bio, &bytes);
-	buf_add(to, bytes, (size_t)count);
-	explicit_bzero(bytes, (size_t)count);
-	BIO_free(bio);
 }
 
 bool
@@ -564,16 +482,17 @@ tls_store_read(const struct conf *conf, const struct tls_store_file *file,
     struct conf_problems *problems)
 {
 	struct reading r = { .conf = conf, .problems = problems, .file = file };
+	char *text;
 	bool good;
 
-	r.chain = sk_X509_new_null();
-	must(r.chain != NULL);
-	ERR_clear_error();
+	key_store_init(&r.found);
 	good = read_files(&r, key) && check_pair(&r);
-	if (good)
-		write_pem(&r, pem);
-	EVP_PKEY_free(r.key);
-	X509_free(r.certificate);
-	sk_X509_pop_free(r.chain, X509_free);
+	if (good) {
+		text = key_store_pem(&r.found, true);
+		buf_add_text(pem, text);
+		explicit_bzero(text, strlen(text));
+		free(text);
+	}
+	key_store_fini(&r.found);
 	return good;
 }

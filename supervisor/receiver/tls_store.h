@@ -15,8 +15,7 @@
 /* A file's bytes, and the property and path that name it. */
 struct tls_store_file {
 	const char *property, *path;
-	const char *bytes;
-	size_t count;
+	struct buf bytes;
 };
 
 /*
