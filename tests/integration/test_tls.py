@@ -509,6 +509,13 @@ class TestStores(TlsCase):
             options=["-legacy", "-certpbe", "PBE-SHA1-RC2-40", "-keypbe",
                      "PBE-SHA1-3DES", "-macalg", "sha1"])
         self.serve_and_check(self.store(path))
+        key = self.files.path("old.key")
+        certificates.run("openssl", "pkcs8", "-topk8", "-in", self.pair.key,
+                         "-v1", "PBE-SHA1-RC2-40", "-passout", "pass:secret",
+                         "-provider", "default", "-provider", "legacy",
+                         "-out", key)
+        self.serve_and_check({"https.keyFile": key,
+                              "https.keyManagerPassword": "secret"})
 
     def test_jks(self):
         """Refused, and the command that it is refused with works."""
