@@ -58,13 +58,18 @@ class ReindexCase(drill.Case):
                 for line in json.loads(self.ctl("list", DS, "--json"))}
 
 
+    def check_list(self, wanted):
+        """What waits is told by the status, a moment later."""
+        wait_for(lambda: self.list() == wanted, f"the list {wanted}")
+
+
 class TestList(ReindexCase):
     def test_states(self):
-        self.assertEqual(self.list(), {})
+        self.check_list({})
         self.archive(10)
         self.archive(5, run="f")
         self.archive(3, hour=1, run="g")
-        self.assertEqual(self.list(), {
+        self.check_list({
             (self.interval(), "sealed"): (2, 15),
             (self.interval(1), "sealed"): (1, 3)})
         text = self.ctl("list")
@@ -76,7 +81,7 @@ class TestList(ReindexCase):
         self.ctl("reindex", DS, self.interval())
         self.assertEqual(self.list()[(self.interval(), "done")], (2, 15))
         self.server.stop()
-        self.assertEqual(self.list(), {
+        self.check_list({
             (self.interval(), "done"): (2, 15),
             (self.interval(1), "sealed"): (1, 3)})
 
@@ -94,7 +99,7 @@ class TestReindex(ReindexCase):
         self.ctl("reindex", DS)
         self.check_ids(self.druid, DS, drill.ids(events))
         self.check_violations(self.druid)
-        self.assertEqual(self.list(), {
+        self.check_list({
             (self.interval(), "done"): (2, 15),
             (self.interval(1), "done"): (1, 3)})
         self.ctl("reindex", DS)  # nothing is left: nothing comes twice
@@ -122,8 +127,7 @@ class TestReindex(ReindexCase):
         rows = spec["ioConfig"]["inputSource"]["data"].splitlines()
         self.assertEqual([json.loads(r)["id"] for r in rows],
                          ["e-0", "e-1", "e-2"])
-        self.assertEqual(self.list(),
-                         {(self.interval(), "sealed"): (1, 3)})
+        self.check_list({(self.interval(), "sealed"): (1, 3)})
         self.assertEqual(self.druid.events(DS), [])
 
     def test_replace(self):
@@ -135,7 +139,7 @@ class TestReindex(ReindexCase):
         rows = self.druid.events(DS, lost=0)
         self.assertEqual(sorted(drill.ids(rows)),
                          sorted(drill.ids(first + second)))
-        self.assertEqual(self.list(), {(self.interval(), "done"): (2, 10)})
+        self.check_list({(self.interval(), "done"): (2, 10)})
 
     def test_a_task_fails(self):
         events = self.archive(5)
@@ -147,12 +151,11 @@ class TestReindex(ReindexCase):
         events = self.archive(5)
         self.druid.fault("fail-batch")
         self.assertIn("Told to fail", self.ctl("reindex", DS, code=1))
-        self.assertEqual(self.list(),
-                         {(self.interval(), "submitted"): (1, 5)})
+        self.check_list({(self.interval(), "submitted"): (1, 5)})
         self.druid.fault("none")
         self.ctl("reindex", DS)
         self.check_ids(self.druid, DS, drill.ids(events))
-        self.assertEqual(self.list(), {(self.interval(), "done"): (1, 5)})
+        self.check_list({(self.interval(), "done"): (1, 5)})
 
     def test_killed(self):
         """kill -9 at any moment, and called again: each row once."""
@@ -172,7 +175,7 @@ class TestReindex(ReindexCase):
         self.ctl("reindex", DS)
         self.check_ids(self.druid, DS, drill.ids(events))
         self.check_violations(self.druid)
-        self.assertEqual(self.list(), {(self.interval(), "done"): (2, 900)})
+        self.check_list({(self.interval(), "done"): (2, 900)})
 
     def test_overlord_by_option(self):
         """Where the configuration has no URL."""
