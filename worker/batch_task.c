@@ -12,6 +12,7 @@
 #include "iso.h"
 #include "json.h"
 #include "panic.h"
+#include "task.h"
 
 #define ROWS_PER_SEGMENT 5000000
 #define IDENTITY_SHOWN 8
@@ -25,30 +26,10 @@ batch_task_id(const struct ds_conf *ds, const char *identity, uint64_t first_id,
 }
 
 static struct json *
-clone_or(const struct json *from, struct json *otherwise)
-{
-	if (from == NULL)
-		return otherwise;
-	json_free(&otherwise);
-	return json_clone(from);
-}
-
-/* The configuration may have either form of a dataSchema. */
-static const struct json *
-dimensions_of(const struct json *schema)
-{
-	const struct json *old =
-	    json_get(json_get(json_get(schema, "parser"), "parseSpec"),
-		"dimensionsSpec");
-
-	return old != NULL ? old : json_get(schema, "dimensionsSpec");
-}
-
-static struct json *
 make_granularity(const struct ds_conf *ds, const struct batch_task *t)
 {
-	struct json *g = clone_or(
-	    json_get(ds->data_schema, "granularitySpec"), json_new_object());
+	struct json *g =
+	    task_schema_part(ds, "granularitySpec", json_new_object());
 	struct json *intervals = json_new_array();
 
 	json_set_text(g, "type", "uniform");
@@ -80,10 +61,9 @@ make_schema(const struct ds_conf *ds, const struct batch_task *t)
 	json_set_text(schema, "dataSource", ds->name);
 	json_set(schema, "timestampSpec", time);
 	json_set(schema, "dimensionsSpec",
-	    clone_or(dimensions_of(ds->data_schema), json_new_object()));
+	    task_schema_part(ds, "dimensionsSpec", json_new_object()));
 	json_set(schema, "metricsSpec",
-	    clone_or(
-		json_get(ds->data_schema, "metricsSpec"), json_new_array()));
+	    task_schema_part(ds, "metricsSpec", json_new_array()));
 	json_set(schema, "granularitySpec", make_granularity(ds, t));
 	if (transform != NULL)
 		json_set(schema, "transformSpec", json_clone(transform));

@@ -115,20 +115,21 @@ task_shutoff_ms(const struct ds_conf *ds, const struct interval *interval)
 static struct json *
 clone_or(const struct json *from, struct json *otherwise)
 {
-	if (from == NULL)
+	if (from == NULL || json_is_null(from))
 		return otherwise;
 	json_free(&otherwise);
 	return json_clone(from);
 }
 
-/* The parse spec of either form of a dataSchema. */
-static const struct json *
-part_of_schema(const struct json *schema, const char *name)
+struct json *
+task_schema_part(
+    const struct ds_conf *ds, const char *name, struct json *otherwise)
 {
+	const struct json *schema = ds->data_schema;
 	const struct json *old =
 	    json_get(json_get(json_get(schema, "parser"), "parseSpec"), name);
 
-	return old != NULL ? old : json_get(schema, name);
+	return clone_or(old != NULL ? old : json_get(schema, name), otherwise);
 }
 
 static struct json *
@@ -144,8 +145,7 @@ make_parser(const struct ds_conf *ds)
 	json_set_text(spec, "format", "json");
 	json_set(spec, "timestampSpec", time);
 	json_set(spec, "dimensionsSpec",
-	    clone_or(part_of_schema(ds->data_schema, "dimensionsSpec"),
-		json_new_object()));
+	    task_schema_part(ds, "dimensionsSpec", json_new_object()));
 	json_set_text(parser, "type", "map");
 	json_set(parser, "parseSpec", spec);
 	return parser;
@@ -182,10 +182,9 @@ make_schema(const struct ds_conf *ds, const struct task_place *p)
 	json_set_text(schema, "dataSource", ds->name);
 	json_set(schema, "parser", make_parser(ds));
 	json_set(schema, "metricsSpec",
-	    clone_or(
-		json_get(ds->data_schema, "metricsSpec"), json_new_array()));
-	granularity = clone_or(
-	    json_get(ds->data_schema, "granularitySpec"), json_new_object());
+	    task_schema_part(ds, "metricsSpec", json_new_array()));
+	granularity =
+	    task_schema_part(ds, "granularitySpec", json_new_object());
 	/* tasks cannot do with another one; JVM Tranquility gives no other */
 	json_set_text(granularity, "type", "uniform");
 	if (json_get(granularity, "segmentGranularity") == NULL)

@@ -31,6 +31,10 @@ task_availability_group(const struct ds_conf *, const struct task_place *);
 unsigned task_attempt(const char *firehose_id);
 /* When the task closes its firehose, wall ms. */
 int64_t task_shutoff_ms(const struct ds_conf *, const struct interval *);
+/* A copy of what the dataSchema, in either form, says under the name, or
+ * `otherwise`, which is taken over, where it says nothing; new. */
+struct json *task_schema_part(
+    const struct ds_conf *, const char *name, struct json *otherwise);
 /* The task, new; id and firehose_id are those of the beam's record. */
 struct json *task_json(const struct ds_conf *, const struct task_place *,
     const char *id, const char *firehose_id);

@@ -8,7 +8,7 @@
  *         -D_GNU_SOURCE -iquote common tests/fuzz/fuzz_timestamp.c \
  *         common/{timestamp,joda,joda_read,joda_time,iso,zone,…}.c \
  *         -licui18n -licuuc
- *     ./fuzz_timestamp -max_len=256 CORPUS tests/fuzz/timestamp
+ *     ./fuzz_timestamp -max_len=256 CORPUS tests/fuzz/seeds/timestamp
  */
 #include <stdlib.h>
 #include <string.h>

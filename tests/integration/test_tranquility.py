@@ -421,6 +421,21 @@ class TestConfiguration(TranquilityCase):
              "windowPeriod": "PT10M", "rejectionPolicy": {"type": "none"},
              "shardSpec": {"type": "linear", "partitionNum": 0}})
 
+    def test_no_granularity_and_no_metrics(self):
+        """Druid's defaults; null says nothing."""
+        for value in {}, {"metricsSpec": None, "granularitySpec": None}:
+            made = entry("d")
+            schema = made["spec"]["dataSchema"]
+            del schema["metricsSpec"], schema["granularitySpec"]
+            schema.update(value)
+            self.serve(made)
+            self.assertEqual(self.server.post("d", [{"ts": now_ms()}]).sent, 1)
+            schema = self.task("d")["spec"]["dataSchema"]
+            self.assertEqual(schema["metricsSpec"], [])
+            self.assertEqual(
+                schema["granularitySpec"],
+                {"type": "uniform", "segmentGranularity": "day"})
+
     def test_order_of_dimensions_is_kept(self):
         order = ["e", "f", "a", "b", "z", "t"]
         self.serve(entry("d", dimensions=order))
