@@ -423,14 +423,15 @@ class TestConfiguration(TranquilityCase):
 
     def test_no_granularity_and_no_metrics(self):
         """Druid's defaults; null says nothing."""
-        for value in {}, {"metricsSpec": None, "granularitySpec": None}:
-            made = entry("d")
-            schema = made["spec"]["dataSchema"]
-            del schema["metricsSpec"], schema["granularitySpec"]
-            schema.update(value)
-            self.serve(made)
-            self.assertEqual(self.server.post("d", [{"ts": now_ms()}]).sent, 1)
-            schema = self.task("d")["spec"]["dataSchema"]
+        entries = [entry("absent"), entry("null")]
+        schemas = [e["spec"]["dataSchema"] for e in entries]
+        for name in "metricsSpec", "granularitySpec":
+            del schemas[0][name]
+            schemas[1][name] = None
+        self.serve(*entries)
+        for ds in "absent", "null":
+            self.assertEqual(self.server.post(ds, [{"ts": now_ms()}]).sent, 1)
+            schema = self.task(ds)["spec"]["dataSchema"]
             self.assertEqual(schema["metricsSpec"], [])
             self.assertEqual(
                 schema["granularitySpec"],
