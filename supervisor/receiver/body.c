@@ -17,7 +17,6 @@
 
 #define FIRST_EVENTS 1024u
 #define KEEP_EVENTS 65536u /* between requests */
-#define VALUE_SHOWN 64u
 #define WHY_BYTES 384u
 #define TIME_BYTES_MAX 256u /* of a text that may be a time */
 
@@ -134,12 +133,10 @@ fail_malformed(struct body_reader *r, const char *what, const char *why)
 	return fail(r, 400, "Malformed %s: %s: %s", what, place(r), why);
 }
 
-/* Up to VALUE_SHOWN bytes of a client's text, whole characters, nothing that
- * would disturb a terminal. */
-static void
-show(const char *text, size_t bytes, char out[static VALUE_SHOWN + 4])
+void
+body_show(const char *text, size_t bytes, char out[static BODY_SHOWN_BYTES])
 {
-	size_t n = MIN_OF(bytes, VALUE_SHOWN);
+	size_t n = MIN_OF(bytes, BODY_SHOWN_BYTES - 4);
 
 	while (n < bytes && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
 		n--;
@@ -164,9 +161,9 @@ find_field(const struct json_scan *s, const char *name, size_t bytes)
 static bool
 fail_ds(struct body_reader *r, const char *name, size_t bytes)
 {
-	char shown[VALUE_SHOWN + 4];
+	char shown[BODY_SHOWN_BYTES];
 
-	show(name, bytes, shown);
+	body_show(name, bytes, shown);
 	return fail(r, 400, "No definition for dataSource '%s'", shown);
 }
 
@@ -214,20 +211,20 @@ fail_time(struct body_reader *r, const struct settings_ds *ds,
     const struct json_field *f)
 {
 	const char *column = ds->conf->timestamp_column;
-	char value[VALUE_SHOWN + 4], name[VALUE_SHOWN + 4];
+	char value[BODY_SHOWN_BYTES], name[BODY_SHOWN_BYTES];
 	const char *quote = f != NULL && f->type == SCAN_STRING ? "'" : "";
 	char why[WHY_BYTES];
 
 	r->at_fault = ds;
-	show(column, ds->column_bytes, name);
+	body_show(column, ds->column_bytes, name);
 	if (f == NULL) {
 		snprintf(why, sizeof why, "column '%s' is missing", name);
 		return fail_malformed(r, "timestamp", why);
 	}
-	show(r->scan.body + f->value, f->value_bytes, value);
+	body_show(r->scan.body + f->value, f->value_bytes, value);
 	snprintf(why, sizeof why,
 	    "column '%s' holds %s%s%s, which is no time in format %.*s", name,
-	    quote, value, quote, VALUE_SHOWN,
+	    quote, value, quote, (int)BODY_SHOWN_BYTES - 4,
 	    timestamp_format_name(ds->format));
 	return fail_malformed(r, "timestamp", why);
 }

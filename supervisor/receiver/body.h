@@ -15,6 +15,7 @@
 #include "settings.h"
 
 #define BODY_ERROR_BYTES 512
+#define BODY_SHOWN_BYTES 68u
 #define BODY_PLACE_BYTES 64
 
 struct body_event {
@@ -91,6 +92,10 @@ void body_take_plan(struct body_reader *, struct body_plan *);
 void body_take_drops(struct body_reader *, struct drops *);
 void body_free_plan(struct body_plan *);
 size_t body_plan_bytes(const struct body_plan *); /* memory that it holds */
+/* A client's text for a message: at most 64 bytes of it, whole characters,
+ * nothing that would disturb a terminal, and "..." when it goes on. */
+void
+body_show(const char *text, size_t bytes, char out[static BODY_SHOWN_BYTES]);
 /* Digits (and sign) of an event's milliseconds. */
 unsigned body_digits(int64_t ms);
 /* Bytes of the object as it is offered. */

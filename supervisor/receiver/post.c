@@ -15,7 +15,6 @@
 #include "settle.h"
 
 #define RETRY_AFTER_S 1
-#define NAME_SHOWN 100
 
 static void
 forget_shares(struct outlets *outlets, struct share *s)
@@ -110,14 +109,10 @@ find_ds(struct posts *ps, const struct route *r, struct reply *reply)
 {
 	struct settings_ds *ds =
 	    settings_find(ps->settings, r->ds, r->ds_bytes);
-	char name[NAME_SHOWN + 1];
-	size_t bytes = MIN_OF(r->ds_bytes, sizeof name - 1);
+	char name[BODY_SHOWN_BYTES];
 
 	if (ds == NULL) {
-		for (size_t i = 0; i < bytes; i++)
-			name[i] =
-			    (unsigned char)r->ds[i] < 0x20 ? '?' : r->ds[i];
-		name[bytes] = '\0';
+		body_show(r->ds, r->ds_bytes, name);
 		snprintf(ps->text, sizeof ps->text,
 		    "No definition for dataSource '%s'\n", name);
 		refuse(reply, 400, ps->text);

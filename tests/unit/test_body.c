@@ -383,6 +383,26 @@ patterns(void **state UNUSED)
 	settings->ds[0].format = usual;
 }
 
+static void
+names_are_cut_between_characters(void **state UNUSED)
+{
+	static const char text[] =
+	    "a\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
+	    "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
+	    "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
+	    "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
+	    "\u00e9";
+	char shown[BODY_SHOWN_BYTES];
+
+	body_show("wiki\n\x7f", 6, shown);
+	assert_string_equal(shown, "wiki??");
+	/* 64 bytes would end within a character */
+	body_show(text, strlen(text), shown);
+	assert_int_equal(strlen(shown), 63 + 3);
+	assert_memory_equal(shown, text, 63);
+	assert_string_equal(shown + 63, "...");
+}
+
 int
 main(void)
 {
@@ -396,6 +416,7 @@ main(void)
 		cmocka_unit_test(too_many_or_too_large),
 		cmocka_unit_test(uncommitted_is_not_counted),
 		cmocka_unit_test(patterns),
+		cmocka_unit_test(names_are_cut_between_characters),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
