@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -276,8 +277,10 @@ class TestStart(LifeCase):
         os.chmod(self.folder, 0o755)
         os.chmod(server.data_dir, 0o555)
         os.chmod(server.run_dir, 0o777)
+        # the source tree may be where that user may not go
+        program = shutil.copy(harness.program("tranqd"), self.folder)
         done = subprocess.run(
-            [harness.program("tranqd"), "start", "-c", server.config_file],
+            [program, "start", "-c", server.config_file],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=20, preexec_fn=drop)
         self.assertEqual(done.returncode, 77, done)
