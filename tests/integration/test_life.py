@@ -278,7 +278,8 @@ class TestStart(LifeCase):
         os.chmod(server.data_dir, 0o555)
         os.chmod(server.run_dir, 0o777)
         # the source tree may be where that user may not go
-        program = shutil.copy(harness.program("tranqd"), self.folder)
+        program = shutil.copy(harness.program("tranqd"),
+                              os.path.join(self.folder, "program"))
         done = subprocess.run(
             [program, "start", "-c", server.config_file],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
