@@ -204,16 +204,15 @@ take_zone_name(struct cursor *c, struct joda_values *v)
 	return false;
 }
 
-/* Offsets, and what else zone_find knows, are no names of the tz database. */
+/* Offsets are no names of the tz database; UTC and GMT are. */
 static struct zone *
 find_id(const char *name, size_t bytes)
 {
-	struct zone *z = zone_find(name, bytes);
-	bool is_gmt = bytes == 3 && memcmp(name, "GMT", 3) == 0;
+	int64_t offset;
 
-	if (z == NULL || *name == '+' || *name == '-')
+	if (zone_is_offset(name, bytes, &offset) && (bytes != 3 || offset != 0))
 		return NULL;
-	return is_gmt || strlen(zone_name(z)) == bytes ? z : NULL;
+	return zone_find(name, bytes);
 }
 
 /* The longest that is a zone's name. */

@@ -14,6 +14,7 @@
 #include "iso.h"
 #include "joda.h"
 #include "panic.h"
+#include "saturate.h"
 #include "zone.h"
 
 /* A number longer than this is not read as a double. */
@@ -262,20 +263,26 @@ static bool
 parse_in_zone(const char *text, size_t bytes, int64_t *ms)
 {
 	const char *space = memrchr(text, ' ', bytes);
+	size_t before, name_bytes;
+	int64_t offset = 0;
+	struct zone *z = NULL;
 	bool has_offset;
-	struct zone *z;
-	size_t before;
 
 	if (space == NULL || is_digit(space[1]))
 		return false;
 	before = (size_t)(space - text);
 	if (!iso_parse_local(text, before, ISO_T_OR_SPACE, ms, &has_offset))
 		return false;
-	z = zone_find(space + 1, bytes - before - 1);
-	if (z == NULL)
+	name_bytes = bytes - before - 1;
+	if (!zone_is_offset(space + 1, name_bytes, &offset) &&
+	    (z = zone_find(space + 1, name_bytes)) == NULL)
 		return false;
 	if (has_offset)
 		return true; /* it says all */
+	if (z == NULL) {
+		*ms = saturate_add(*ms, -offset);
+		return true;
+	}
 	if (zone_skips(z, *ms))
 		return false;
 	*ms = zone_to_utc(z, *ms);

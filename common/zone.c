@@ -98,9 +98,8 @@ read_offset(const char *at, const char *end, int64_t *offset)
 	return at == end;
 }
 
-/* UTC and offsets from it, under any of its names. */
-static bool
-is_offset(const char *name, size_t bytes, int64_t *offset)
+bool
+zone_is_offset(const char *name, size_t bytes, int64_t *offset)
 {
 	static const char *const names[] = { "UTC", "GMT", "UT", "Z" };
 	const char *end = name + bytes;
@@ -234,7 +233,7 @@ zone_find(const char *name, size_t bytes)
 	z = find_known(name, bytes);
 	if (z != NULL)
 		return z;
-	if (is_offset(name, bytes, &offset))
+	if (zone_is_offset(name, bytes, &offset))
 		return find_fixed(offset);
 	for (size_t i = 0; i < bytes; i++) {
 		wide[i] = (unsigned char)name[i];

@@ -3,8 +3,9 @@
  *
  * Process: all.   Owns: ICU; nothing else includes it.
  * A zone is made at its first use and stays for the life of the process, so
- * that pointers to it are never stale. What ICU has said of a time is kept for
- * the times around it. All times are milliseconds since 1970, offsets are
+ * that pointers to it are never stale: who reads texts of clients asks
+ * zone_is_offset first, since names are few and offsets many. What ICU has said
+ * of a time is kept for the times around it. All times are milliseconds since 1970, offsets are
  * milliseconds east of UTC.
  */
 #pragma once
@@ -23,6 +24,9 @@ struct zone_span {
  * (PST), UTC, GMT, UT or Z, or an offset (+08:00, -0530, UTC+8). Case counts,
  * as it does to Druid. NULL: no such zone. */
 struct zone *zone_find(const char *name, size_t bytes);
+/* Whether the name is UTC, GMT, UT, Z, or an offset from it; then *offset is
+ * it. No zone is made. */
+bool zone_is_offset(const char *name, size_t bytes, int64_t *offset);
 /* The name as it was found; an offset as +08:00. */
 const char *zone_name(const struct zone *);
 /* Whether its offset never changes; then *offset is it. */

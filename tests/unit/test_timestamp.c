@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,9 @@ test_strings(void **state)
 		{ AUTO, "2015-09-12 02:46:58.771 Europe/Paris", SEP12 },
 		{ AUTO, "2015-09-11T17:46:58.771 PST", SEP12 },
 		{ AUTO, "\"2015-09-12 08:46:58.771 UTC+8\"", SEP12 },
+		{ AUTO, "2015-09-12 08:47:13.771 UTC+08:00:15", SEP12 },
+		{ "yyyy-MM-dd HH:mm:ss.SSS ZZZ", "2015-09-12 00:46:58.771 UTC",
+		    SEP12 },
 		{ AUTO, "2015-09-12 06:16:58.771 +0530", SEP12 },
 		{ AUTO, "2015-09-12 Asia/Tokyo", 1441983600000 },
 		/* an offset says all */
@@ -276,6 +280,8 @@ test_strings_refused(void **state)
 		{ AUTO, " UTC" },
 		/* the clocks skip it */
 		{ AUTO, "2026-03-29 02:30 Europe/Paris" },
+		{ "yyyy-MM-dd HH:mm ZZZ", "2026-03-29 02:30 UTC+08" },
+		{ "yyyy-MM-dd HH:mm ZZZ", "2026-03-29 02:30 UTC+8" },
 		{ AUTO, "2015-09-12  10:00:00" },
 		{ AUTO, "now" },
 		{ ISO, "" },
@@ -377,6 +383,29 @@ test_long_numbers(void **state)
 	}
 }
 
+/* What a client writes must not stay with us: there are 172,799 offsets. */
+static void
+test_offsets_leave_nothing(void **state UNUSED)
+{
+	struct timestamp_format *f = new_format(AUTO, NOW);
+	size_t before = 0;
+	char text[64];
+	int64_t ms;
+
+	for (unsigned n = 0; n < 2 * 20000; n++) {
+		/* ICU and the allocator have settled after the first half */
+		if (n == 20000)
+			before = mallinfo2().uordblks;
+		snprintf(text, sizeof text,
+		    "2015-09-12 02:46:58.771 UTC+%02u:%02u:%02u", n / 3600 % 24,
+		    n / 60 % 60, n % 60);
+		assert_true(timestamp_read_text(f, text, strlen(text), &ms));
+		assert_int_equal(ms, SEP12 + 7200000 - (int64_t)n * 1000);
+	}
+	assert_true(mallinfo2().uordblks <= before + 64 * KiB);
+	timestamp_format_free(&f);
+}
+
 int
 main(void)
 {
@@ -387,6 +416,7 @@ main(void)
 		cmocka_unit_test(test_strings_refused),
 		cmocka_unit_test(test_druid),
 		cmocka_unit_test(test_long_numbers),
+		cmocka_unit_test(test_offsets_leave_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
