@@ -123,19 +123,23 @@ dispatch_move_some(struct beam *b)
 }
 
 /* Its new id is taken in the transaction that makes it durable, so that no
- * batch with a higher one can have gone through its lane before it. */
+ * batch with a higher one can have gone through its lane before it. One that
+ * is not there any more has moved by a commit that only seemed to fail: as
+ * that one's value, and not a second time. */
 void
 dispatch_move_write(struct dispatch *d, struct removal *r)
 {
 	struct move *m = r->move;
 	const struct batch_view *v = &m->held->view;
 	unsigned left = v->header->events - v->chunks[m->first_chunk].first;
-	struct batch_seal seal = { .id = spool_take_id(d->p.spool, left),
-		.generation = v->header->generation,
+	struct batch_seal seal = { .generation = v->header->generation,
 		.now_ms = v->header->sealed_ms,
 		.lane = m->lane };
 	size_t bytes;
 
+	if (!spool_is_queued(d->p.spool, &r->entry))
+		return;
+	seal.id = spool_take_id(d->p.spool, left);
 	free(m->value); /* of a commit that failed */
 	m->value = batch_move(
 	    v, &seal, m->interval, m->partition, m->first_chunk, &bytes);
@@ -164,6 +168,7 @@ dispatch_move_free(struct dispatch *d, struct move *m)
 void
 dispatch_move_done(struct dispatch *d, struct move *m)
 {
+	must(m->value != NULL);
 	dispatch_sealed(d, &m->entry, m->value, m->entry.bytes);
 	m->value = NULL;
 	dispatch_move_free(d, m);

@@ -224,15 +224,8 @@ next_batch(struct late *l, bool is_copy, struct interval interval,
 		.partition = PARTITION_LATE,
 		.lane = LATE_OPEN_LANE };
 
-	if (!is_copy)
-		return spool_next(l->p.spool, &at, after, e);
-	while (spool_next_copy(l->p.spool, after, e)) {
-		after = e->id;
-		if (e->at.lane == LATE_OPEN_LANE &&
-		    e->at.start == interval.start && e->at.end == interval.end)
-			return true;
-	}
-	return false;
+	return is_copy ? spool_next_copy(l->p.spool, &at, after, e)
+		       : spool_next(l->p.spool, &at, after, e);
 }
 
 /* Takes batches of a pile until the parcel has `bytes`; one at least, however
@@ -537,7 +530,7 @@ replay_copies(struct late *l)
 	struct spool_entry e;
 	uint64_t after = 0;
 
-	for (; spool_next_copy(l->p.spool, after, &e); after = e.id) {
+	for (; spool_next_copy(l->p.spool, NULL, after, &e); after = e.id) {
 		struct parcel *p = e.at.lane != LATE_OPEN_LANE
 		    ? parcel_of(l, e.at.lane)
 		    : NULL;

@@ -438,11 +438,17 @@ spool_put(struct spool *s, const char *value, size_t bytes)
 		.sealed_ms = h->sealed_ms };
 	uint64_t id = htobe64(h->id);
 	MDB_val k = spool_val(&id, sizeof id), v = spool_val(value, bytes);
+	int rc;
 
 	if (s->error != 0)
 		return;
-	/* ids only grow: appending fills pages from left to right */
-	spool_note(s, mdb_put(s->write, s->batch, &k, &v, MDB_APPEND));
+	/* ids only grow: appending fills pages from left to right. But a late
+	 * batch that had to be sealed before its turn comes behind those that
+	 * were moved meanwhile. */
+	rc = mdb_put(s->write, s->batch, &k, &v, MDB_APPEND);
+	if (rc == MDB_KEYEXIST)
+		rc = mdb_put(s->write, s->batch, &k, &v, MDB_NOOVERWRITE);
+	spool_note(s, rc);
 	k = spool_val(&key, sizeof key);
 	v = spool_val(&q, sizeof q);
 	if (s->error == 0)
@@ -501,17 +507,6 @@ spool_remove(struct spool *s, const struct spool_entry *e)
 	if (!spool_copy_left(s, e->id, SPOOL_LEFT))
 		spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
 	s->now.totals.sent += e->events;
-}
-
-void
-spool_replace(struct spool *s, const struct spool_entry *e, const char *value,
-    size_t bytes)
-{
-	const struct batch_header *h = (const void *)value;
-
-	spool_remove(s, e);
-	s->now.totals.sent -= h->events; /* these go on */
-	spool_put(s, value, bytes);
 }
 
 void

@@ -104,8 +104,11 @@ void spool_begin(struct spool *);
 void spool_put(struct spool *, const char *value, size_t bytes);
 /* Acknowledged by Druid: it leaves the spool. */
 void spool_remove(struct spool *, const struct spool_entry *);
+/* Whether it still waits in that lane, as the open transaction sees it. Not
+ * after an error. */
+bool spool_is_queued(const struct spool *, const struct spool_entry *);
 /* It goes on under another label and id: `value` takes its place. Events that
- * the new value lacks count as sent. */
+ * the new value lacks count as sent. It must be queued. */
 void spool_replace(struct spool *, const struct spool_entry *,
     const char *value, size_t bytes);
 /* Leaves the queue, stays as a dead letter. */
@@ -154,9 +157,10 @@ bool spool_next(struct spool *, const struct spool_lane *, uint64_t after,
  * is how many the lane holds. Walks the lanes that have anything. */
 bool spool_next_lane(struct spool *, const struct spool_lane *,
     struct spool_entry *, unsigned *batches);
-/* The first batch above `after` whose copy is still to be made; entry.at.lane
- * is its parcel. */
-bool spool_next_copy(struct spool *, uint64_t after, struct spool_entry *);
+/* The first batch above `after` whose copy is still to be made, of that interval
+ * and parcel (the lane; NULL: of any); entry.at.lane is its parcel. */
+bool spool_next_copy(struct spool *, const struct spool_lane *, uint64_t after,
+    struct spool_entry *);
 /* Whether the archive gets, or has got, a copy of the batch, which is in the
  * queue. */
 bool spool_has_copy(struct spool *, uint64_t id);

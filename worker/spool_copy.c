@@ -129,9 +129,19 @@ spool_has_copy(struct spool *s, uint64_t id)
 	return has;
 }
 
-/* The first record at or behind the key for which there is a copy to make. */
 static bool
-seek_copy(MDB_cursor *cursor, uint64_t after, struct spool_entry *e)
+is_of(const struct copy_value *c, const struct spool_lane *at)
+{
+	return at == NULL ||
+	    (c->start == at->start && c->end == at->end &&
+		c->parcel == at->lane);
+}
+
+/* The first record behind the id, of that interval and parcel, for which there
+ * is a copy to make. */
+static bool
+seek_copy(MDB_cursor *cursor, const struct spool_lane *at, uint64_t after,
+    struct spool_entry *e)
 {
 	uint64_t key = htobe64(after + 1);
 	MDB_val k = spool_val(&key, sizeof key), v;
@@ -142,7 +152,7 @@ seek_copy(MDB_cursor *cursor, uint64_t after, struct spool_entry *e)
 		if (k.mv_size != sizeof key || v.mv_size != sizeof c)
 			return false;
 		memcpy(&c, v.mv_data, sizeof c);
-		if (c.is_copied)
+		if (c.is_copied || !is_of(&c, at))
 			continue;
 		memcpy(&key, k.mv_data, sizeof key);
 		*e = (struct spool_entry){ .at = { .start = c.start,
@@ -159,7 +169,8 @@ seek_copy(MDB_cursor *cursor, uint64_t after, struct spool_entry *e)
 }
 
 bool
-spool_next_copy(struct spool *s, uint64_t after, struct spool_entry *e)
+spool_next_copy(struct spool *s, const struct spool_lane *at, uint64_t after,
+    struct spool_entry *e)
 {
 	MDB_txn *txn = spool_look(s);
 	MDB_cursor *cursor;
@@ -168,7 +179,7 @@ spool_next_copy(struct spool *s, uint64_t after, struct spool_entry *e)
 	if (txn == NULL)
 		return false;
 	if (mdb_cursor_open(txn, s->copy, &cursor) == 0) {
-		found = seek_copy(cursor, after, e);
+		found = seek_copy(cursor, at, after, e);
 		mdb_cursor_close(cursor);
 	}
 	spool_looked(s);

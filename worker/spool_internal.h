@@ -1,8 +1,8 @@
 /*
  * spool_internal - what the spool's own files share
  *
- * Process: worker.   Owner: spool.c; spool_late.c has what concerns late
- * batches, spool_copy.c what concerns copies.
+ * Process: worker.   Owner: spool.c; spool_late.c has what changes a
+ * batch's place, spool_copy.c what concerns copies.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /*
- * spool_late - late batches change their place, and leave
+ * spool_late - batches change their place: late ones, and those that go on
  *
  * Process: worker.
  */
@@ -23,6 +23,26 @@ spool_move(
 	s->now.batches++;
 	s->now.events += e->events;
 	s->now.bytes += e->bytes;
+}
+
+bool
+spool_is_queued(const struct spool *s, const struct spool_entry *e)
+{
+	struct queue_key key = spool_queue_key(&e->at, e->id);
+	MDB_val k = spool_val(&key, sizeof key), v;
+
+	return s->error == 0 && mdb_get(s->write, s->queue, &k, &v) == 0;
+}
+
+void
+spool_replace(struct spool *s, const struct spool_entry *e, const char *value,
+    size_t bytes)
+{
+	const struct batch_header *h = (const void *)value;
+
+	spool_remove(s, e);
+	s->now.totals.sent -= h->events; /* these go on */
+	spool_put(s, value, bytes);
 }
 
 void

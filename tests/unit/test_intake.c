@@ -633,7 +633,7 @@ test_copies(void **state)
 	write_block(r, (struct block){ .events = 3 });
 	turn(r);
 	assert_int_equal(fake_late.copied, 1);
-	assert_true(spool_next_copy(r->spool, 0, &e));
+	assert_true(spool_next_copy(r->spool, NULL, 0, &e));
 	assert_int_equal(e.events, 3);
 	assert_int_equal(e.id, fake.last.id);
 }

@@ -442,6 +442,49 @@ test_replace(void **state)
 	assert_false(loads(r, old.id, 5));
 }
 
+/* What has gone on does not go on again. */
+static void
+test_is_queued(void **state)
+{
+	struct rig *r = *state;
+	struct spool_entry a = put_one(r, &first_lane, 2), other = a;
+
+	other.at.lane++;
+	spool_begin(r->spool);
+	assert_true(spool_is_queued(r->spool, &a));
+	assert_false(spool_is_queued(r->spool, &other));
+	spool_remove(r->spool, &a);
+	assert_false(spool_is_queued(r->spool, &a));
+	expect_commit(r);
+	spool_begin(r->spool);
+	assert_false(spool_is_queued(r->spool, &a));
+	expect_commit(r);
+}
+
+/* A batch that was sealed before another comes behind it. */
+static void
+test_out_of_turn(void **state)
+{
+	struct rig *r = *state;
+	struct spool_entry late, e;
+	size_t bytes;
+	char *early = make_value(r, &first_lane, 3, &bytes);
+
+	late = put_one(r, &first_lane, 2);
+	spool_begin(r->spool);
+	spool_put(r->spool, early, bytes);
+	expect_commit(r);
+	free(early);
+	restart(r);
+	check_waiting(r, 2, 5);
+	assert_true(spool_next(r->spool, &first_lane, 0, &e));
+	assert_int_equal(e.events, 3);
+	assert_true(loads(r, e.id, 3));
+	assert_true(spool_next(r->spool, &first_lane, e.id, &e));
+	assert_int_equal(e.id, late.id);
+	assert_true(loads(r, e.id, 2));
+}
+
 static void
 test_accounts_of_open_transaction(void **state)
 {
@@ -1178,6 +1221,8 @@ main(void)
 		SPOOL_TEST(test_remove),
 		SPOOL_TEST(test_bury),
 		SPOOL_TEST(test_replace),
+		SPOOL_TEST(test_is_queued),
+		SPOOL_TEST(test_out_of_turn),
 		SPOOL_TEST(test_accounts_of_open_transaction),
 		SPOOL_TEST(test_totals_over_restart),
 		SPOOL_TEST(test_progress),

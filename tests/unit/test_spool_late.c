@@ -189,16 +189,19 @@ test_delivered_then_copied(void **state)
 	assert_true(is_there(r, &r->a));
 	assert_int_equal(spool_batches(r->spool), 1);
 	assert_int_equal(spool_totals(r->spool)->sent, 2);
-	assert_true(spool_next_copy(r->spool, 0, &e));
+	assert_false(spool_next_copy(r->spool, &r->a.at, 0, &e));
+	assert_true(spool_next_copy(r->spool, NULL, 0, &e));
 	assert_int_equal(e.id, r->a.id);
 	assert_int_equal(e.at.lane, 7);
+	assert_true(spool_next_copy(r->spool, &e.at, 0, &e));
+	assert_int_equal(e.id, r->a.id);
 	assert_int_equal(e.events, 2);
 	spool_begin(r->spool);
 	spool_copied(r->spool, r->a.id);
 	spool_copied(r->spool, r->a.id); /* once */
 	commit(r);
 	assert_false(is_there(r, &r->a));
-	assert_false(spool_next_copy(r->spool, 0, &e));
+	assert_false(spool_next_copy(r->spool, NULL, 0, &e));
 	assert_int_equal(spool_totals(r->spool)->copied, 2);
 }
 
@@ -214,7 +217,7 @@ test_copied_then_delivered(void **state)
 	commit(r);
 	open_again(r);
 	assert_true(is_there(r, &r->a));
-	assert_false(spool_next_copy(r->spool, 0, &e));
+	assert_false(spool_next_copy(r->spool, NULL, 0, &e));
 	assert_true(spool_has_copy(r->spool, r->a.id)); /* the archive has it */
 	spool_begin(r->spool);
 	spool_remove(r->spool, &r->a);
