@@ -17,6 +17,7 @@
 
 #include "batch_task.h"
 #include "clock.h"
+#include "conf_file.h"
 #include "discovery.h"
 #include "http_client.h"
 #include "iso.h"
@@ -71,28 +72,6 @@ complain(const char *format, ...)
 	fputs("\n", stderr);
 	va_end(args);
 	return false;
-}
-
-static char *
-text_of_file(const char *path)
-{
-	struct buf b;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = 0;
-	char *room;
-
-	if (fd < 0)
-		return NULL;
-	buf_init(&b, PLAN_BYTES_MAX);
-	while ((room = buf_room(&b, 64 * KiB)) != NULL &&
-	    (n = read(fd, room, 64 * KiB)) > 0)
-		b.used += (size_t)n;
-	close(fd);
-	if (n != 0 || buf_text(&b) == NULL) {
-		buf_free(&b);
-		return NULL;
-	}
-	return b.bytes;
 }
 
 /* ---- the plan ---- */
@@ -191,26 +170,42 @@ read_plan(struct job *j)
 	j->at.offset = (uint64_t)json_get_int(j->plan, "offset", 0);
 }
 
+/* False: there is none. One that is there and cannot be read is told, and
+ * leaves j->plan NULL: its rows may be in Druid already. */
+static bool
+find_plan(struct job *j)
+{
+	char *path = plan_path(j);
+	bool is_there = true;
+	struct buf text;
+
+	buf_init(&text, PLAN_BYTES_MAX + MiB);
+	if (!conf_file_read(path, &text, PLAN_BYTES_MAX)) {
+		is_there = errno != ENOENT;
+		if (is_there)
+			complain("%s: %s; run it as the user who began this "
+				 "reindex",
+			    path, conf_file_why(errno));
+	} else if ((j->plan = json_parse(text.bytes, text.used, NULL)) !=
+	    NULL) {
+		printf(
+		    "%s: goes on with what was begun before\n", j->r->interval);
+	} else {
+		complain("%s: damaged; look at the tasks that were made of "
+			 "it, then delete it",
+		    path);
+	}
+	buf_free(&text);
+	free(path);
+	return is_there;
+}
+
 /* The one that is under way, or a new one. */
 static bool
 have_plan(struct job *j, const struct archived_list *files)
 {
-	char *path = plan_path(j), *text = text_of_file(path);
-
-	if (text != NULL && !j->r->prints) {
-		j->plan = json_parse(text, strlen(text), NULL);
-		if (j->plan != NULL)
-			printf("%s: goes on with what was begun before\n",
-			    j->r->interval);
-		else
-			complain("%s: not readable; look at the tasks that "
-				 "were made of it, then delete it",
-			    path);
-	} else {
+	if (j->r->prints || !find_plan(j))
 		make_plan(j, files);
-	}
-	free(text);
-	free(path);
 	return j->plan != NULL;
 }
 

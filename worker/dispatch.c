@@ -629,7 +629,8 @@ bury(struct dispatch *d, struct lane *lane, const struct spool_entry *e)
 		dispatch_leave_lane(lane, e, LEAVE_DEAD);
 }
 
-static void
+/* False: there was nothing, or nothing that can be read now. */
+static bool
 bury_some(struct beam *b)
 {
 	unsigned budget = BURY_A_TURN, count = 0;
@@ -648,10 +649,11 @@ bury_some(struct beam *b)
 		}
 	}
 	if (count == 0)
-		return;
+		return false;
 	iso_format(b->interval.start, start);
 	log_warnx("interval %s is closed: %u events %s", start, count,
 	    goes_late(b) ? "are late (late.policy)" : "become dead letters");
+	return true;
 }
 
 bool
@@ -685,12 +687,15 @@ sweep_due(struct loop_timer *t)
 	int64_t delay = SWEEP_MS;
 
 	for (; b != NULL; b = next) {
+		bool goes_on = false;
+
 		if (b->state == BEAM_OVER && d->p.ds->any_time)
 			dispatch_move_some(b);
 		else if (b->state == BEAM_OVER)
-			bury_some(b);
+			goes_on = bury_some(b);
 		if (b->state == BEAM_OVER && dispatch_waiting(b) > 0)
-			delay = d->p.ds->any_time ? DISPATCH_MOVE_WAIT_MS : 0;
+			delay =
+			    MIN_OF(delay, goes_on ? 0 : DISPATCH_LOOK_AGAIN_MS);
 		next = TAILQ_NEXT(b, link);
 		if (is_finished(b))
 			free_beam(b);

@@ -55,6 +55,10 @@ struct removal {
 	struct move *move; /* NULL: it leaves */
 };
 
+/* At a beam that is over: there may be room for what waits, or a spool that can
+ * be read again. */
+#define DISPATCH_LOOK_AGAIN_MS 100
+
 struct dispatch {
 	struct dispatch_parts p;
 	struct feeds feeds;
@@ -87,8 +91,6 @@ dispatch_leave_lane(struct lane *, const struct spool_entry *, enum leave);
  * what the tasks of one have not taken when they end goes to those of the
  * interval that it is now. A batch moves when it is about to be sent there, so
  * that each moves about once, however long the queue. */
-
-#define DISPATCH_MOVE_WAIT_MS 100 /* until there may be room for more */
 
 /* Moves what there is room for. The beam is over. */
 void dispatch_move_some(struct beam *);

@@ -177,6 +177,23 @@ class TestReindex(ReindexCase):
         self.check_violations(self.druid)
         self.check_list({(self.interval(), "done"): (2, 900)})
 
+    def test_a_plan_that_cannot_be_read(self):
+        """Its rows may be in Druid already: no other plan is made."""
+        self.archive(5)
+        plan = os.path.join(
+            self.server.data_dir, "archive", DS,
+            self.interval().replace("/", "_"), "reindex.json")
+        with open(plan, "w") as f:
+            f.write('{"files": [')
+        self.assertIn("damaged", self.ctl("reindex", DS, code=1))
+        os.remove(plan)
+        os.mkdir(plan)
+        self.assertIn("Is a directory", self.ctl("reindex", DS, code=1))
+        self.assertEqual(self.druid.events(DS), [])
+        os.rmdir(plan)
+        self.ctl("reindex", DS)
+        self.assertEqual(len(self.druid.events(DS)), 5)
+
     def test_overlord_by_option(self):
         """Where the configuration has no URL."""
         events = self.archive(5)
