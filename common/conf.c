@@ -127,19 +127,16 @@ check_task_type(struct conf_reader *r, struct ds_conf *ds)
 static void
 read_late(struct conf_reader *r, struct ds_conf *ds)
 {
-	size_t mark = conf_reader_enter(r, "late.policy");
+	size_t mark = conf_reader_enter(r, "properties.late.policy");
 
-	if (!late_policy_parse(ds->late_policy, &ds->late))
-		conf_reader_problem(r,
-		    "'%.*s' is not a policy; use drop, archive or append",
-		    conf_reader_cut(ds->late_policy), ds->late_policy);
-	else if (ds->any_time && ds->late != LATE_DROP)
+	must(late_policy_parse(ds->late_policy, &ds->late));
+	if (ds->any_time && ds->late != LATE_DROP)
 		conf_reader_warning(r,
 		    "has no effect with task.type "
 		    "index_realtime_appenderator, no event is late there; "
 		    "take it out");
 	conf_reader_leave(r, mark);
-	mark = conf_reader_enter(r, "archive.all");
+	mark = conf_reader_enter(r, "properties.archive.all");
 	if (ds->any_time && ds->archive_all)
 		conf_reader_problem(r,
 		    "'true' cannot be with task.type "

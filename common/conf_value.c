@@ -163,6 +163,7 @@ static const struct choice {
 	{ "druidBeam.taskLocator", { "curator", "overlord" } },
 	{ "serialization.format", { "json", "smile" } },
 	{ "task.type", { "index_realtime", "index_realtime_appenderator" } },
+	{ "late.policy", { "drop", "archive", "append" } },
 };
 
 static const struct choice *
