@@ -15,6 +15,7 @@ import re
 
 import harness
 from harness import wait_for
+from zookeeper import ZooKeeper
 
 LONG = bool(os.environ.get("TRANQ_LONG"))
 
@@ -162,6 +163,48 @@ class Case(harness.Case):
         for child in (status["receivers"]
                       + [d["worker"] for d in status["dataSources"]]):
             self.assertIsNone(child["lastDeath"], child)
+
+
+class OneSourceCase(Case):
+    """A tranqd with one dataSource, and a sandbox that checks all."""
+    time_bound = 120
+    ds = "wikipedia"
+    segment = "HOUR"
+    properties = {}
+    druid_options = ()
+
+    def setUp(self):
+        super().setUp()
+        self.druid = self.sandbox("--check", "full", *self.druid_options)
+        self.server = self.tranqd(self.document())
+
+    def document(self, **properties):
+        return config(
+            [harness.data_source(self.ds, segment=self.segment)],
+            self.druid.url, properties=dict(self.properties, **properties))
+
+
+class ZooKeeperCase(Case):
+    """A ZooKeeper for the class, folders in it and a sandbox for each test."""
+    druid_options = ()
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.zk = ZooKeeper()
+        cls.zk.start()
+        cls.addClassCleanup(cls.zk.close)
+
+    def setUp(self):
+        super().setUp()
+        # it is left in what state it may be
+        self.paths = {
+            "zookeeper.path": f"/beams/{self.id()}",
+            "druid.discovery.curator.path": f"/discovery/{self.id()}"}
+        self.druid = self.sandbox(
+            "--check", "full", "--zookeeper", self.zk.connect,
+            "--discovery-path", self.paths["druid.discovery.curator.path"],
+            *self.druid_options)
 
 
 main = harness.main

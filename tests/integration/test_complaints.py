@@ -12,19 +12,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
-from zookeeper import ZooKeeper  # noqa: E402
 
 DAY = 86400
 
 
-class ComplaintCase(drill.Case):
+class Complaint:
     properties = {}
-    druid_options = ()
     segment, window = "DAY", "PT10M"
-
-    def setUp(self):
-        super().setUp()
-        self.druid = self.sandbox("--check", "full", *self.druid_options)
 
     def config(self, window=None, **properties):
         return drill.config(
@@ -58,6 +52,14 @@ class ComplaintCase(drill.Case):
             a = server.accounts("wikipedia")
             return a["deadLetters"] == count and a["spool"] == 0
         wait_for(is_dead, f"{count} dead letters", 30)
+
+
+class ComplaintCase(Complaint, drill.Case):
+    druid_options = ()
+
+    def setUp(self):
+        super().setUp()
+        self.druid = self.sandbox("--check", "full", *self.druid_options)
 
 
 class TestAlreadyExists(ComplaintCase):
@@ -97,24 +99,7 @@ class TestAlreadyExists(ComplaintCase):
         self.check_whole(second, self.druid)
 
 
-class ZooKeeperCase(ComplaintCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.zk = ZooKeeper()
-        cls.zk.start()
-        cls.addClassCleanup(cls.zk.close)
-
-    def setUp(self):
-        drill.Case.setUp(self)
-        self.paths = {
-            "zookeeper.path": f"/beams/{self.id()}",
-            "druid.discovery.curator.path": f"/discovery/{self.id()}"}
-        self.druid = self.sandbox(
-            "--check", "full", "--zookeeper", self.zk.connect,
-            "--discovery-path", self.paths["druid.discovery.curator.path"],
-            *self.druid_options)
-
+class ZooKeeperCase(Complaint, drill.ZooKeeperCase):
     def config(self, window=None, **properties):
         return drill.config(
             [harness.data_source("wikipedia", segment=self.segment,

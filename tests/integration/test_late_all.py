@@ -16,19 +16,9 @@ from harness import wait_for  # noqa: E402
 from test_late_archive import DS, late_events, rows_of  # noqa: E402
 
 
-class AllCase(drill.Case):
-    time_bound = 120
+class AllCase(drill.OneSourceCase):
+    segment = "DAY"
     properties = {"archive.all": True, "archive.sealPeriod": "PT0.1S"}
-
-    def setUp(self):
-        super().setUp()
-        self.druid = self.sandbox("--check", "full")
-        self.server = self.tranqd(self.document())
-
-    def document(self, **properties):
-        return drill.config(
-            [drill.data_source(DS)], self.druid.url,
-            properties=dict(self.properties, **properties))
 
     def await_copied(self, copied, seconds=30):
         def is_there():

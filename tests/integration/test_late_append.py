@@ -22,20 +22,9 @@ def late_events(count, hours=5, **how):
     return harness.events(count, at=time.time() - hours * HOUR, **how)
 
 
-class AppendCase(drill.Case):
-    time_bound = 120
+class AppendCase(drill.OneSourceCase):
     properties = {"late.policy": "append", "late.appendPeriod": "PT0.2S"}
     druid_options = ("--batch-delay", "50")
-
-    def setUp(self):
-        super().setUp()
-        self.druid = self.sandbox("--check", "full", *self.druid_options)
-        self.server = self.tranqd(self.document())
-
-    def document(self, **properties):
-        return drill.config(
-            [harness.data_source(DS)], self.druid.url,
-            properties=dict(self.properties, **properties))
 
     def await_appended(self, events, seconds=30):
         def is_there():

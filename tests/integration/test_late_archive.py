@@ -43,19 +43,8 @@ def late_events(count, hours=5, **how):
     return harness.events(count, at=time.time() - hours * HOUR, **how)
 
 
-class LateCase(drill.Case):
-    time_bound = 120
+class LateCase(drill.OneSourceCase):
     properties = {"late.policy": "archive", "archive.sealPeriod": "PT0.2S"}
-
-    def setUp(self):
-        super().setUp()
-        self.druid = self.sandbox()
-        self.server = self.tranqd(self.document())
-
-    def document(self, **properties):
-        return drill.config(
-            [harness.data_source(DS)], self.druid.url,
-            properties=dict(self.properties, **properties))
 
     def await_archived(self, events, seconds=20):
         def is_there():

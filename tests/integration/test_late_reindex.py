@@ -20,19 +20,8 @@ DS = "wikipedia"
 AT = (int(time.time()) // HOUR - 30) * HOUR
 
 
-class ReindexCase(drill.Case):
-    time_bound = 120
+class ReindexCase(drill.OneSourceCase):
     properties = {"late.policy": "archive", "archive.sealPeriod": "PT0.1S"}
-
-    def setUp(self):
-        super().setUp()
-        self.druid = self.sandbox("--check", "full")
-        self.server = self.tranqd(self.document())
-
-    def document(self, **properties):
-        return drill.config(
-            [harness.data_source(DS)], self.druid.url,
-            properties=dict(self.properties, **properties))
 
     def archive(self, count, hour=0, **how):
         """Events of that hour, in a file."""

@@ -12,31 +12,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
-from zookeeper import ZooKeeper  # noqa: E402
 
 
-class ZooKeeperCase(drill.Case):
+class ZooKeeperCase(drill.ZooKeeperCase):
     properties = {}
     data_sources = ["wikipedia"]
-    druid_options = ()
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.zk = ZooKeeper()
-        cls.zk.start()
-        cls.addClassCleanup(cls.zk.close)
-
-    def setUp(self):
-        super().setUp()
-        # the class's ZooKeeper is left in what state it may be
-        self.paths = {
-            "zookeeper.path": f"/beams/{self.id()}",
-            "druid.discovery.curator.path": f"/discovery/{self.id()}"}
-        self.druid = self.sandbox(
-            "--check", "full", "--zookeeper", self.zk.connect,
-            "--discovery-path", self.paths["druid.discovery.curator.path"],
-            *self.druid_options)
 
     def server(self, name="tranqd", **properties):
         """It finds the Overlord in ZooKeeper."""

@@ -13,33 +13,19 @@ sys.path[:0] = [HERE, os.path.join(ROOT, "tests", "helper")]
 import drill  # noqa: E402
 import harness  # noqa: E402
 import jvm  # noqa: E402
-from zookeeper import ZooKeeper  # noqa: E402
 
 HOUR = 3600
 # JVM Tranquility does not name the task that it means.
 FOREIGN = {"taskIdHeader"}
 
 
-class InteropCase(drill.Case):
+class InteropCase(drill.ZooKeeperCase):
     partitions, replicants = 3, 2
     segment, window = "HOUR", "PT1H"
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.zk = ZooKeeper()
-        cls.zk.start()
-        cls.addClassCleanup(cls.zk.close)
 
     def setUp(self):
         super().setUp()
         self.at = time.time()
-        self.paths = {
-            "zookeeper.path": f"/beams/{self.id()}",
-            "druid.discovery.curator.path": f"/discovery/{self.id()}"}
-        self.druid = self.sandbox(
-            "--check", "full", "--zookeeper", self.zk.connect,
-            "--discovery-path", self.paths["druid.discovery.curator.path"])
 
     def config(self, ds="wikipedia", **properties):
         """What both of them read, word for word."""
