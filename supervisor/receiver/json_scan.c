@@ -327,8 +327,7 @@ scan_nested(struct reader *r, const char *p, struct json_field *f)
 	return p;
 }
 
-/* Room for a further field. */
-/* NULL, or what is wrong. */
+/* Room for a further field. NULL, or what is wrong. */
 static const char *
 add_room(struct json_scan *s)
 {
