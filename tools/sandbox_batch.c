@@ -19,20 +19,7 @@
 static void
 read_schema(struct spec_context *c, const struct json *schema, struct spec *s)
 {
-	const struct json *time = json_get(schema, "timestampSpec");
-
-	s->column = must_strdup(json_get_text(time, "column", "timestamp"));
-	sandbox_spec_expect(c, s, json_is_text(json_get(time, "column")),
-	    "timestampSpec.column");
-	sandbox_spec_expect(c, s,
-	    strcmp(json_get_text(time, "format", ""), "millis") == 0,
-	    "timestampSpec.format millis");
-	sandbox_spec_expect(c, s,
-	    json_is_object(json_get(schema, "dimensionsSpec")),
-	    "dimensionsSpec");
-	sandbox_spec_expect(c, s,
-	    json_is_array(json_get(schema, "metricsSpec")),
-	    "metricsSpec, a list");
+	sandbox_spec_fields(c, s, schema, schema);
 	sandbox_spec_expect(
 	    c, s, json_get(schema, "parser") == NULL, "no parser");
 }

@@ -290,34 +290,42 @@ check_firehose(
 	    "shutoffTime not before the interval's end");
 }
 
+void
+sandbox_spec_fields(struct spec_context *c, struct spec *s,
+    const struct json *schema, const struct json *parts)
+{
+	const struct json *time = json_get(parts, "timestampSpec");
+
+	s->column = must_strdup(json_get_text(time, "column", "timestamp"));
+	sandbox_spec_expect(c, s, json_is_text(json_get(time, "column")),
+	    "timestampSpec.column");
+	sandbox_spec_expect(c, s, is_text(time, "format", "millis"),
+	    "timestampSpec.format millis");
+	sandbox_spec_expect(c, s,
+	    json_is_object(json_get(parts, "dimensionsSpec")),
+	    "dimensionsSpec");
+	sandbox_spec_expect(c, s,
+	    json_is_array(json_get(schema, "metricsSpec")),
+	    "metricsSpec, a list");
+}
+
 static enum spec_result
 read_schema(struct spec_context *c, const struct json *schema, struct spec *s)
 {
 	const struct json *parser = json_get(schema, "parser");
 	const struct json *parse = json_get(parser, "parseSpec");
-	const struct json *time = json_get(parse, "timestampSpec");
 	const char *ds = json_get_text(schema, "dataSource", NULL);
 
 	if (ds == NULL || ds[0] == '\0')
 		return sandbox_spec_refuse(
 		    c, "dataSource cannot be null or empty");
 	s->ds = must_strdup(ds);
-	s->column = must_strdup(json_get_text(time, "column", "timestamp"));
 	sandbox_spec_expect(
 	    c, s, is_text(parser, "type", "map"), "parser.type map");
-	sandbox_spec_expect(c, s, json_is_text(json_get(time, "column")),
-	    "timestampSpec.column");
-	sandbox_spec_expect(c, s, is_text(time, "format", "millis"),
-	    "timestampSpec.format millis");
-	sandbox_spec_expect(c, s,
-	    json_is_object(json_get(parse, "dimensionsSpec")),
-	    "dimensionsSpec");
+	sandbox_spec_fields(c, s, schema, parse);
 	sandbox_spec_expect(c, s,
 	    json_is_object(json_get(schema, "granularitySpec")),
 	    "granularitySpec");
-	sandbox_spec_expect(c, s,
-	    json_is_array(json_get(schema, "metricsSpec")),
-	    "metricsSpec, a list");
 	return SPEC_OK;
 }
 

@@ -45,6 +45,10 @@ void sandbox_spec_free(struct spec *);
 
 /* For sandbox_batch.c. SPEC_REFUSED, with the reason. */
 enum spec_result sandbox_spec_refuse(struct spec_context *, const char *why);
+/* What a dataSchema of either form has: `parts` is the object that has its
+ * timestampSpec and dimensionsSpec. */
+void sandbox_spec_fields(struct spec_context *, struct spec *,
+    const struct json *schema, const struct json *parts);
 /* A wish about the spec; what is not fulfilled is counted. */
 void sandbox_spec_expect(struct spec_context *, const struct spec *,
     bool fulfilled, const char *what);
