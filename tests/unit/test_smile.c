@@ -269,11 +269,6 @@ static void
 test_malformed(void **state)
 {
 	static const char early[] = "the body ends too early";
-	static const char number[] = "a number malformed or cut short";
-	static const char none[] = "the header announces no such back "
-				   "references";
-	static const char unseen[] = "a back reference to what has not been "
-				     "there";
 
 	(void)state;
 	check_malformed(BYTES("{\"a\":1}"), 0, "this is JSON text, not Smile");
@@ -306,8 +301,13 @@ test_malformed(void **state)
 	check_malformed(BYTES(HEADER "\xfa\x80"
 				     "a\xff\xfb"),
 	    7, "expected a value");
+}
+
+static void
+test_reserved_tokens(void **state)
+{
+	(void)state;
 	for (unsigned token = 0; token < 256; token++) {
-		/* reserved ones */
 		static const char list[] =
 		    "\x00\x27\x2b\x2f\x30\x3a\x3f\xe1\xe2"
 		    "\xe3\xe5\xe9\xf0\xf7\xf9\xfb\xfc\xfe"
@@ -320,7 +320,18 @@ test_malformed(void **state)
 		body[7] = (char)token;
 		check_malformed(BYTES(body), 7, "expected a value");
 	}
-	/* back references */
+}
+
+static void
+test_malformed_references(void **state)
+{
+	static const char early[] = "the body ends too early";
+	static const char none[] = "the header announces no such back "
+				   "references";
+	static const char unseen[] = "a back reference to what has not been "
+				     "there";
+
+	(void)state;
 	check_malformed(BYTES(HEADER "\xfa\x40\x21\xfb"), 5, unseen);
 	check_malformed(BYTES(":)\n\x00\xfa\x80"
 			      "a\x21\x40\x21\xfb"),
@@ -344,7 +355,14 @@ test_malformed(void **state)
 	check_malformed(BYTES(HEADER "\xfa\x31\xff\x21\xfb"), 5,
 	    "a back reference must not end in FE or FF");
 	check_malformed(BYTES(HEADER "\xfa\x31"), 6, early);
-	/* numbers */
+}
+
+static void
+test_malformed_numbers(void **state)
+{
+	static const char number[] = "a number malformed or cut short";
+
+	(void)state;
 	check_malformed(BYTES(HEADER "\xfa\x80"
 				     "a\x24\x01\xc0\xfb"),
 	    7, number);
@@ -370,7 +388,14 @@ test_malformed(void **state)
 	check_malformed(BYTES(HEADER "\xfa\x80"
 				     "a\x26\x81\x80\x00\xfb"),
 	    9, "a byte of more than seven bits");
-	/* binary */
+}
+
+static void
+test_malformed_binary(void **state)
+{
+	static const char early[] = "the body ends too early";
+
+	(void)state;
 	check_malformed(BYTES(HEADER "\xfa\x80"
 				     "a\xfd\x81x\xfb"),
 	    7, "the header announces no raw binary");
@@ -644,6 +669,10 @@ main(void)
 		cmocka_unit_test(test_documents),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_reserved_tokens),
+		cmocka_unit_test(test_malformed_references),
+		cmocka_unit_test(test_malformed_numbers),
+		cmocka_unit_test(test_malformed_binary),
 		cmocka_unit_test(test_malformed_strings),
 		cmocka_unit_test(test_event_index),
 		cmocka_unit_test(test_depth),
