@@ -58,6 +58,7 @@ struct job {
 	bool is_over; /* with this task */
 	bool is_good; /* the share is in */
 	bool is_failed; /* its task is FAILED: another attempt */
+	bool is_resumed; /* the plan is an earlier call's */
 };
 
 PRINTF_LIKE(1, 2)
@@ -188,6 +189,7 @@ find_plan(struct job *j)
 			    path, conf_file_why(errno));
 	} else if ((j->plan = json_parse(text.bytes, text.used, NULL)) !=
 	    NULL) {
+		j->is_resumed = true;
 		printf(
 		    "%s: goes on with what was begun before\n", j->r->interval);
 	} else {
@@ -545,14 +547,33 @@ free_job(struct job *j)
 	free(j->dir);
 }
 
-bool
-reindex_interval(const struct reindex *r)
+/* Whether there is still something to do behind a plan of an earlier call:
+ * files that it does not have, or another kind of reindex. */
+static bool
+is_left(const struct job *j)
+{
+	bool left =
+	    j->r->replaces && !json_get_bool(j->plan, "replaces", false);
+	struct archived_list files = { 0 };
+
+	files_read(
+	    &files, j->r->conf->archive_path, j->r->ds->name, j->r->interval);
+	for (size_t i = 0; i < files.count; i++)
+		left |= !files.all[i].is_done;
+	files_free(&files);
+	return left;
+}
+
+/* *left: to be called again, for what an earlier call had not begun. */
+static bool
+reindex_once(const struct reindex *r, bool *left)
 {
 	struct job j = { .r = r };
 	struct archived_list files = { 0 };
 	bool good = false;
 	int lock;
 
+	*left = false;
 	j.dir = must_format(
 	    "%s/%s/%s", r->conf->archive_path, r->ds->name, r->interval);
 	if (!read_interval(r->interval, &j.interval)) {
@@ -561,9 +582,18 @@ reindex_interval(const struct reindex *r)
 		files_read(
 		    &files, r->conf->archive_path, r->ds->name, r->interval);
 		good = run(&j, &files);
+		*left = good && j.is_resumed && is_left(&j);
 		close(lock);
 	}
 	files_free(&files);
 	free_job(&j);
 	return good;
+}
+
+bool
+reindex_interval(const struct reindex *r)
+{
+	bool left;
+
+	return reindex_once(r, &left) && (!left || reindex_once(r, &left));
 }
