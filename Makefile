@@ -42,6 +42,7 @@ SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
 LOAD = $(patsubst tools/%.c,%,$(wildcard tools/load*.c)) text_map digest
 UNIT = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 FUZZ = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+PRELOAD = $(patsubst tests/fault/%.c,%,$(wildcard tests/fault/preload_*.c))
 
 # ---- flags ----
 
@@ -59,7 +60,7 @@ SANITIZE = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer \
 	-fno-sanitize-recover=all)
 CFLAGS ?=
 ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
-	$(WERROR) $(CFLAGS)
+	$(if $(FAULTS),-DTRANQ_FAULTS) $(WERROR) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
 LIBS_COMMON = -ljansson -lyaml $(LIBS_TIME)
@@ -95,11 +96,12 @@ LIB_WORKER = $(O)/worker.a
 LIB_SUPERVISOR = $(O)/supervisor.a
 LIB_TOOLS = $(O)/tools.a
 LIB_HELPER = $(O)/helper.a
+PRELOADS = $(patsubst %,$(BUILD)/tests/%.so,$(PRELOAD))
 PROGRAMS = $(addprefix $(BUILD)/bin/,tranqd tranqctl tranq-sandbox tranq-load)
 TESTS = $(addprefix $(BUILD)/tests/,$(UNIT) $(FUZZ))
 
-.PHONY: all help deps quickstart test unit integration check generate format asan tsan \
-	bench druid druid-down test-druid install clean
+.PHONY: all help deps quickstart test unit-programs fault-programs fault \
+	check generate format asan tsan bench druid druid-down test-druid install clean
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS) ## build the four programs into build/bin
@@ -146,6 +148,13 @@ $(BUILD)/tests/hash_rows: $(O)/tests/druid/tranquility/hash_rows.o \
 		$(LIB_RECEIVER) $(LIB_WORKER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) -lm)
 
+# What a fault test puts between tranqd and the C library.
+$(BUILD)/tests/preload_%.so: tests/fault/preload_%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(STANDARD) $(WARNINGS) -O1 -g -fPIC -shared $(WERROR) \
+	    -iquote common -o $@ $< -ldl
+
 $(LIB_COMMON): $(OBJ_COMMON)
 $(LIB_RECEIVER): $(OBJ_RECEIVER)
 $(LIB_WORKER): $(OBJ_WORKER)
@@ -189,16 +198,26 @@ quickstart: deps ## build, run with a sandbox, kill a worker, lose nothing
 
 # ---- tests ----
 
-test: deps ## unit, golden and integration tests
-	$(Q)$(MAKE) --no-print-directory all unit-programs
+test: deps ## unit, golden, integration and short fault tests
+	$(Q)$(MAKE) --no-print-directory all unit-programs fault-programs
 	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/run
 
 unit-programs: $(TESTS)
 
+# tranqd with its fault points, in a folder beside the one that is installed
+fault-programs: $(PRELOADS)
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fault FAULTS=1 \
+	    OPTIMIZE="-O1 -g" $(BUILD)/fault/bin/tranqd
+
+fault: deps ## kills and failures at named steps, in their long form
+	$(Q)$(MAKE) --no-print-directory all fault-programs
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) TRANQ_LONG=1 tests/run --fault
+
 asan: deps ## unit and integration tests under ASan and UBSan
 	$(Q)$(MAKE) --no-print-directory BUILD=build/asan \
 	    SAN=address,undefined OPTIMIZE="-O1 -g" all unit-programs
-	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) TRANQ_BUILD=build/asan tests/run
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) TRANQ_BUILD=build/asan tests/run \
+	    --unit --integration
 
 tsan: deps ## rings and channels under TSan
 	$(Q)$(MAKE) --no-print-directory BUILD=build/tsan SAN=thread \
@@ -248,4 +267,4 @@ install: all ## into DESTDIR/PREFIX
 
 clean: ## remove what was built (not a fetched Druid)
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/tests $(BUILD)/asan \
-	    $(BUILD)/tsan $(BUILD)/quickstart $(BUILD)/check $(BUILD)/share
+	    $(BUILD)/tsan $(BUILD)/fault $(BUILD)/quickstart $(BUILD)/check $(BUILD)/share
