@@ -14,7 +14,8 @@ TRANQ_SHARED ?= $(abspath ../shared)
 TIME = iso period granularity granularity_read granularity_calendar zone \
 	timestamp joda joda_read joda_time
 
-COMMON = base panic result log clock $(TIME) buf json yaml loop ring \
+COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf json \
+	yaml loop ring \
 	late_policy \
 	channel event life heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 
@@ -393,6 +394,7 @@ running_exit(struct child *c, int64_t now_ms)
 {
 	bury(c, now_ms, c->exit_status);
 	clear_away(c);
+	FAULT_POINT(REAPED);
 	follow_policy(c, now_ms);
 }
 

@@ -16,6 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 #include "receiver_keys.h"
@@ -237,6 +238,7 @@ do_start(const struct arguments *a)
 	if (file == NULL)
 		fatal("%s", a->file);
 	options.file = file;
+	fault_open();
 	if (conf->log_file[0] != '\0')
 		options.complain_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	if (a->daemonize)
@@ -280,6 +282,16 @@ do_properties(const struct arguments *a UNUSED)
 	return EX_OK;
 }
 
+#ifdef TRANQ_FAULTS
+/* For tests, in their program only. */
+static int
+do_faults(const struct arguments *a UNUSED)
+{
+	fault_print();
+	return EX_OK;
+}
+#endif
+
 /* Not in the help: conf/tranqd.json.example is made from it. */
 static int
 do_example(const struct arguments *a UNUSED)
@@ -313,6 +325,9 @@ static const struct {
 	{ "--version", do_version },
 	{ "--help", do_help },
 	{ "-h", do_help },
+#ifdef TRANQ_FAULTS
+	{ "faults", do_faults },
+#endif
 };
 
 /* Long options may have one dash: Tranquility's launcher gets -configFile. */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 #include "receiver_keys.h"
@@ -326,6 +327,7 @@ begin(struct supervisor *s)
 	struct reload *r = &s->reload;
 	struct trouble trouble;
 
+	FAULT_POINT(RELOAD);
 	r->count++;
 	r->now = r->next;
 	r->next.count = 0;
@@ -347,7 +349,9 @@ begin(struct supervisor *s)
 		end_reload(s, false, "not possible; nothing was changed");
 		return;
 	}
+	FAULT_POINT(RELOAD_ADDED);
 	start_workers(s);
+	FAULT_POINT(RELOAD_WORKERS);
 	enter(s, RELOAD_WORKERS, RELOAD_SETTLE_MS + RELOAD_READY_MS);
 }
 
@@ -427,6 +431,7 @@ commit(struct supervisor *s)
 	int fd = text_in_memory(r->other);
 	struct conf *old = s->conf;
 
+	FAULT_POINT(RELOAD_COMMIT);
 	if (fd < 0) {
 		snprintf(r->failure, sizeof r->failure,
 		    "no memory for the configuration's text; nothing was "
@@ -443,6 +448,7 @@ commit(struct supervisor *s)
 	r->number++;
 	for (unsigned i = 0; i < s->front_count; i++)
 		tell_front(s, &s->fronts[i], fd);
+	FAULT_POINT(RELOAD_TOLD);
 	close(fd);
 	supervisor_apply_log(s);
 	enter(s, RELOAD_RECEIVERS,
@@ -514,6 +520,7 @@ advance_receivers(struct supervisor *s)
 	s->reload.late = false;
 	if (!all)
 		return;
+	FAULT_POINT(RELOAD_REMOVE);
 	for (unsigned i = 0; i < s->source_count; i++)
 		if (s->sources[i]->change == SOURCE_REMOVED)
 			child_stop(
@@ -554,6 +561,7 @@ advance_removals(struct supervisor *s)
 	add_part(s, &text, SOURCE_REMOVED, "removed");
 	add_part(s, &text, SOURCE_SAME, "unchanged");
 	free_resting(s, SOURCE_REMOVED);
+	FAULT_POINT(RELOAD_DONE);
 	end_reload(s, true, buf_text(&text));
 	buf_free(&text);
 }

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 #include "title.h"
@@ -92,6 +93,7 @@ live(struct child *c, struct spawn_plan *p)
 
 	close_all_but(p->keep, p->keep_count);
 	reset_signals();
+	FAULT_POINT(BORN);
 	log_process(p->process, p->ds);
 	title_set("tranqd: %s", p->title);
 	prctl(PR_SET_NAME, p->ds != NULL ? "tranqd-worker" : "tranqd-receiver");
@@ -119,10 +121,12 @@ spawn_fork(struct child *c, struct spawn_plan *p)
 	spawn_keep(p, c->life_fd);
 	spawn_keep(p, log_fd());
 	fflush(NULL);
+	FAULT_POINT(FORK);
 	pid = fork();
 	if (pid == 0)
 		live(c, p);
 	error = errno;
+	FAULT_POINT(FORKED);
 	close(ends[1]);
 	if (pid < 0)
 		close(ends[0]);

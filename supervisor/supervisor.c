@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 #include "receiver_keys.h"
@@ -211,6 +212,7 @@ begin_stop(struct supervisor *s, const char *why)
 
 	if (supervisor_stopping(s))
 		return;
+	FAULT_POINT(STOP);
 	log_info("%s: stopping, at most %lld s", why,
 	    (long long)(drain_ms + 999) / 1000);
 	notify_send("STOPPING=1\nSTATUS=draining");
@@ -246,6 +248,7 @@ advance_stop(struct supervisor *s)
 		for (unsigned i = 0; i < s->front_count; i++)
 			if (!child_at_rest(&s->fronts[i].child))
 				return;
+		FAULT_POINT(STOP_WORKERS);
 		s->phase = SUPERVISOR_STOPS_WORKERS;
 		for (unsigned i = 0; i < s->source_count; i++)
 			child_stop(&s->sources[i]->worker, left);
@@ -268,6 +271,7 @@ started(struct supervisor *s)
 {
 	const char byte = 1;
 
+	FAULT_POINT(STARTED);
 	loop_timer_stop(&s->start_timer);
 	s->phase = SUPERVISOR_RUNNING;
 	footprint_trim();
@@ -597,8 +601,10 @@ run(struct supervisor *s)
 	loop_set_turn(s->loop, look_again, s);
 	loop_timer_start(s->loop, &s->tick, TICK_MS, tick);
 	loop_timer_start(s->loop, &s->start_timer, START_MS, start_time_over);
+	FAULT_POINT(PREPARED);
 	for_each_child(s, start_child, NULL);
 	loop_run(s->loop);
+	FAULT_POINT(STOPPED);
 }
 
 /*

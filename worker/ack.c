@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 
@@ -108,8 +109,10 @@ ack_flush(struct acks *a)
 			b->used--;
 			b->rang = true;
 		}
-		if (b->rang)
+		if (b->rang) {
 			channel_ring_receiver(&a->channels[i]);
+			FAULT_POINT(ACK_TOLD);
+		}
 		b->rang = false;
 	}
 }

@@ -12,6 +12,7 @@
 #include "backoff.h"
 #include "batch_task.h"
 #include "clock.h"
+#include "fault.h"
 #include "json.h"
 #include "log.h"
 #include "panic.h"
@@ -184,7 +185,10 @@ known(void *context, enum result result, const struct task_status *s)
 	}
 	a->failures = 0;
 	switch (s->state) {
-	case TASK_SUCCESS: a->news(a->context, a->parcel, APPEND_IN); return;
+	case TASK_SUCCESS:
+		FAULT_POINT(APPEND_IN);
+		a->news(a->context, a->parcel, APPEND_IN);
+		return;
 	case TASK_FAILED:
 		task_failed(a, s->error[0] != '\0' ? s->error : "no reason");
 		return;
@@ -218,6 +222,7 @@ submitted(void *context, enum result result, const char *why)
 	}
 	a->failures = 0;
 	if (result == RESULT_OK) {
+		FAULT_POINT(APPEND_SUBMITTED);
 		log_info(
 		    "late events: task %s (%llu events): with the Overlord",
 		    a->id, (unsigned long long)a->parcel->events);
@@ -291,6 +296,7 @@ submit_rows(struct append *a, const struct buf *rows)
 		later(a, submit_due);
 		return;
 	}
+	FAULT_POINT(APPEND_SUBMIT);
 	overlord_submit(a->p.overlord, text.bytes, submitted, a);
 }
 

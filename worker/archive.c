@@ -18,6 +18,7 @@
 #include "archive_file.h"
 #include "backoff.h"
 #include "clock.h"
+#include "fault.h"
 #include "iso.h"
 #include "log.h"
 #include "panic.h"
@@ -217,6 +218,7 @@ finish(struct archive *a)
 {
 	struct parcel *p = a->parcel;
 
+	FAULT_POINT(ARCHIVED);
 	free(a->file_dir);
 	free(a->file_name);
 	a->file_dir = a->file_name = NULL;

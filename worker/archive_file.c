@@ -13,6 +13,7 @@
 
 #include <zstd.h>
 
+#include "fault.h"
 #include "panic.h"
 #include "spool_dir.h"
 
@@ -69,6 +70,7 @@ archive_file_new(const char *dir, const char *name)
 	ZSTD_CCtx_setParameter(f->context, ZSTD_c_checksumFlag, 1);
 	f->out_size = ZSTD_CStreamOutSize();
 	f->out = must_malloc(f->out_size);
+	FAULT_POINT(ARCHIVE_OPENED);
 	return f;
 }
 
@@ -122,9 +124,16 @@ seal(struct archive_file *f)
 {
 	ZSTD_inBuffer nothing = { NULL, 0, 0 };
 
-	if (!compress(f, &nothing, ZSTD_e_end) || fsync(f->fd) != 0 ||
-	    rename(f->open_path, f->path) != 0)
+	FAULT_POINT(ARCHIVE_FILLED);
+	if (!compress(f, &nothing, ZSTD_e_end))
 		return false;
+	FAULT_POINT(ARCHIVE_SYNC);
+	if (fsync(f->fd) != 0)
+		return false;
+	FAULT_POINT(ARCHIVE_SYNCED);
+	if (rename(f->open_path, f->path) != 0)
+		return false;
+	FAULT_POINT(ARCHIVE_NAMED);
 	close(f->fd);
 	f->fd = -1;
 	return spool_dir_sync(f->dir);

@@ -11,6 +11,7 @@
 
 #include "backoff.h"
 #include "clock.h"
+#include "fault.h"
 #include "iso.h"
 #include "log.h"
 #include "panic.h"
@@ -345,6 +346,7 @@ committed(void *context, enum result result)
 		failed(c, "writing the beams", result_name(result));
 		return;
 	}
+	FAULT_POINT(BEAM_COMMITTED);
 	know(c, &c->written);
 	c->tasks_created += c->tasks_taken;
 	c->failures = 0;
@@ -374,6 +376,7 @@ submitted(void *context, enum result result, const char *why)
 
 	must(c->state == CLUSTER_MAKING && s != NULL);
 	if (result == RESULT_OK) {
+		FAULT_POINT(SUBMITTED);
 		c->tasks_taken++;
 		log_info("task %s: with the Overlord", s->id);
 		record_slip(c, s);
@@ -424,9 +427,11 @@ make_next(struct beam_cluster *c)
 		beam_data_copy(&c->written, c->locked);
 		c->locked = NULL; /* the store's again */
 		c->state = CLUSTER_COMMITTING;
+		FAULT_POINT(BEAM_COMMIT);
 		beam_store_commit(c->store, committed, c);
 		return;
 	}
+	FAULT_POINT(SUBMIT);
 	task = task_json(c->ds, &s->place, s->id, s->firehose_id);
 	overlord_submit(c->overlord, json_to_text(task), submitted, c);
 	json_free(&task);
@@ -544,6 +549,7 @@ locked(void *context, enum result result, struct beam_data *data)
 		failed(c, "locking the beams", result_name(result));
 		return;
 	}
+	FAULT_POINT(BEAM_LOCKED);
 	know(c, data); /* another instance may have been faster */
 	if (settle(c, data)) {
 		beam_store_release(c->store);
@@ -578,10 +584,12 @@ have_read(void *context, enum result result, const struct beam_data *data)
 		failed(c, "reading the beams", result_name(result));
 		return;
 	}
+	FAULT_POINT(BEAM_READ);
 	know(c, data);
 	c->state = CLUSTER_IDLE;
 	if (settle(c, data))
 		return;
+	FAULT_POINT(BEAM_LOCK);
 	c->state = CLUSTER_LOCKING;
 	beam_store_lock(c->store, locked, c);
 }
@@ -610,6 +618,7 @@ beam_cluster_want(struct beam_cluster *c, struct interval interval,
 {
 	struct want *w = must_calloc(1, sizeof *w);
 
+	FAULT_POINT(BEAM_WANTED);
 	w->interval = interval;
 	w->partition = partition;
 	if (dead_firehose != NULL)

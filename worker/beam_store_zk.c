@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "curator_mutex.h"
+#include "fault.h"
 #include "log.h"
 #include "loop.h"
 #include "panic.h"
@@ -234,6 +235,7 @@ unlock(struct store *s)
 	loop_timer_stop(&s->lock_timer);
 	s->lock_state = LOCK_NONE;
 	curator_mutex_release(s->mutex);
+	FAULT_POINT(MUTEX_RELEASED);
 	beam_data_fini(&s->data);
 	buf_reset(&s->text);
 }
@@ -321,6 +323,7 @@ mutex_acquired(void *context, enum result result)
 		lock_fail(s, result);
 		return;
 	}
+	FAULT_POINT(MUTEX_HELD);
 	/* the server that we ask may be behind the one that the last holder
 	 * wrote to */
 	s->lock_state = LOCK_READING;
@@ -337,6 +340,7 @@ store_lock(struct beam_store *base, beam_store_locked_fn *locked, void *context)
 	s->lock_context = context;
 	s->lock_state = LOCK_WAITING;
 	s->tries = 0;
+	FAULT_POINT(MUTEX);
 	curator_mutex_acquire(s->mutex, s->lock_wait_ms, mutex_acquired);
 }
 
@@ -407,6 +411,7 @@ written(void *context, const struct zk_answer *a)
 
 	s->lock_call = NULL;
 	if (a->result == RESULT_OK) {
+		FAULT_POINT(ZNODE_WRITTEN);
 		commit_end(s, RESULT_OK);
 	} else if (a->result == RESULT_RETRY) {
 		write_later(s);
@@ -434,10 +439,12 @@ write_data(struct store *s)
 		.flags = ZK_PARENTS,
 	};
 
+	FAULT_POINT(ZNODE);
 	if (s->exists)
 		s->lock_call = zk_set(s->zk, &n, written, s);
 	else
 		s->lock_call = zk_create(s->zk, &n, written, s);
+	FAULT_POINT(ZNODE_SENT);
 }
 
 static void

@@ -12,6 +12,7 @@
 
 #include "backoff.h"
 #include "clock.h"
+#include "fault.h"
 #include "feed.h"
 #include "iso.h"
 #include "json.h"
@@ -313,6 +314,7 @@ dispatch_leave_lane(
 	must(lane->batches > 0);
 	lane->batches--;
 	lane->removed = e->id;
+	FAULT_POINT(REMOVAL);
 	held_forget(&d->feeds.held, e->id);
 	return r;
 }
@@ -345,7 +347,9 @@ feed_passed(void *context, struct feed *f, const struct held *h)
 
 	if (h->entry.id > lane->acked) {
 		lane->acked = h->entry.id;
+		FAULT_POINT(ACK);
 		ack_batch(d->p.acks, &h->view, ACK_SENT);
+		FAULT_POINT(ACK_WRITTEN);
 	}
 	settle_lane(lane->beam, lane->at.lane);
 }
@@ -380,9 +384,18 @@ dispatch_write(struct dispatch *d)
 			continue;
 		}
 		switch (r->how) {
-		case LEAVE_SENT: spool_remove(d->p.spool, &r->entry); break;
-		case LEAVE_DEAD: spool_bury(d->p.spool, &r->entry); break;
-		case LEAVE_LATE: late_adopt(d->p.late, &r->entry); break;
+		case LEAVE_SENT:
+			spool_remove(d->p.spool, &r->entry);
+			FAULT_POINT(REMOVE);
+			break;
+		case LEAVE_DEAD:
+			FAULT_POINT(BURY);
+			spool_bury(d->p.spool, &r->entry);
+			break;
+		case LEAVE_LATE:
+			FAULT_POINT(ADOPT);
+			late_adopt(d->p.late, &r->entry);
+			break;
 		case LEAVE_ARCHIVED:
 			spool_remove_late(d->p.spool, &r->entry, LATE_ARCHIVE);
 			break;
@@ -391,12 +404,24 @@ dispatch_write(struct dispatch *d)
 	feeds_write(&d->feeds);
 }
 
+static void
+pass_faults(const struct removal *r)
+{
+	if (r->how == LEAVE_SENT && r->move == NULL)
+		FAULT_POINT(REMOVED);
+	if (r->how == LEAVE_DEAD)
+		FAULT_POINT(BURIED);
+	if (r->how == LEAVE_LATE)
+		FAULT_POINT(ADOPTED);
+}
+
 void
 dispatch_written(struct dispatch *d)
 {
 	for (size_t i = 0; i < d->removal_count; i++) {
 		const struct removal *r = &d->removals[i];
 
+		pass_faults(r);
 		if (r->move != NULL)
 			dispatch_move_done(d, r->move);
 		else if (r->how == LEAVE_LATE)

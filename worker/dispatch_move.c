@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "fault.h"
 #include "panic.h"
 #include "partition.h"
 
@@ -151,6 +152,7 @@ dispatch_move_write(struct dispatch *d, struct removal *r)
 		.events = left,
 		.bytes = (uint32_t)bytes,
 		.sealed_ms = seal.now_ms };
+	FAULT_POINT(MOVE);
 	spool_replace(d->p.spool, &r->entry, m->value, bytes);
 }
 
@@ -169,6 +171,7 @@ void
 dispatch_move_done(struct dispatch *d, struct move *m)
 {
 	must(m->value != NULL);
+	FAULT_POINT(MOVED);
 	dispatch_sealed(d, &m->entry, m->value, m->entry.bytes);
 	m->value = NULL;
 	dispatch_move_free(d, m);

@@ -12,6 +12,7 @@
 
 #include "backoff.h"
 #include "clock.h"
+#include "fault.h"
 #include "firehose.h"
 #include "log.h"
 #include "panic.h"
@@ -228,7 +229,9 @@ send_chunk(struct feed *f)
 	f->all->sending++;
 	f->all->pushes++;
 	loop_timer_start(f->all->loop, &f->timer, STUCK_MS, stuck_due);
+	FAULT_POINT(PUSH);
 	f->exchange = firehose_push(f->all->http, &push);
+	FAULT_POINT(PUSH_SENT);
 }
 
 void
@@ -281,6 +284,7 @@ use_new_sequence(struct feed *f)
 		f->state = FEED_STUCK;
 		return;
 	}
+	FAULT_POINT(ANEW);
 	f->progress.attempt++;
 	f->state = FEED_STORING;
 	TAILQ_INSERT_TAIL(&f->all->storing, f, link);
@@ -329,6 +333,7 @@ pushed(void *context, const struct http_answer *answer)
 	f->exchange = NULL;
 	not_sending(f);
 	if (a.result == PUSH_TAKEN) {
+		FAULT_POINT(PUSH_ANSWERED);
 		f->all->skipped += a.skipped;
 		chunk_taken(f);
 		return;
@@ -360,6 +365,7 @@ feeds_written(struct feeds *all)
 	struct feed *f;
 
 	while ((f = TAILQ_FIRST(&all->storing)) != NULL) {
+		FAULT_POINT(ANEW_STORED);
 		TAILQ_REMOVE(&all->storing, f, link);
 		pause_feed(f, RETRY_MAX_MS);
 	}

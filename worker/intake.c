@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "event.h"
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 #include "partition.h"
@@ -340,7 +341,9 @@ drain_source(struct intake *in, struct source *s, size_t *budget)
 		} else if (!has_room(in, head.bytes)) {
 			return false;
 		} else {
+			FAULT_POINT(PEEKED);
 			take_block(in, s, &head, &reader);
+			FAULT_POINT(TAKEN);
 			ring_take(ring, head.bytes);
 			*budget -= MIN_OF(*budget, head.bytes);
 		}
@@ -440,9 +443,11 @@ seal_one(struct intake *in, struct batch **batch, int64_t wall_ms)
 void
 intake_seal(struct intake *in, int64_t wall_ms)
 {
+	FAULT_POINT(SEAL);
 	for (unsigned i = 0; i < in->open_count; i++)
 		seal_one(in, &in->open[i], wall_ms);
 	forget_open(in);
+	FAULT_POINT(SEALED);
 }
 
 void
@@ -480,8 +485,11 @@ intake_written(struct intake *in)
 		    s->cursor.taken_events, memory_order_relaxed);
 		atomic_store_explicit(&s->channel->header->taken_dropped,
 		    s->cursor.taken_dropped, memory_order_relaxed);
+		FAULT_POINT(ADVANCE);
 		ring_advance(&s->channel->events, s->cursor.position);
+		FAULT_POINT(ADVANCED);
 		channel_ring_receiver(s->channel);
+		FAULT_POINT(RECEIVER_TOLD);
 	}
 	in->counted = (struct spool_totals){ 0 };
 	for (unsigned i = 0; i < in->sealed_count; i++) {

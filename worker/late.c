@@ -13,6 +13,7 @@
 #include "archive.h"
 #include "backoff.h"
 #include "clock.h"
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 #include "partition.h"
@@ -688,9 +689,13 @@ parcel_written(struct late *l, struct parcel *p)
 		for (unsigned i = 0; i < p->count; i++)
 			p->batches[i].entry.at.lane = p->number;
 		p->state = PARCEL_OUT;
+		FAULT_POINT(PARCEL_PLANNED);
 		start(l, p);
 		break;
-	case PARCEL_DONE: drop_parcel(l, p); break;
+	case PARCEL_DONE:
+		FAULT_POINT(PARCEL_DONE);
+		drop_parcel(l, p);
+		break;
 	case PARCEL_BACK:
 		for (unsigned i = 0; i < p->count; i++)
 			piles_add(

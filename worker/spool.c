@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "checksum.h"
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 #include "spool_dir.h"
@@ -292,6 +293,7 @@ spool_open(const struct spool_options *options, char *error, size_t bytes)
 		spool_close(&s);
 		return NULL;
 	}
+	FAULT_POINT(SPOOL_LOCKED);
 	if ((rc = open_env(s)) == 0 && !spool_dir_sync(s->dir))
 		rc = errno;
 	if (rc != 0) {
@@ -299,6 +301,7 @@ spool_open(const struct spool_options *options, char *error, size_t bytes)
 		spool_close(&s);
 		return NULL;
 	}
+	FAULT_POINT(SPOOL_OPENED);
 	return s;
 }
 
@@ -415,6 +418,7 @@ spool_begin(struct spool *s)
 	must(s->write == NULL);
 	s->error =
 	    s->env == NULL ? EIO : mdb_txn_begin(s->env, NULL, 0, &s->write);
+	FAULT_POINT(TXN_BEGUN);
 }
 
 void
@@ -595,6 +599,7 @@ spool_commit(struct spool *s, char *error, size_t bytes)
 	int rc;
 
 	store_counts(s);
+	spool_note(s, FAULT_ERROR(COMMIT));
 	rc = s->error;
 	s->write = NULL;
 	if (rc != 0 && txn != NULL)
@@ -602,6 +607,7 @@ spool_commit(struct spool *s, char *error, size_t bytes)
 	else if (rc == 0)
 		rc = mdb_txn_commit(txn);
 	if (rc == 0) {
+		FAULT_POINT(COMMITTED);
 		s->durable = s->now;
 		return RESULT_OK;
 	}

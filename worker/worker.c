@@ -21,6 +21,7 @@
 #include "clock.h"
 #include "discovery.h"
 #include "dispatch.h"
+#include "fault.h"
 #include "heritage.h"
 #include "http_client.h"
 #include "intake.h"
@@ -528,6 +529,7 @@ leave(struct worker *w, const struct order_message *m)
 	w->is_leaving = true;
 	w->hands_over = m->index == ORDER_STOP_HAND_OVER;
 	if (w->hands_over) {
+		FAULT_POINT(HAND_OVER);
 		dispatch_hold(w->dispatch);
 		late_hold(w->late);
 	}
@@ -664,6 +666,7 @@ make_parts(struct worker *w)
 	intake.dispatch = w->dispatch;
 	w->intake = intake_new(&intake);
 	intake_resume(w->intake);
+	FAULT_POINT(RESUMED);
 	dispatch_replay(w->dispatch);
 	beam_cluster_look(w->cluster);
 	late_begin(w->late);
@@ -727,6 +730,7 @@ worker_main(const struct heritage *heritage)
 	publish(&w);
 	if (!order_send(heritage->control_fd, &ready, -1, -1))
 		log_warn("cannot report to the supervisor");
+	FAULT_POINT(WORKER_READY);
 	loop_run(w.loop);
 	free_parts(&w);
 	return CHILD_DRAINED;

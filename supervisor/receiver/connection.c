@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "exchange.h"
+#include "fault.h"
 #include "log.h"
 #include "panic.h"
 
@@ -198,6 +199,7 @@ connection_peer(
 static ssize_t
 receive(struct connection *c, void *to, size_t room)
 {
+	FAULT_POINT(READ);
 	if (LIKELY(c->tls == NULL))
 		return recv(c->io.fd, to, room, 0);
 	return tls_read(c->tls, to, room);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "log.h"
 
 #define COMPLAIN_MS 10000
@@ -78,8 +79,10 @@ exchange_flush(struct connection *c)
 	all->output_used = 0;
 	if (used == 0 || c->is_broken)
 		return;
+	FAULT_POINT(ANSWER_SEND);
 	if (c->out == NULL) {
 		n = connection_send(c, all->output, used);
+		FAULT_POINT(ANSWER_SENT);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
 			c->is_broken = true;
 			return;
@@ -360,6 +363,7 @@ handle(struct connection *c, struct span *s)
 	enum post_state state = POST_ANSWERED;
 	struct route route;
 
+	FAULT_POINT(REQUEST);
 	route_find(&route, &c->request, head);
 	if (!may_ask(c, &route, head, &reply)) {
 		/* answered below */
@@ -393,6 +397,7 @@ exchange_is_busy(const struct connection *c)
 void
 exchange_serve(struct connection *c, struct span *s)
 {
+	FAULT_POINT(READ_DONE);
 	while (s->at < s->used && !exchange_is_busy(c)) {
 		if (!c->has_head && !take_head(c, s))
 			return;

@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "fault.h"
 #include "log.h"
 
 #define ACCEPTS_A_TURN 8
@@ -102,8 +103,10 @@ static bool
 accept_one(struct listener *l)
 {
 	int on = 1;
-	int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd;
 
+	FAULT_POINT(ACCEPT);
+	fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
 		if (is_lack(errno))
 			pause_listening(l);
@@ -113,6 +116,7 @@ accept_one(struct listener *l)
 	/* fails for sockets that are not TCP: nothing to be done */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	connection_accept(l->connections, fd, l->is_tls);
+	FAULT_POINT(ACCEPTED);
 	return true;
 }
 

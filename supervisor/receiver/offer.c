@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "fault.h"
 #include "panic.h"
 
 /* Only this process writes these counters. */
@@ -155,8 +156,11 @@ commit_block(
 		b->dropped[i] = s->events == 0 ? s->dropped[i] : 0;
 		dropped += b->dropped[i];
 	}
+	FAULT_POINT(OFFER);
 	count_block(o, b, dropped);
+	FAULT_POINT(OFFER_COUNTED);
 	ring_commit(&o->channel.events, b->bytes);
+	FAULT_POINT(OFFERED);
 	outlet_mark_dirty(o);
 }
 
@@ -168,12 +172,16 @@ offer_share(struct body_plan *plan, struct body_share *s, const char *body,
 	uint64_t most;
 
 	while ((most = MIN_OF(s->bytes, s->ds->block_bytes_max)) > 0) {
-		char *at = ring_reserve(&o->channel.events, most);
-		struct event_block *b = (void *)at;
+		struct event_block *b;
 		uint64_t used;
+		char *at;
 
+		FAULT_POINT(RESERVE);
+		at = ring_reserve(&o->channel.events, most);
 		if (at == NULL)
 			return false;
+		FAULT_POINT(RESERVED);
+		b = (void *)at;
 		used = put_block(at, plan, s, body);
 		must(used <= most);
 		b->magic = EVENT_BLOCK_MAGIC;

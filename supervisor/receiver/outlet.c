@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "panic.h"
 
 #define BLOCK_SHARE 4 /* a block is at most this part of the ring */
@@ -162,6 +163,7 @@ outlets_ring(struct outlets *all)
 		all->dirty = o->next_dirty;
 		o->is_dirty = false;
 		channel_ring_worker(&o->channel);
+		FAULT_POINT(WORKER_TOLD);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "fault.h"
 #include "offer.h"
 #include "panic.h"
 #include "settle.h"
@@ -322,6 +323,7 @@ post_abandon(struct post *p)
 void
 post_answer(struct post *p, struct reply *reply)
 {
+	FAULT_POINT(ANSWER);
 	if (reply->status == 200 && (p->is_smile || p->is_detailed))
 		answer_compose(&p->posts->answer, reply,
 		    p->is_detailed ? &p->drops : NULL, p->is_smile);
@@ -617,9 +619,12 @@ post_begin(struct posts *ps, const struct post_input *in, struct post **post,
 	if (in->route->ds != NULL &&
 	    (body.to = find_ds(ps, in->route, reply)) == NULL)
 		return POST_ANSWERED;
-	if (!read_content(ps, in, &body, reply) ||
-	    !read_body(ps, &body, in->route->is_detailed, reply))
+	if (!read_content(ps, in, &body, reply))
 		return POST_ANSWERED;
+	FAULT_POINT(INFLATED);
+	if (!read_body(ps, &body, in->route->is_detailed, reply))
+		return POST_ANSWERED;
+	FAULT_POINT(SCANNED);
 	if (ps->reader.plan.received == 0)
 		return answer_empty(ps, in->route, reply);
 	p = new_post(ps, in);

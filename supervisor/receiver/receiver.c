@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "fault.h"
 #include "heritage.h"
 #include "listener.h"
 #include "log.h"
@@ -202,6 +203,7 @@ take_conf(struct receiver *r)
 	}
 	attach_all(r, settings);
 	r->confirm_number = r->coming.number;
+	FAULT_POINT(CONF_TAKEN);
 	r->must_confirm = true;
 	forget_coming(&r->coming);
 	use_settings(r, settings);
@@ -340,6 +342,7 @@ confirm(struct receiver *r)
 		return;
 	r->must_confirm =
 	    !order_send(r->heritage->control_fd, &m, -1, -1) && errno == EAGAIN;
+	FAULT_POINT(CONF_CONFIRMED);
 	if (r->must_confirm)
 		loop_timer_start(
 		    r->loop, &r->confirm_again, CONFIRM_AGAIN_MS, ignore_timer);
@@ -423,6 +426,7 @@ wire(struct receiver *r)
 		attach(r, &settings->ds[i], &h->channels[i]);
 	}
 	use_settings(r, settings);
+	FAULT_POINT(RECEIVER_WIRED);
 	loop_set_turn(r->loop, turn_end, r);
 	return good;
 }
@@ -457,6 +461,7 @@ start(struct receiver *r)
 	}
 	/* the supervisor may be gone already: control_ready will see it */
 	(void)order_send(h->control_fd, &ready, -1, -1);
+	FAULT_POINT(RECEIVER_READY);
 	return true;
 }
 

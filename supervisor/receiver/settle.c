@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "panic.h"
 
 #define STRAYS_MS 1000
@@ -84,6 +85,7 @@ share_settled(struct share *s)
 static void
 share_durable(struct share *s)
 {
+	FAULT_POINT(DURABLE_SEEN);
 	s->is_durable = true;
 	s->post->not_durable--;
 	if (s->events == 0) /* all dropped or late: no acks will come */
@@ -169,8 +171,10 @@ look_at_acks(struct posts *ps, struct outlet *o)
 {
 	struct ack ack;
 
-	while (channel_next_ack(&o->channel, &ack))
+	while (channel_next_ack(&o->channel, &ack)) {
+		FAULT_POINT(ACK_SEEN);
 		take_ack(ps, o, &ack);
+	}
 }
 
 static void

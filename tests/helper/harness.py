@@ -300,8 +300,10 @@ class Tranqd:
     """One instance in a folder of its own. The port of the first start is
     kept by later ones."""
 
-    def __init__(self, folder, document, *, environment=None):
+    def __init__(self, folder, document, *, environment=None,
+                 binary=None):
         self.folder = folder
+        self.binary = binary or program("tranqd")
         self.document = json.loads(json.dumps(document))
         self.environment = dict(os.environ, **(environment or {}))
         self.process = None
@@ -363,7 +365,7 @@ class Tranqd:
         assert self.process is None, "tranqd runs already"
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [program("tranqd"), "start", "-c", self.config_file],
+                [self.binary, "start", "-c", self.config_file],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.folder, env=self.environment,
                 preexec_fn=die_with_parent)
