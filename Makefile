@@ -42,7 +42,7 @@ TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \
 SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
 LOAD = $(patsubst tools/%.c,%,$(wildcard tools/load*.c)) text_map digest
 UNIT = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
-FUZZ = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZERS = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PRELOAD = $(patsubst tests/fault/%.c,%,$(wildcard tests/fault/preload_*.c))
 
 # ---- flags ----
@@ -99,10 +99,10 @@ LIB_TOOLS = $(O)/tools.a
 LIB_HELPER = $(O)/helper.a
 PRELOADS = $(patsubst %,$(BUILD)/tests/%.so,$(PRELOAD))
 PROGRAMS = $(addprefix $(BUILD)/bin/,tranqd tranqctl tranq-sandbox tranq-load)
-TESTS = $(addprefix $(BUILD)/tests/,$(UNIT) $(FUZZ))
+TESTS = $(addprefix $(BUILD)/tests/,$(UNIT) $(FUZZERS))
 
 .PHONY: all help deps quickstart test unit-programs fault-programs fault \
-	check generate format asan tsan bench druid druid-down test-druid install clean
+	fuzz fuzz-programs fuzz-afl check generate format asan tsan bench druid druid-down test-druid install clean
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS) ## build the four programs into build/bin
@@ -139,10 +139,14 @@ $(BUILD)/tests/scan_bench: $(O)/tests/bench/scan_bench.o $(LIB_RECEIVER) \
 		$(LIB_COMMON)
 	$(call link,$(LIBS_RECEIVER) $(LIBS_COMMON))
 
-# A fuzz entry over its seeds.
+# A fuzz entry over its seeds, and with the fuzzer of clang or AFL++.
 $(BUILD)/tests/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/seeds.o \
-		$(LIB_RECEIVER) $(LIB_COMMON)
-	$(call link,$(LIBS_RECEIVER) $(LIBS_COMMON))
+		$(LIB_SUPERVISOR) $(LIB_RECEIVER) $(LIB_WORKER) $(LIB_COMMON)
+	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
+$(BUILD)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o \
+		$(LIB_SUPERVISOR) $(LIB_RECEIVER) $(LIB_WORKER) $(LIB_COMMON)
+	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) \
+	    -fsanitize=fuzzer)
 
 # tests/druid/tranquility/run asks for it.
 $(BUILD)/tests/hash_rows: $(O)/tests/druid/tranquility/hash_rows.o \
@@ -214,6 +218,24 @@ fault: deps ## kills and failures at named steps, in their long form
 	$(Q)$(MAKE) --no-print-directory all fault-programs
 	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) TRANQ_LONG=1 tests/run --fault
 
+SECONDS = 60
+fuzz: deps ## fuzz entries for SECONDS=60 each; FUZZ=name: that one alone
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang \
+	    SAN=fuzzer-no-link,address,undefined OPTIMIZE="-O1 -g" fuzz-programs
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/fuzz/run --build $(BUILD)/fuzz \
+	    --seconds $(SECONDS) $(FUZZ)
+
+fuzz-afl: deps ## the same by AFL++ (Debian's afl++)
+	@command -v afl-clang-fast >/dev/null || { \
+	    echo "fuzz-afl: install afl++" >&2; exit 1; }
+	$(Q)AFL_QUIET=1 $(MAKE) --no-print-directory BUILD=$(BUILD)/afl \
+	    CC=afl-clang-fast SAN=address,undefined OPTIMIZE="-O1 -g" \
+	    fuzz-programs
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/fuzz/run --build $(BUILD)/afl \
+	    --afl --seconds $(SECONDS) $(FUZZ)
+
+fuzz-programs: $(addprefix $(BUILD)/bin/,$(FUZZERS))
+
 asan: deps ## unit and integration tests under ASan and UBSan
 	$(Q)$(MAKE) --no-print-directory BUILD=build/asan \
 	    SAN=address,undefined OPTIMIZE="-O1 -g" all unit-programs
@@ -268,4 +290,4 @@ install: all ## into DESTDIR/PREFIX
 
 clean: ## remove what was built (not a fetched Druid)
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/tests $(BUILD)/asan \
-	    $(BUILD)/tsan $(BUILD)/fault $(BUILD)/quickstart $(BUILD)/check $(BUILD)/share
+	    $(BUILD)/tsan $(BUILD)/fault $(BUILD)/afl $(BUILD)/quickstart $(BUILD)/check $(BUILD)/share

@@ -4,11 +4,6 @@
  *
  * The bytes choose a period or duration object and a time. Buckets far from
  * today may be cut by the ends of 64 bits, so times stay within 200,000 years.
- *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 \
- *         -D_GNU_SOURCE -iquote common tests/fuzz/fuzz_granularity.c \
- *         common/{granularity,granularity_read,granularity_calendar,…}.c \
- *         -licui18n -licuuc -ljansson
  */
 #include <stdio.h>
 #include <stdlib.h>

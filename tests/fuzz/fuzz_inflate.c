@@ -1,15 +1,12 @@
 /*
  * fuzz_inflate - any bytes as a compressed body
  *
- * clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined
- *     -fno-sanitize-recover=all -iquote common -iquote supervisor/receiver
- *     tests/fuzz/fuzz_inflate.c supervisor/receiver/{inflate,unzstd}.c
- *     build/obj/common.a -ljansson -lyaml -lz -lzstd
- *
  * The first byte chooses coding and limits. One inflater lives through all
  * inputs, as in a receiver; what it says must not depend on what it held
  * before, so each input is read again by a new one. (The reason may: which of
- * two faults is met first depends on the room there is.)
+ * two faults is met first depends on the room there is. With zstd that may be
+ * "too large" or "malformed": a used context has room for more than a frame
+ * says it holds.)
  */
 #include "inflate.h"
 
@@ -65,7 +62,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		check_result(&kept, &in, first);
 	inflate_init(&fresh);
 	second = inflate_decode(&fresh, &in);
-	must(first == second);
+	must(first == second ||
+	    (in.coding == INFLATE_ZSTD && first != INFLATE_DONE &&
+		second != INFLATE_DONE));
 	if (first == INFLATE_DONE) {
 		must(kept.used == fresh.used);
 		must(memcmp(kept.bytes, fresh.bytes, kept.used) == 0);

@@ -4,12 +4,6 @@
  * What smile.c accepts, json_scan must find to be as many events; written by
  * smile_writer and read once more it must say the same, and the same for ever
  * after. The bytes as JSON text must do the writer no harm either.
- *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 \
- *         -D_GNU_SOURCE -iquote common -iquote supervisor/receiver \
- *         tests/fuzz/fuzz_smile.c common/{smile_writer,buf,panic,…}.c \
- *         supervisor/receiver/{smile,smile_value,double_text,json_scan,…}.c
- *     ./fuzz_smile -max_len=4096 CORPUS tests/golden/smile
  */
 #include <stdio.h>
 #include <stdlib.h>

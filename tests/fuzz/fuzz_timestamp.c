@@ -3,12 +3,6 @@
  *
  * The input is a format, a newline and a text. What auto and iso read must read
  * the same when it is written as ISO 8601.
- *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 \
- *         -D_GNU_SOURCE -iquote common tests/fuzz/fuzz_timestamp.c \
- *         common/{timestamp,joda,joda_read,joda_time,iso,zone,…}.c \
- *         -licui18n -licuuc
- *     ./fuzz_timestamp -max_len=256 CORPUS tests/fuzz/seeds/timestamp
  */
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  *
  * Each seed is run as it is and in VARIANTS variants that are the same in
  * every run: bytes changed, cut out, doubled, the end cut off. That is no
- * fuzzing (fuzz_smile.c says how to do that with clang); it shows that the
- * entry is alive and what it guards still holds.
+ * fuzzing (`make fuzz` does that); it shows that the entry is alive and what
+ * it guards still holds.
  *
  * fuzz_X reads tests/fuzz/seeds/X, or else tests/golden/X, below the current
  * folder, or the files that it is given.
