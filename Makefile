@@ -21,7 +21,7 @@ COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf json \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
 	conf_show trust_store key_store ctl
 SUPERVISOR = main supervisor prepare port source spawn child restart reload \
-	front control status | notify title rate footprint
+	front control status | notify title rate footprint pulse vitals
 RECEIVER = receiver listener connection exchange http_request route post \
 	content inflate smile smile_event line_parser parse_spec delimited \
 	regex_line json_lines flatten body json_scan partition_hash settings \

@@ -58,6 +58,8 @@ enum order {
 	ORDER_CHANNEL,
 	/* receiver → supervisor: as above; `value` as it came */
 	ORDER_CONF_TAKEN,
+	/* → child: nothing to do. That its loop turns is the answer (life.h) */
+	ORDER_PING,
 };
 
 /* To a worker: a successor takes over rings and spool at once; end what is on

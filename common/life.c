@@ -15,7 +15,7 @@
 #include "panic.h"
 
 #define LIFE_MAGIC UINT64_C(0x316566696c717274) /* "trqlife1" */
-#define LIFE_VERSION 1
+#define LIFE_VERSION 2
 #define READ_TRIES 64
 
 static struct life *
@@ -73,17 +73,46 @@ life_detach(struct life **life)
 	*life = NULL;
 }
 
+#define LIFE_STEP(name, text) text,
+static const char *const step_texts[] = { LIFE_STEPS(LIFE_STEP) };
+#undef LIFE_STEP
+
 void
-life_busy(struct life *life, int64_t now_ms)
+life_turn(struct life *life)
 {
-	atomic_store_explicit(
-	    &life->busy_since_ms, now_ms, memory_order_relaxed);
+	/* the child is the only writer */
+	uint64_t turns =
+	    atomic_load_explicit(&life->turns, memory_order_relaxed);
+
+	atomic_store_explicit(&life->turns, turns + 1, memory_order_relaxed);
 }
 
 void
-life_idle(struct life *life)
+life_step(struct life *life, enum life_step step)
 {
-	atomic_store_explicit(&life->busy_since_ms, 0, memory_order_relaxed);
+	atomic_store_explicit(&life->step, step, memory_order_relaxed);
+}
+
+uint64_t
+life_turns(const struct life *life)
+{
+	return atomic_load_explicit(&life->turns, memory_order_relaxed);
+}
+
+const char *
+life_doing(const struct life *life)
+{
+	uint32_t step = atomic_load_explicit(&life->step, memory_order_relaxed);
+
+	/* the child may have written anything */
+	return step < LIFE_STEP_COUNT ? step_texts[step] : "is out of its mind";
+}
+
+void
+life_begin(struct life *life)
+{
+	life_step(life, LIFE_START);
+	life->panic[0] = '\0';
 }
 
 void

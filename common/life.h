@@ -13,6 +13,24 @@
 #define LIFE_PANIC_BYTES 512
 #define LIFE_TEXT_BYTES (64u * KiB)
 
+/* What a child is at, for the word about one that hangs. */
+/* clang-format off */
+#define LIFE_STEPS(X) \
+	X(START, "starts") X(OPEN, "opens its spool") \
+	X(REPLAY, "goes through its spool") \
+	X(SERVE, "serves sockets and timers") \
+	X(TAKE, "takes events out of the rings") \
+	X(COMMIT, "commits to the spool (fsync)") \
+	X(SEND, "hands batches to tasks") \
+	X(CONFIGURE, "takes a new configuration") \
+	X(SETTLE, "answers clients") X(TELL, "describes its state") \
+	X(SLEEP, "sleeps in its loop")
+/* clang-format on */
+
+#define LIFE_STEP(name, text) LIFE_##name,
+enum life_step { LIFE_STEPS(LIFE_STEP) LIFE_STEP_COUNT };
+#undef LIFE_STEP
+
 /* Everything that a child counts; counters.def has names and meaning. */
 struct counters {
 #define COUNTER(kind, member, ...) uint64_t member;
@@ -22,10 +40,11 @@ struct counters {
 
 struct life {
 	_Atomic uint64_t magic;
-	uint32_t version, unused;
-	/* monotonic ms when the child last began to work; 0 while it sleeps
-	 * in its loop. Old and not 0: it hangs. */
-	_Atomic int64_t busy_since_ms;
+	uint32_t version;
+	_Atomic uint32_t step; /* enum life_step */
+	/* counts the child's turns; when it stands still although the child
+	 * was asked to turn (ORDER_PING), it hangs */
+	_Atomic uint64_t turns;
 	char panic[LIFE_PANIC_BYTES];
 
 	/* odd while the child writes what follows */
@@ -40,10 +59,17 @@ int life_create(void); /* memfd, or -1 with errno */
 struct life *life_attach(int fd); /* mapping, or NULL with errno */
 void life_detach(struct life **);
 
-/* Child. */
-void life_busy(struct life *, int64_t now_ms);
-void life_idle(struct life *);
-/* text: NULL leaves it as it is; a longer one than fits becomes "". */
+/* Child: a turn of its loop begins. Work that may take minutes and is bounded
+ * calls it in between. */
+void life_turn(struct life *);
+/* Child: what it is at from now on. */
+void life_step(struct life *, enum life_step);
+/* Supervisor: the count of turns, and in words what the child was at last. */
+uint64_t life_turns(const struct life *);
+const char *life_doing(const struct life *);
+/* Supervisor: the page is for a new process. */
+void life_begin(struct life *);
+/* Child. text: NULL leaves it as it is; a longer one than fits becomes "". */
 void life_publish(struct life *, const struct counters *, const char *text);
 /* Supervisor: a consistent copy of both (to: LIFE_TEXT_BYTES, or NULL).
  * false when the child died in the middle of a publication or goes on

@@ -17,8 +17,10 @@
 
 #include "clock.h"
 #include "iso.h"
+#include "panic.h"
 
 #define LINE_BYTES 4096
+#define TEXT_BYTES (LINE_BYTES - 512) /* of one message */
 
 static enum log_level level = LOG_LEVEL_INFO;
 static enum log_format format_of_lines = LOG_FORMAT_TEXT;
@@ -243,7 +245,7 @@ emit(enum log_level at, const char *text)
 void
 log_line(enum log_level at, const char *format, va_list args)
 {
-	char text[LINE_BYTES - 512];
+	char text[TEXT_BYTES];
 
 	if (at > level)
 		return;
@@ -258,19 +260,24 @@ log_debugging(void)
 }
 
 static void
-with_errno(enum log_level at, const char *format, va_list args)
+print_with_errno(char text[TEXT_BYTES], const char *format, va_list args)
 {
-	char text[LINE_BYTES - 512];
-	int saved = errno, used;
+	int saved = errno;
+	int used = vsnprintf(text, TEXT_BYTES, format, args);
 
-	if (at > level)
-		return;
-	used = vsnprintf(text, sizeof text, format, args);
-	if (used >= 0 && (size_t)used < sizeof text)
-		snprintf(text + used, sizeof text - (size_t)used, ": %s",
+	if (used >= 0 && used < TEXT_BYTES)
+		snprintf(text + used, (size_t)(TEXT_BYTES - used), ": %s",
 		    strerror(saved));
-	emit(at, text);
 	errno = saved;
+}
+
+/* The reason of an end is found where a panic's is. */
+static NORETURN void
+end_with(const char *text)
+{
+	emit(LOG_LEVEL_ERROR, text);
+	panic_words(text);
+	exit(EX_TEMPFAIL);
 }
 
 #define LOG_FUNCTION(name, at)              \
@@ -291,33 +298,39 @@ LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG)
 void
 log_warn(const char *format, ...)
 {
+	char text[TEXT_BYTES];
 	va_list args;
 
+	if (LOG_LEVEL_WARN > level)
+		return;
 	va_start(args, format);
-	with_errno(LOG_LEVEL_WARN, format, args);
+	print_with_errno(text, format, args);
 	va_end(args);
+	emit(LOG_LEVEL_WARN, text);
 }
 
 void
 fatal(const char *format, ...)
 {
+	char text[TEXT_BYTES];
 	va_list args;
 
 	va_start(args, format);
-	with_errno(LOG_LEVEL_ERROR, format, args);
+	print_with_errno(text, format, args);
 	va_end(args);
-	exit(EX_TEMPFAIL);
+	end_with(text);
 }
 
 void
 fatalx(const char *format, ...)
 {
+	char text[TEXT_BYTES];
 	va_list args;
 
 	va_start(args, format);
-	log_line(LOG_LEVEL_ERROR, format, args);
+	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	exit(EX_TEMPFAIL);
+	end_with(text);
 }
 
 bool

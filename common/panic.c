@@ -23,14 +23,20 @@ panic_keep(char *text, size_t bytes)
 }
 
 void
+panic_words(const char *text)
+{
+	if (kept != NULL)
+		snprintf(kept, kept_bytes, "%s", text);
+}
+
+void
 panic_at(const char *file, int line, const char *function, const char *what)
 {
 	char text[512];
 
 	snprintf(
 	    text, sizeof text, "%s:%d: %s: %s", file, line, function, what);
-	if (kept != NULL)
-		snprintf(kept, kept_bytes, "%s", text);
+	panic_words(text);
 	log_error("panic: %s", text);
 	abort();
 }

@@ -28,6 +28,7 @@
 #include "panic.h"
 
 #define REPORTS_A_TURN 16
+#define SILENCE_BYTES 400
 
 struct order_out {
 	struct order_message message;
@@ -98,7 +99,7 @@ abort_child(struct child *c, const char *why)
 {
 	if (c->hung)
 		return;
-	log_error("%s[%d]: %s; it is aborted", c->name, (int)c->pid, why);
+	log_error("%s[%d]: %s; it is replaced", c->name, (int)c->pid, why);
 	c->hung = true;
 	c->ops->kill(c, SIGABRT);
 }
@@ -240,7 +241,7 @@ start_timer(struct child *c, int64_t delay_ms)
 }
 
 /* Copies the last words out of the page, which the dead child may have filled
- * with anything. */
+ * with anything. Of one that had none it is told what we know. */
 static void
 take_last_words(const struct child *c, struct death *d)
 {
@@ -252,6 +253,10 @@ take_last_words(const struct child *c, struct death *d)
 	for (char *p = d->text; *p != '\0'; p++)
 		if ((unsigned char)*p < ' ')
 			*p = '?';
+	if (c->refusal[0] != '\0')
+		snprintf(d->text, sizeof d->text, "%s", c->refusal);
+	else if (c->hung && bytes == 0)
+		child_silence(c, d->text, sizeof d->text);
 }
 
 static void
@@ -292,9 +297,7 @@ clear_away(struct child *c)
 	close_control(c);
 	c->pid = 0;
 	c->ready_at_ms = 0;
-	c->hung = false;
-	life_idle(c->life);
-	c->life->panic[0] = '\0';
+	c->hung = c->is_killed = false;
 }
 
 static void follow_policy(struct child *c, int64_t now_ms);
@@ -305,9 +308,15 @@ spawn(struct child *c, int64_t now_ms)
 	must(c->pid == 0 && c->control_fd < 0);
 	c->incarnation++;
 	c->started_ms = now_ms;
+	c->is_queued = false;
+	c->refusal[0] = '\0';
+	life_begin(c->life);
+	pulse_begin(&c->pulse, life_turns(c->life), now_ms);
 	c->pid = c->ops->spawn(c);
 	if (c->pid < 0) {
-		log_warn("%s: cannot be forked", c->name);
+		if (c->refusal[0] == '\0')
+			snprintf(c->refusal, sizeof c->refusal, "%s",
+			    strerror(errno));
 		c->pid = 0;
 		bury(c, now_ms, -1);
 		follow_policy(c, now_ms);
@@ -317,6 +326,28 @@ spawn(struct child *c, int64_t now_ms)
 		must(loop_io_start(c->loop, &c->control, c->control_fd, EPOLLIN,
 		    control_ready));
 	enter(c, CHILD_STARTING);
+}
+
+static void
+wait_for_start(struct child *c, int64_t delay_ms)
+{
+	start_timer(c, delay_ms);
+	if (c->state != CHILD_BACKOFF)
+		enter(c, CHILD_BACKOFF);
+}
+
+/* Its own time has come; that of all who have died together is shared out. */
+static void
+start_again(struct child *c, int64_t now_ms)
+{
+	int64_t delay_ms = c->is_queued ? 0 : c->ops->queue(c, now_ms);
+
+	if (delay_ms == 0) {
+		spawn(c, now_ms);
+		return;
+	}
+	c->is_queued = true;
+	wait_for_start(c, delay_ms);
 }
 
 /* After a death that was not asked for. */
@@ -332,12 +363,11 @@ follow_policy(struct child *c, int64_t now_ms)
 		    c->name);
 		enter(c, CHILD_FAILED);
 		return;
-	case RESTART_NOW: spawn(c, now_ms); return;
+	case RESTART_NOW: start_again(c, now_ms); return;
 	case RESTART_LATER:
 		log_info("%s: started again in %lld ms", c->name,
 		    (long long)next.delay_ms);
-		start_timer(c, next.delay_ms);
-		enter(c, CHILD_BACKOFF);
+		wait_for_start(c, next.delay_ms);
 		return;
 	}
 	unreachable("restart verdict");
@@ -399,18 +429,46 @@ running_exit(struct child *c, int64_t now_ms)
 }
 
 static void
+say_unkillable(struct child *c)
+{
+	c->ops->examine(c, &c->vitals);
+	log_error("%s[%d]: killed, but the kernel does not let it go: it %s; "
+		  "its successor waits",
+	    c->name, (int)c->pid, c->vitals.text);
+}
+
+/* Its successor must wait for its end: one spool has one owner. */
+static void
+kill_for_good(struct child *c)
+{
+	c->ops->kill(c, SIGKILL);
+	c->is_killed = true;
+	start_timer(c, CHILD_KILL_MS);
+}
+
+static void
 running_timer(struct child *c, int64_t now_ms UNUSED)
 {
 	/* SIGABRT has not helped */
-	c->ops->kill(c, SIGKILL);
+	if (c->is_killed)
+		say_unkillable(c);
+	kill_for_good(c);
 }
 
 static void
 running_stall(struct child *c, int64_t now_ms UNUSED)
 {
-	if (!c->hung)
-		start_timer(c, CHILD_ABORT_MS);
-	abort_child(c, "hangs, or does not listen any more");
+	char why[SILENCE_BYTES];
+
+	if (c->hung)
+		return;
+	start_timer(c, CHILD_ABORT_MS);
+	if (c->control_fd < 0) {
+		abort_child(c, "has closed its control socket");
+		return;
+	}
+	child_silence(c, why, sizeof why);
+	abort_child(c, why);
 }
 
 static void
@@ -464,10 +522,13 @@ stopping_exit(struct child *c, int64_t now_ms)
 static void
 stopping_timer(struct child *c, int64_t now_ms UNUSED)
 {
-	log_warnx("%s[%d]: not drained in time, it is killed; what it had is "
-		  "in the spool",
-	    c->name, (int)c->pid);
-	c->ops->kill(c, SIGKILL);
+	if (c->is_killed)
+		say_unkillable(c);
+	else
+		log_warnx("%s[%d]: not drained in time, it is killed; what it "
+			  "had is in the spool",
+		    c->name, (int)c->pid);
+	kill_for_good(c);
 }
 
 static void
@@ -480,7 +541,7 @@ stopping_stop(struct child *c, int64_t now_ms UNUSED)
 static void
 backoff_timer(struct child *c, int64_t now_ms)
 {
-	spawn(c, now_ms);
+	start_again(c, now_ms);
 }
 
 static void
@@ -544,18 +605,75 @@ child_reaped(struct child *c, int status)
 	child_event(c, CHILD_ON_EXIT, loop_now_ms(c->loop));
 }
 
-void
-child_check(struct child *c, int64_t now_ms)
+/* It is silent for as long as it may. False: it waits for the disk, which is
+ * borne for longer. */
+static bool
+is_lost(struct child *c, int64_t hang_timeout_ms)
 {
-	int64_t busy_since;
+	c->ops->examine(c, &c->vitals);
+	return c->vitals.state != 'D' ||
+	    pulse_is_lost(&c->pulse, hang_timeout_ms);
+}
+
+static void
+worry(struct child *c)
+{
+	char text[SILENCE_BYTES];
+
+	c->ops->examine(c, &c->vitals);
+	child_silence(c, text, sizeof text);
+	log_warnx("%s[%d]: %s", c->name, (int)c->pid, text);
+}
+
+void
+child_check(struct child *c, int64_t now_ms, int64_t hang_timeout_ms)
+{
+	static const struct order_message ping = { .order = ORDER_PING };
 
 	if (c->pid == 0)
 		return;
-	busy_since =
-	    atomic_load_explicit(&c->life->busy_since_ms, memory_order_relaxed);
-	if ((busy_since != 0 && now_ms - busy_since > CHILD_HANG_MS) ||
-	    c->control_fd < 0)
+	if (c->control_fd < 0) {
 		child_event(c, CHILD_ON_STALL, now_ms);
+		return;
+	}
+	switch (pulse_look(
+	    &c->pulse, life_turns(c->life), now_ms, hang_timeout_ms)) {
+	case PULSE_GOOD: return;
+	case PULSE_ASK: child_order(c, &ping, -1, -1); return;
+	case PULSE_WORRY: worry(c); return;
+	case PULSE_HANGS:
+		if (is_lost(c, hang_timeout_ms))
+			child_event(c, CHILD_ON_STALL, now_ms);
+		return;
+	}
+	unreachable("pulse verdict");
+}
+
+int64_t
+child_silent_ms(const struct child *c)
+{
+	return c->pid != 0 && c->pulse.is_worrying ? c->pulse.silent_ms : 0;
+}
+
+void
+child_silence(const struct child *c, char *to, size_t bytes)
+{
+	int used = snprintf(to, bytes,
+	    "no sign of life for %lld s; it %s; the process %s",
+	    (long long)c->pulse.silent_ms / 1000, life_doing(c->life),
+	    c->vitals.text);
+
+	if (c->is_killed && used >= 0 && (size_t)used < bytes)
+		snprintf(to + used, bytes - (size_t)used,
+		    "; it is killed, and the kernel has not let it go yet");
+}
+
+int64_t
+child_next_start_ms(const struct child *c)
+{
+	if (c->state != CHILD_BACKOFF || !loop_timer_active(&c->timer))
+		return -1;
+	return MAX_OF(c->timer.due_ms - loop_now_ms(c->loop), 0);
 }
 
 bool

@@ -9,13 +9,15 @@
 
 #include "heritage.h"
 #include "loop.h"
+#include "pulse.h"
 #include "restart.h"
+#include "vitals.h"
 
 #define CHILD_NAME_BYTES (CONF_DS_NAME_MAX + 16)
-/* Busy in one turn of its loop for longer: it hangs. */
-#define CHILD_HANG_MS (30 * 1000)
 /* SIGABRT (for the core), and so much later SIGKILL. */
 #define CHILD_ABORT_MS 2000
+/* SIGKILL, and so often it is said that it has not helped. */
+#define CHILD_KILL_MS (30 * 1000)
 /* A stop's time is over, and so much later SIGKILL. */
 #define CHILD_STOP_GRACE_MS 1000
 /* Orders that wait for room in the socket. */
@@ -42,8 +44,13 @@ struct order_out;
 
 /* What a child needs from outside; a test gives its own. */
 struct child_ops {
-	/* Forks; fills control_fd. -1 with errno when it cannot be done. */
+	/* Forks; fills control_fd. -1 when it cannot be done, with the reason
+	 * in `refusal`, or with errno alone. */
 	pid_t (*spawn)(struct child *);
+	/* One that has died is to be forked again: ms until it may be. The
+	 * moment is taken: the next one to ask gets a later one. */
+	int64_t (*queue)(struct child *, int64_t now_ms);
+	void (*examine)(struct child *, struct vitals *);
 	void (*kill)(struct child *, int signal);
 	/* after each change of its state */
 	void (*changed)(struct child *);
@@ -63,6 +70,11 @@ struct child {
 	uint32_t incarnation;
 	int64_t started_ms, ready_at_ms; /* ready: 0 not (yet) */
 	bool hung; /* we have sent it SIGABRT */
+	bool is_killed; /* by SIGKILL, for it did not end */
+	bool is_queued; /* the timer is for its moment to be forked */
+	struct pulse pulse;
+	struct vitals vitals; /* when it was last silent for long */
+	char refusal[RESTART_TEXT_BYTES]; /* why it could not be forked */
 	int exit_status; /* for CHILD_ON_EXIT */
 	int64_t stop_ms; /* for CHILD_ON_STOP and CHILD_ON_RELOAD */
 	struct loop_timer timer;
@@ -95,8 +107,14 @@ void child_start(struct child *);
 void child_stop(struct child *, int64_t stop_ms);
 void child_reload(struct child *, int64_t settle_ms);
 void child_reaped(struct child *, int status);
-/* Looks at its signs of life, now and then. */
-void child_check(struct child *, int64_t now_ms);
+/* Looks at its signs of life, now and then (pulse_period_ms). */
+void child_check(struct child *, int64_t now_ms, int64_t hang_timeout_ms);
+/* It has been silent for so long that it is spoken of, in ms; 0: it lives. */
+int64_t child_silent_ms(const struct child *);
+/* What it was at, and what the kernel says of it. */
+void child_silence(const struct child *, char *to, size_t bytes);
+/* Until it is started again, in ms; -1: nothing of that sort is due. */
+int64_t child_next_start_ms(const struct child *);
 /* No process, and none will come by itself. */
 bool child_at_rest(const struct child *);
 

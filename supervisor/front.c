@@ -80,8 +80,18 @@ receiver_report(struct child *c, const struct order_message *m)
 	supervisor_look(f->supervisor);
 }
 
+static int64_t
+receiver_queue(struct child *c, int64_t now_ms)
+{
+	const struct front *f = c->owner;
+
+	return restart_queue_take(&f->supervisor->restarts, now_ms);
+}
+
 static const struct child_ops receiver_ops = {
 	.spawn = spawn_receiver,
+	.queue = receiver_queue,
+	.examine = supervisor_examine,
 	.kill = supervisor_kill,
 	.changed = receiver_changed,
 	.report = receiver_report,

@@ -262,6 +262,8 @@ make_added(struct supervisor *s, const struct conf *then, struct trouble *t)
 
 		if (supervisor_find(s, name) != NULL)
 			continue;
+		if (!prepare_spool(then, name, &s->identity, t))
+			return false;
 		src = source_new(s, then, name, t);
 		if (src == NULL)
 			return false;

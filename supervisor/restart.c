@@ -60,11 +60,21 @@ restart_decide(const struct restart_history *h)
 		delay_ms(MAX_OF(h->streak - free_of_charge, 1)) };
 }
 
+int64_t
+restart_queue_take(struct restart_queue *q, int64_t now_ms)
+{
+	int64_t at = MAX_OF(
+	    q->next_ms, now_ms - (RESTART_BURST - 1) * RESTART_SPACING_MS);
+
+	q->next_ms = at + RESTART_SPACING_MS;
+	return MAX_OF(at - now_ms, 0);
+}
+
 void
 restart_describe(const struct death *d, char *to, size_t bytes)
 {
 	if (d->status == -1)
-		snprintf(to, bytes, "could not be forked");
+		snprintf(to, bytes, "could not be started");
 	else if (d->hung)
 		snprintf(to, bytes, "hung and was killed");
 	else if (WIFSIGNALED(d->status))

@@ -8,7 +8,7 @@
 #include "base.h"
 
 #define RESTART_HISTORY 16
-#define RESTART_TEXT_BYTES 256
+#define RESTART_TEXT_BYTES 512
 /* A life that was READY this long makes what came before it forgotten. */
 #define RESTART_STEADY_MS (60 * 1000)
 /* So many deaths of READY children in a row cost no delay: a kill under load
@@ -41,6 +41,18 @@ struct restart_decision {
 	enum restart_verdict verdict;
 	int64_t delay_ms;
 };
+
+/* Children that die together are not forked together: so many at once, and
+ * then one in so many ms, whoever they are. */
+#define RESTART_BURST 64
+#define RESTART_SPACING_MS 25
+
+struct restart_queue {
+	int64_t next_ms; /* what is before it has been given away */
+};
+
+/* The next moment is taken; ms from now until it. */
+int64_t restart_queue_take(struct restart_queue *, int64_t now_ms);
 
 void restart_record(struct restart_history *, const struct death *);
 /* What follows from the latest death recorded. */

@@ -8,6 +8,7 @@
 #include "source.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,8 +35,14 @@ spawn_worker(struct child *c)
 		.ds = src->name,
 		.identity = &s->identity };
 	struct heritage *h = &plan.heritage;
+	struct trouble trouble;
 	pid_t pid;
 
+	/* each time, so that it gets on when the operator has mended it */
+	if (!prepare_spool(src->conf, src->name, &s->identity, &trouble)) {
+		snprintf(c->refusal, sizeof c->refusal, "%s", trouble.text);
+		return -1;
+	}
 	h->conf = src->conf;
 	h->ds = conf_find(src->conf, src->name, strlen(src->name));
 	must(h->ds != NULL);
@@ -70,8 +77,18 @@ worker_report(struct child *c UNUSED, const struct order_message *m UNUSED)
 	/* workers have nothing to report but READY */
 }
 
+static int64_t
+worker_queue(struct child *c, int64_t now_ms)
+{
+	const struct source *src = c->owner;
+
+	return restart_queue_take(&src->supervisor->restarts, now_ms);
+}
+
 static const struct child_ops worker_ops = {
 	.spawn = spawn_worker,
+	.queue = worker_queue,
+	.examine = supervisor_examine,
 	.kill = supervisor_kill,
 	.changed = worker_changed,
 	.report = worker_report,
@@ -141,8 +158,6 @@ source_new(struct supervisor *s, const struct conf *conf, const char *name,
 {
 	struct source *src;
 
-	if (!prepare_spool(conf, name, &s->identity, t))
-		return NULL;
 	src = allocate(s, conf, name);
 	if (src->bell < 0 ||
 	    !child_init(&src->worker, s->loop, &worker_ops, src)) {

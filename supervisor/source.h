@@ -48,7 +48,8 @@ struct source_sums {
 	uint64_t requests, refused_full, refused_malformed;
 };
 
-/* Makes spool directory, channels, bell and life page, and starts nothing. */
+/* Makes channels, bell and life page, and starts nothing. The spool's directory
+ * is made at each start of the worker. */
 struct source *source_new(struct supervisor *, const struct conf *,
     const char *name, struct trouble *) MUST_CHECK;
 /* Its worker is at rest. The spool stays. */

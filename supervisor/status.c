@@ -93,6 +93,8 @@ deaths_of(const struct child *c)
 static void
 describe_child(struct json *o, const struct child *c)
 {
+	char text[400];
+
 	json_set_int(o, "pid", c->pid);
 	json_set_text(o, "state", child_state_name(c->state));
 	json_set_int(o, "restarts",
@@ -100,6 +102,13 @@ describe_child(struct json *o, const struct child *c)
 	json_set_int(o, "deathCount", (int64_t)c->history.count);
 	json_set(o, "lastDeath", last_death_of(c));
 	json_set(o, "deaths", deaths_of(c));
+	if (child_silent_ms(c) > 0) {
+		child_silence(c, text, sizeof text);
+		json_set_int(o, "silentMs", child_silent_ms(c));
+		json_set_text(o, "silence", text);
+	}
+	if (child_next_start_ms(c) >= 0)
+		json_set_int(o, "nextStartMs", child_next_start_ms(c));
 }
 
 static struct json *

@@ -64,6 +64,12 @@ supervisor_kill(struct child *c, int signal)
 		log_warn("%s[%d]: signal %d", c->name, (int)c->pid, signal);
 }
 
+void
+supervisor_examine(struct child *c, struct vitals *v)
+{
+	vitals_read(c->pid, v);
+}
+
 /*
  * The dataSources, sorted by name.
  */
@@ -427,12 +433,22 @@ command_arrived(void *context, uint64_t ticket, enum ctl_command command,
 static void
 check_child(struct child *c, void *context)
 {
-	const int64_t *now_ms = context;
+	const struct supervisor *s = context;
 
-	child_check(c, *now_ms);
+	child_check(c, loop_now_ms(s->loop), s->conf->hang_timeout_ms);
 }
 
-/* Every few seconds: signs of life, and samples for the rates. */
+static void
+feel_pulses(struct loop_timer *t)
+{
+	struct supervisor *s = CONTAINER_OF(t, struct supervisor, pulse_timer);
+
+	loop_timer_start(
+	    s->loop, t, pulse_period_ms(s->conf->hang_timeout_ms), feel_pulses);
+	for_each_child(s, check_child, s);
+}
+
+/* Every few seconds: samples for the rates. */
 static void
 tick(struct loop_timer *t)
 {
@@ -440,7 +456,6 @@ tick(struct loop_timer *t)
 	int64_t now_ms = loop_now_ms(s->loop);
 
 	loop_timer_start(s->loop, t, TICK_MS, tick);
-	for_each_child(s, check_child, &now_ms);
 	for (unsigned i = 0; i < s->front_count; i++)
 		front_sample(&s->fronts[i], now_ms);
 	for (unsigned i = 0; i < s->source_count; i++)
@@ -462,6 +477,8 @@ start_signals(struct supervisor *s, struct trouble *t)
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
 		sigaddset(&set, wanted[i]);
 	signal(SIGPIPE, SIG_IGN);
+	/* ignored by whoever started us: we would hear of no child's death */
+	signal(SIGCHLD, SIG_DFL);
 	signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error, no death */
 	return loop_signals_start(s->loop, &set, signal_arrived, s) ||
 	    trouble_set(t, EX_OSERR, errno, "signals");
@@ -541,13 +558,30 @@ make_fronts(struct supervisor *s, struct trouble *t)
 	return true;
 }
 
+/* One spool that cannot be made is its own dataSource's trouble only: its
+ * worker is tried again and again. A name that can never be one is not. */
+static bool
+may_have_spool(struct supervisor *s, const char *name, struct trouble *t)
+{
+	struct trouble its;
+
+	if (prepare_spool(s->conf, name, &s->identity, &its) ||
+	    its.code != EX_CONFIG)
+		return true;
+	*t = its;
+	return false;
+}
+
 static bool
 make_sources(struct supervisor *s, struct trouble *t)
 {
 	for (unsigned i = 0; i < s->conf->ds_count; i++) {
-		struct source *src =
-		    source_new(s, s->conf, s->conf->ds[i].name, t);
+		const char *name = s->conf->ds[i].name;
+		struct source *src;
 
+		if (!may_have_spool(s, name, t))
+			return false;
+		src = source_new(s, s->conf, name, t);
 		if (src == NULL)
 			return false;
 		supervisor_add(s, src);
@@ -600,6 +634,7 @@ run(struct supervisor *s)
 {
 	loop_set_turn(s->loop, look_again, s);
 	loop_timer_start(s->loop, &s->tick, TICK_MS, tick);
+	feel_pulses(&s->pulse_timer);
 	loop_timer_start(s->loop, &s->start_timer, START_MS, start_time_over);
 	FAULT_POINT(PREPARED);
 	for_each_child(s, start_child, NULL);

@@ -53,7 +53,8 @@ struct supervisor {
 	int64_t stop_deadline_ms;
 	uint64_t stop_tickets[CONTROL_CLIENTS];
 	unsigned stop_ticket_count;
-	struct loop_timer tick, start_timer;
+	struct loop_timer tick, pulse_timer, start_timer;
+	struct restart_queue restarts;
 };
 
 /* Runs the daemon; the exit code. Takes over the configuration. */
@@ -66,6 +67,7 @@ void supervisor_take_out(struct supervisor *, const struct source *);
 /* Something has changed: the turn's end looks what follows from it. */
 void supervisor_look(struct supervisor *);
 void supervisor_kill(struct child *, int signal);
+void supervisor_examine(struct child *, struct vitals *);
 /* log.* as the configuration in force has it, here and in all children. */
 void supervisor_apply_log(struct supervisor *);
 bool supervisor_stopping(const struct supervisor *);

@@ -263,15 +263,37 @@ print_last_death(const struct json *worker, int64_t now, struct buf *to)
 	buf_add_text(to, "\n");
 }
 
+/* One that hangs, or that is to be started again. */
+static void
+print_life(const struct json *child, struct buf *to)
+{
+	const char *silence = json_get_text(child, "silence", "");
+	char n[SHORT_BYTES];
+
+	if (silence[0] != '\0') {
+		buf_add_text(to, "  SILENT      ");
+		add_clean(to, silence);
+		buf_add_text(to, "\n");
+	}
+	if (json_get(child, "nextStartMs") != NULL)
+		buf_addf(to, "  next start  in %s\n",
+		    duration_text(json_get_int(child, "nextStartMs", 0), n));
+}
+
 /* Why a receiver is not there. */
 static void
 print_absence(const struct json *r, int64_t now, struct buf *to)
 {
-	if (strcmp(json_get_text(r, "state", "ready"), "ready") == 0 ||
-	    !json_is_object(json_get(r, "lastDeath")))
+	bool is_ready =
+	    strcmp(json_get_text(r, "state", "ready"), "ready") == 0;
+
+	if (is_ready ? json_get(r, "silence") == NULL
+		     : !json_is_object(json_get(r, "lastDeath")))
 		return;
 	buf_addf(to, "receiver %lld\n", (long long)json_get_int(r, "index", 0));
-	print_last_death(r, now, to);
+	if (!is_ready)
+		print_last_death(r, now, to);
+	print_life(r, to);
 }
 
 static void
@@ -562,6 +584,7 @@ print_source(const struct json *src, int64_t now, struct buf *to)
 	add_clean(to, json_get_text(src, "name", "-"));
 	buf_add_text(to, "\n");
 	print_last_death(worker, now, to);
+	print_life(worker, to);
 	print_events(json_get(src, "accounts"), to);
 	print_spool(src, to);
 	print_refused(src, to);

@@ -81,6 +81,12 @@ struct worker {
 	int exit_code;
 };
 
+static void
+at_step(const struct worker *w, enum life_step step)
+{
+	life_step(w->heritage->life, step);
+}
+
 /* ---- the Overlord by discovery ---- */
 
 static void
@@ -340,7 +346,9 @@ commit(struct worker *w)
 	intake_write(w->intake);
 	dispatch_write(w->dispatch);
 	late_write(w->late);
+	at_step(w, LIFE_COMMIT);
 	result = spool_commit(w->spool, error, sizeof error);
+	at_step(w, LIFE_TAKE);
 	if (result != RESULT_OK) {
 		stop_taking(w,
 		    result == RESULT_FULL ? STOPPED_FULL : STOPPED_DISK, error);
@@ -476,11 +484,14 @@ turn_end(void *context)
 	struct worker *w = context;
 	bool quiet;
 
+	at_step(w, LIFE_TAKE);
 	take_and_commit(w);
+	at_step(w, LIFE_SEND);
 	if (!w->hands_over && !w->is_orphan)
 		dispatch_run(w->dispatch);
 	ack_flush(w->acks);
 	tell_hashing(w);
+	at_step(w, LIFE_TELL);
 	look_for_changes(w);
 	publish(w);
 	quiet = rings_quiet(w);
@@ -488,7 +499,7 @@ turn_end(void *context)
 		loop_stop(w->loop);
 	if (!quiet)
 		loop_poll(w->loop);
-	life_idle(w->heritage->life);
+	at_step(w, LIFE_SLEEP);
 }
 
 static void
@@ -496,7 +507,8 @@ woke(void *context)
 {
 	struct worker *w = context;
 
-	life_busy(w->heritage->life, loop_now_ms(w->loop));
+	life_turn(w->heritage->life);
+	at_step(w, LIFE_SERVE);
 }
 
 static void
@@ -585,9 +597,11 @@ open_spool(struct worker *w)
 
 	w->spool = spool_open(&options, error, sizeof error);
 	free(dir);
-	if (w->spool == NULL)
-		log_error("%s", error);
-	return w->spool != NULL;
+	if (w->spool != NULL)
+		return true;
+	log_error("%s", error);
+	panic_words(error);
+	return false;
 }
 
 static bool
@@ -719,8 +733,10 @@ worker_main(const struct heritage *heritage)
 	struct order_message ready = { .order = ORDER_READY };
 
 	w.loop = loop_new();
+	at_step(&w, LIFE_OPEN);
 	if (!open_spool(&w) || !attach_channels(&w))
 		return CHILD_TEMPFAIL;
+	at_step(&w, LIFE_REPLAY);
 	make_parts(&w);
 	watch(&w);
 	log_info("ready: %llu batches (%llu events) in the spool",

@@ -573,7 +573,6 @@ connection_ready(struct loop_io *io, uint32_t events)
 {
 	struct connection *c = CONTAINER_OF(io, struct connection, io);
 
-	life_busy(c->all->life, loop_now_ms(c->all->loop));
 	if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
 		destroy(c);
 		return;
@@ -654,7 +653,6 @@ sweep_due(struct loop_timer *timer)
 	int64_t now = loop_now_ms(all->loop);
 	struct connection *c;
 
-	life_busy(all->life, now);
 	while ((c = all->oldest) != NULL && now - c->moved_ms >= idle) {
 		if (c->post != NULL) /* it has deadlines of its own */
 			touch(c);
@@ -788,13 +786,12 @@ connection_drain(struct connections *all)
 }
 
 void
-connection_init_all(struct connections *all, struct loop *loop,
-    struct posts *posts, struct life *life)
+connection_init_all(
+    struct connections *all, struct loop *loop, struct posts *posts)
 {
 	memset(all, 0, sizeof *all);
 	all->loop = loop;
 	all->posts = posts;
-	all->life = life;
 	all->again_end = &all->again;
 	all->parked_end = &all->parked;
 	all->input = must_malloc(INPUT_BYTES + JSON_SCAN_PADDING);

@@ -60,7 +60,6 @@ struct connection {
 struct connections {
 	struct loop *loop;
 	struct posts *posts;
-	struct life *life;
 	struct counters counters;
 	bool has_counted; /* counters differ from what was published */
 	struct memory memory;
@@ -80,8 +79,7 @@ struct connections {
 	char date[REPLY_DATE_BYTES];
 };
 
-void connection_init_all(
-    struct connections *, struct loop *, struct posts *, struct life *);
+void connection_init_all(struct connections *, struct loop *, struct posts *);
 void connection_fini_all(struct connections *); /* closes them */
 /* Takes over an accepted, non-blocking socket; is_tls: by the settings'. */
 void connection_accept(struct connections *, int fd, bool is_tls);

@@ -69,11 +69,9 @@ ignore_timer(struct loop_timer *timer)
 static void
 bell_rang(struct loop_io *io, uint32_t events)
 {
-	struct receiver *r = io->context;
-
 	/* edge-triggered: each ring is an edge, none needs to be read */
+	(void)io;
 	(void)events;
-	life_busy(r->heritage->life, loop_now_ms(r->loop));
 }
 
 static void
@@ -304,8 +302,12 @@ obey(struct receiver *r, const struct order_message *m, int fd0, int fd1)
 	switch (m->order) {
 	case ORDER_STOP: stop(r, (int64_t)MIN_OF(m->value, INT32_MAX)); break;
 	case ORDER_REOPEN_LOG: order_take_log(m, fd0); return;
-	case ORDER_CONF: begin_conf(r, m, fd0, fd1); return;
+	case ORDER_CONF:
+		life_step(r->heritage->life, LIFE_CONFIGURE);
+		begin_conf(r, m, fd0, fd1);
+		return;
 	case ORDER_CHANNEL: take_channel(r, m, fd0, fd1); return;
+	case ORDER_PING: break;
 	default: log_error("unknown order %u came", m->order); break;
 	}
 	close_fd(fd0);
@@ -320,7 +322,6 @@ control_ready(struct loop_io *io, uint32_t events)
 	int got, fd0, fd1;
 
 	(void)events;
-	life_busy(r->heritage->life, loop_now_ms(r->loop));
 	while ((got = order_receive(io->fd, &m, &fd0, &fd1)) > 0)
 		obey(r, &m, fd0, fd1);
 	if (got < 0)
@@ -355,6 +356,7 @@ turn_end(void *context)
 	struct connections *c = &r->connections;
 	bool has_work;
 
+	life_step(r->heritage->life, LIFE_SETTLE);
 	outlets_awake(&r->posts.outlets);
 	outlets_ring(&r->posts.outlets);
 	settle_posts(&r->posts);
@@ -371,7 +373,16 @@ turn_end(void *context)
 	if (has_work || !outlets_may_sleep(&r->posts.outlets))
 		loop_poll(r->loop);
 	r->posts.wall_ms = 0;
-	life_idle(r->heritage->life);
+	life_step(r->heritage->life, LIFE_SLEEP);
+}
+
+static void
+woke(void *context)
+{
+	const struct receiver *r = context;
+
+	life_turn(r->heritage->life);
+	life_step(r->heritage->life, LIFE_SERVE);
 }
 
 /* Orders come over the control socket; signals go to whole groups. */
@@ -410,7 +421,7 @@ wire(struct receiver *r)
 	r->coming.fd = r->coming.keys_fd = -1;
 	r->control.context = r->bell.context = r;
 	post_init(&r->posts, r->loop, &r->connections.memory, h->incarnation);
-	connection_init_all(&r->connections, r->loop, &r->posts, h->life);
+	connection_init_all(&r->connections, r->loop, &r->posts);
 	(void)life_read(h->life, &r->connections.counters, NULL);
 	r->connections.counters.connections = 0;
 	for (unsigned i = 0; i < PORT_KINDS; i++) {
@@ -428,6 +439,7 @@ wire(struct receiver *r)
 	use_settings(r, settings);
 	FAULT_POINT(RECEIVER_WIRED);
 	loop_set_turn(r->loop, turn_end, r);
+	loop_set_woke(r->loop, woke, r);
 	return good;
 }
 
@@ -477,7 +489,6 @@ unwire(struct receiver *r)
 	loop_timer_stop(&r->stop);
 	loop_timer_stop(&r->confirm_again);
 	life_publish(r->heritage->life, &r->connections.counters, NULL);
-	life_idle(r->heritage->life);
 	loop_free(&r->loop);
 }
 

@@ -8,7 +8,7 @@
  *   refuse.NAME  exit 78 instead of READY      crash.NAME  exit 70 likewise
  *   slow.NAME    no READY as long as it exists
  *   deaf.NAME    does not confirm ORDER_CONF   stuck.NAME  ignores ORDER_STOP
- *   hang.NAME    claims to be busy for a minute
+ *   hang.NAME    gives no sign of life
  * NAME is the dataSource, or receiverN.
  */
 #pragma once
@@ -153,6 +153,7 @@ obey(struct stub *s, const struct order_message *m, int fd0, int fd1)
 		return -1;
 	case ORDER_CONF: take_conf(s, m, fd0); return -1;
 	case ORDER_CHANNEL: take_channel(s, m, fd0, fd1); return -1;
+	case ORDER_PING: return -1;
 	default: panic_at(__FILE__, __LINE__, s->name, "unknown order");
 	}
 }
@@ -178,8 +179,8 @@ serve(struct stub *s)
 
 	for (;;) {
 		become_ready(s);
-		if (shall(s, "hang"))
-			life_busy(s->h->life, clock_mono_ms() - 60 * 1000);
+		if (!shall(s, "hang"))
+			life_turn(s->h->life);
 		poll(&wait, 1, 20);
 		got = order_receive(s->h->control_fd, &m, &fd0, &fd1);
 		if (got == 0) {

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,6 +32,8 @@ struct fixture {
 	int other_end; /* the child's */
 	int spawns, changes, reports;
 	bool fork_fails;
+	int64_t queue_ms;
+	char process_state;
 	int signals[8];
 	unsigned signal_count;
 };
@@ -77,8 +80,25 @@ fake_report(struct child *c, const struct order_message *m UNUSED)
 	((struct fixture *)c->owner)->reports++;
 }
 
-static const struct child_ops fake_ops = { fake_spawn, fake_kill, fake_changed,
-	fake_report };
+static int64_t
+fake_queue(struct child *c, int64_t now_ms UNUSED)
+{
+	return ((struct fixture *)c->owner)->queue_ms;
+}
+
+static void
+fake_examine(struct child *c, struct vitals *v)
+{
+	v->state = ((struct fixture *)c->owner)->process_state;
+	snprintf(v->text, sizeof v->text, "is %c", v->state);
+}
+
+static const struct child_ops fake_ops = { .spawn = fake_spawn,
+	.queue = fake_queue,
+	.examine = fake_examine,
+	.kill = fake_kill,
+	.changed = fake_changed,
+	.report = fake_report };
 
 static int
 set_up(void **state)
@@ -90,6 +110,7 @@ set_up(void **state)
 	f->loop = loop_new();
 	f->other_end = -1;
 	f->now_ms = 1000000;
+	f->process_state = 'R';
 	assert_true(child_init(&f->c, f->loop, &fake_ops, f));
 	child_name(&f->c, "worker %s", "test");
 	*state = f;
@@ -182,7 +203,7 @@ test_death_when_ready(void **state)
 
 	bring_up(f);
 	strcpy(f->c.life->panic, "spool.c:7: f: x\n > 0");
-	life_busy(f->c.life, 5);
+	life_step(f->c.life, LIFE_COMMIT);
 	exits(f, SIGKILL, 1000);
 	/* there is a new one, at once */
 	assert_int_equal(f->c.state, CHILD_STARTING);
@@ -193,7 +214,7 @@ test_death_when_ready(void **state)
 	assert_string_equal(
 	    restart_death(&f->c.history, 0)->text, "spool.c:7: f: x? > 0");
 	assert_string_equal(f->c.life->panic, "");
-	assert_int_equal(f->c.life->busy_since_ms, 0);
+	assert_string_equal(life_doing(f->c.life), "starts");
 	assert_int_equal(f->c.ready_at_ms, 0);
 }
 
@@ -245,6 +266,8 @@ test_fork_fails(void **state)
 	send_event(f, CHILD_ON_SPAWN, 0);
 	assert_int_equal(f->c.state, CHILD_BACKOFF);
 	assert_int_equal(f->c.pid, 0);
+	assert_string_equal(restart_death(&f->c.history, 0)->text,
+	    "Resource temporarily unavailable");
 	f->fork_fails = false;
 	send_event(f, CHILD_ON_TIMER, 100);
 	assert_int_equal(f->c.state, CHILD_STARTING);
@@ -358,28 +381,155 @@ test_stop_at_rest(void **state)
 	assert_int_equal(timer_ms(f), -1);
 }
 
+#define HANG_MS 8000
+#define LOOK_MS (HANG_MS / 8)
+
+/* Looks at it for so long. */
+static void
+watch(struct fixture *f, int64_t ms)
+{
+	int64_t end = f->now_ms + ms;
+
+	while (f->now_ms < end) {
+		f->now_ms += LOOK_MS;
+		child_check(&f->c, f->now_ms, HANG_MS);
+	}
+}
+
 static void
 test_stall(void **state)
 {
 	struct fixture *f = *state;
+	struct order_message m;
+	char text[200];
 
+	assert_int_equal(pulse_period_ms(HANG_MS), LOOK_MS);
 	bring_up(f);
-	life_busy(f->c.life, f->now_ms - CHILD_HANG_MS);
-	child_check(&f->c, f->now_ms);
+	life_turn(f->c.life);
+	watch(f, LOOK_MS);
+	watch(f, HANG_MS / 4 - LOOK_MS);
+	assert_int_equal(next_order(f, &m), 0);
+	/* it is asked once, then spoken of, then replaced */
+	watch(f, LOOK_MS);
+	assert_int_equal(next_order(f, &m), ORDER_PING);
+	assert_int_equal(child_silent_ms(&f->c), 0);
+	watch(f, HANG_MS / 4);
+	assert_int_equal(child_silent_ms(&f->c), HANG_MS / 2);
+	assert_int_equal(next_order(f, &m), 0);
+	life_step(f->c.life, LIFE_COMMIT);
+	child_silence(&f->c, text, sizeof text);
+	assert_string_equal(text,
+	    "no sign of life for 4 s; it commits to the spool (fsync); the "
+	    "process is R");
+	watch(f, HANG_MS / 2 - LOOK_MS);
 	assert_int_equal(f->signal_count, 0);
-	child_check(&f->c, f->now_ms + 1);
+	watch(f, LOOK_MS);
 	assert_int_equal(f->signal_count, 1);
 	assert_int_equal(f->signals[0], SIGABRT);
 	assert_int_equal(timer_ms(f), CHILD_ABORT_MS);
 	/* once is enough */
-	child_check(&f->c, f->now_ms + 5000);
+	watch(f, HANG_MS);
 	assert_int_equal(f->signal_count, 1);
 	send_event(f, CHILD_ON_TIMER, CHILD_ABORT_MS);
 	assert_int_equal(f->signals[1], SIGKILL);
+	/* nothing comes before it is really dead */
+	send_event(f, CHILD_ON_TIMER, CHILD_KILL_MS);
+	assert_int_equal(f->signals[2], SIGKILL);
+	assert_int_equal(f->spawns, 1);
 	exits(f, SIGKILL, 1);
 	assert_true(restart_death(&f->c.history, 0)->hung);
+	assert_non_null(
+	    strstr(restart_death(&f->c.history, 0)->text, "commits to"));
 	assert_int_equal(f->c.state, CHILD_STARTING);
 	assert_false(f->c.hung);
+	assert_int_equal(child_silent_ms(&f->c), 0);
+}
+
+/* Asked, it turns, and goes to sleep again: for ever. */
+static void
+test_silent_but_well(void **state)
+{
+	struct fixture *f = *state;
+	struct order_message m;
+	int asked = 0;
+
+	bring_up(f);
+	for (int i = 0; i < 1000; i++) {
+		watch(f, LOOK_MS);
+		if (next_order(f, &m) != ORDER_PING)
+			continue;
+		life_turn(f->c.life);
+		asked++;
+	}
+	assert_int_equal(f->signal_count, 0);
+	assert_true(asked > 100);
+	/* 0: whatever it does */
+	for (int i = 0; i < 1000; i++)
+		child_check(&f->c, f->now_ms += 60000, 0);
+	assert_int_equal(f->signal_count, 0);
+}
+
+/* The supervisor was stopped for an hour, or the machine was: the children
+ * have had no chance to turn. */
+static void
+test_own_pause(void **state)
+{
+	struct fixture *f = *state;
+	struct order_message m;
+
+	bring_up(f);
+	watch(f, LOOK_MS);
+	f->now_ms += 3600 * 1000;
+	watch(f, LOOK_MS);
+	assert_int_equal(f->signal_count, 0);
+	assert_int_equal(child_silent_ms(&f->c), 0);
+	watch(f, LOOK_MS);
+	while (next_order(f, &m) == 0)
+		watch(f, LOOK_MS);
+	life_turn(f->c.life);
+	watch(f, HANG_MS / 2);
+	assert_int_equal(f->signal_count, 0);
+}
+
+/* An fsync that takes minutes is no fault of the process. */
+static void
+test_disk_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+
+	bring_up(f);
+	f->process_state = 'D';
+	watch(f, PULSE_DISK_FACTOR * HANG_MS - LOOK_MS);
+	assert_int_equal(f->signal_count, 0);
+	assert_true(child_silent_ms(&f->c) > 4 * HANG_MS);
+	watch(f, 2 * LOOK_MS);
+	assert_int_equal(f->signal_count, 1);
+}
+
+/* Many have died together: each is forked when it is its turn. */
+static void
+test_queue(void **state)
+{
+	struct fixture *f = *state;
+
+	bring_up(f);
+	f->queue_ms = 250;
+	exits(f, SIGKILL, 1000);
+	assert_int_equal(f->c.state, CHILD_BACKOFF);
+	assert_int_equal(timer_ms(f), 250);
+	assert_int_equal(child_next_start_ms(&f->c), 250);
+	send_event(f, CHILD_ON_TIMER, 250);
+	assert_int_equal(f->c.state, CHILD_STARTING);
+	/* its own delay comes first */
+	exits(f, EXITED(CHILD_TEMPFAIL), 3);
+	assert_int_equal(timer_ms(f), 100);
+	send_event(f, CHILD_ON_TIMER, 100);
+	assert_int_equal(timer_ms(f), 250);
+	assert_int_equal(f->c.state, CHILD_BACKOFF);
+	/* an operator's order does not queue */
+	send_event(f, CHILD_ON_RELOAD, 0);
+	assert_int_equal(f->c.state, CHILD_STARTING);
+	assert_int_equal(child_next_start_ms(&f->c), -1);
 }
 
 /* Closed its control socket and lives on: nobody can tell it anything. */
@@ -392,7 +542,7 @@ test_unreachable(void **state)
 	shutdown(f->other_end, SHUT_RDWR);
 	f->c.control.ready(&f->c.control, EPOLLIN);
 	assert_int_equal(f->c.control_fd, -1);
-	child_check(&f->c, f->now_ms);
+	child_check(&f->c, f->now_ms, HANG_MS);
 	assert_int_equal(f->signals[0], SIGABRT);
 }
 
@@ -507,7 +657,8 @@ test_every_cell(void **state)
 		assert_int_equal(f->c.pid != 0, f->c.control_fd >= 0);
 		if (f->c.state == CHILD_BACKOFF || f->c.state == CHILD_STOPPING)
 			assert_true(timer_ms(f) >= 0);
-		assert_true(timer_ms(f) <= RESTART_DELAY_MAX_MS);
+		assert_true(
+		    timer_ms(f) <= MAX_OF(RESTART_DELAY_MAX_MS, CHILD_KILL_MS));
 	}
 	assert_true(f->spawns > 1000);
 }
@@ -530,6 +681,10 @@ main(void)
 		CASE(test_refusal_while_stopping_for_reload),
 		CASE(test_stop_at_rest),
 		CASE(test_stall),
+		CASE(test_silent_but_well),
+		CASE(test_own_pause),
+		CASE(test_disk_is_waited_for),
+		CASE(test_queue),
 		CASE(test_unreachable),
 		CASE(test_reports),
 		CASE(test_orders_wait),

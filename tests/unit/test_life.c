@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -58,7 +59,7 @@ test_new_page_is_empty(void **state)
 	assert_true(life_read(life, &c, text));
 	assert_int_equal(c.sent, 0);
 	assert_string_equal(text, "");
-	assert_int_equal(life->busy_since_ms, 0);
+	assert_int_equal(life_turns(life), 0);
 }
 
 static void
@@ -128,10 +129,20 @@ test_signs_of_life(void **state)
 {
 	struct life *life = *state;
 
-	life_busy(life, 1234);
-	assert_int_equal(life->busy_since_ms, 1234);
-	life_idle(life);
-	assert_int_equal(life->busy_since_ms, 0);
+	life_turn(life);
+	life_turn(life);
+	assert_int_equal(life_turns(life), 2);
+	life_step(life, LIFE_COMMIT);
+	assert_string_equal(life_doing(life), "commits to the spool (fsync)");
+	/* a child that has gone mad */
+	life_step(life, (enum life_step)4711);
+	assert_string_equal(life_doing(life), "is out of its mind");
+	snprintf(life->panic, sizeof life->panic, "worn out");
+	life_begin(life);
+	assert_string_equal(life_doing(life), "starts");
+	assert_string_equal(life->panic, "");
+	/* the next one counts on: what is seen is that it turns */
+	assert_int_equal(life_turns(life), 2);
 }
 
 static void

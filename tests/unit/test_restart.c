@@ -120,6 +120,29 @@ test_no_fork_storm(void **state UNUSED)
 	}
 }
 
+/* 200 that die at once: 64 of them are back at once, the others as the machine
+ * bears it. */
+static void
+test_many_at_once(void **state UNUSED)
+{
+	struct restart_queue q = { 0 };
+	int64_t now_ms = 5000, last = 0;
+
+	for (int i = 0; i < 200; i++) {
+		int64_t wait = restart_queue_take(&q, now_ms);
+
+		assert_true(wait >= last);
+		assert_int_equal(wait == 0, i < RESTART_BURST);
+		last = wait;
+	}
+	assert_int_equal(last, (200 - RESTART_BURST) * RESTART_SPACING_MS);
+	/* what was not used is kept, as far as the burst */
+	now_ms += 3600 * 1000;
+	for (int i = 0; i < RESTART_BURST; i++)
+		assert_int_equal(restart_queue_take(&q, now_ms), 0);
+	assert_int_equal(restart_queue_take(&q, now_ms), RESTART_SPACING_MS);
+}
+
 static void
 test_history_keeps_the_latest(void **state UNUSED)
 {
@@ -153,7 +176,7 @@ test_deaths_are_described(void **state UNUSED)
 	assert_string_equal(text, "hung and was killed");
 	d.status = -1;
 	restart_describe(&d, text, sizeof text);
-	assert_string_equal(text, "could not be forked");
+	assert_string_equal(text, "could not be started");
 }
 
 static void
@@ -196,6 +219,7 @@ main(void)
 		cmocka_unit_test(test_steady_life_forgives),
 		cmocka_unit_test(test_bad_configuration_is_for_good),
 		cmocka_unit_test(test_no_fork_storm),
+		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_history_keeps_the_latest),
 		cmocka_unit_test(test_deaths_are_described),
 		cmocka_unit_test(test_rates),

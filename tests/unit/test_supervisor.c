@@ -170,25 +170,150 @@ test_quit_is_quick(void **state UNUSED)
 }
 
 static void
+start_watchful(struct daemon *d)
+{
+	make_place(d);
+	write_conf(d, "a:PT10M b:PT10M", ",\"tranqd.hangTimeout\":\"PT1S\"");
+	launch(d);
+	wait_for_start(d);
+}
+
+/* Waits for its first death; nothing else has died. */
+static void
+assert_was_hung(const struct daemon *d, const char *words)
+{
+	int64_t end = clock_mono_ms() + WAIT_MS;
+	struct json *document;
+	const struct json *death;
+
+	while (look(d, "a").deaths == 0 && clock_mono_ms() < end)
+		pause_a_bit();
+	document = status(d);
+	death =
+	    json_get(json_get(source_in(document, "a"), "worker"), "lastDeath");
+	assert_string_equal(
+	    json_get_text(death, "how", ""), "hung and was killed");
+	assert_non_null(
+	    strstr(json_get_text(death, "lastWords", ""), "no sign of life"));
+	assert_non_null(strstr(json_get_text(death, "lastWords", ""), words));
+	json_free(&document);
+	wait_for_state(d, "a", "ready");
+	assert_int_equal(look(d, "b").deaths, 0);
+	assert_int_equal(look(d, "receiver0").deaths, 0);
+}
+
+static void
 test_hung_worker_is_aborted(void **state UNUSED)
 {
 	struct daemon d = { .port = 0 };
-	struct json *document;
-	int64_t end = clock_mono_ms() + WAIT_MS;
 
-	start(&d, "a:PT10M b:PT10M");
+	start_watchful(&d);
 	flag(&d, "hang", "a", true);
-	while (look(&d, "a").deaths == 0 && clock_mono_ms() < end)
+	while (look(&d, "a").deaths == 0)
 		pause_a_bit();
 	flag(&d, "hang", "a", false);
-	document = status(&d);
-	assert_string_equal(
-	    json_get_text(json_get(json_get(source_in(document, "a"), "worker"),
-			      "lastDeath"),
-		"how", ""),
-	    "hung and was killed");
-	json_free(&document);
+	assert_was_hung(&d, "starts");
+	stop(&d);
+}
+
+/* Neither SIGABRT nor anything else reaches it but SIGKILL. */
+static void
+test_stopped_worker_is_replaced(void **state UNUSED)
+{
+	struct daemon d = { .port = 0 };
+	char *log;
+
+	start_watchful(&d);
+	kill((pid_t)look(&d, "a").pid, SIGSTOP);
+	assert_was_hung(&d, "is stopped (SIGSTOP)");
+	/* it was spoken of first */
+	log = read_file(d.log);
+	assert_int_equal(count_in(log, "no sign of life"), 3);
+	free(log);
+	stop(&d);
+}
+
+/* The children go on, and are not blamed for it. */
+static void
+test_stopped_supervisor(void **state UNUSED)
+{
+	struct daemon d = { .port = 0 };
+	int64_t a, end;
+
+	start_watchful(&d);
+	a = look(&d, "a").pid;
+	kill(d.pid, SIGSTOP);
+	end = clock_mono_ms() + 2500;
+	while (clock_mono_ms() < end)
+		pause_a_bit();
+	kill(d.pid, SIGCONT);
+	end = clock_mono_ms() + 1500;
+	while (clock_mono_ms() < end)
+		assert_int_equal(look(&d, "a").pid, a);
+	assert_int_equal(look(&d, "a").deaths, 0);
+	stop(&d);
+}
+
+/* Whoever started us does not care for his children; we do for ours. */
+static void
+test_ignored_sigchld(void **state UNUSED)
+{
+	struct daemon d = { .port = 0 };
+	struct seen before;
+
+	make_place(&d);
+	write_conf(&d, "a:PT10M", "");
+	fflush(NULL);
+	d.pid = fork();
+	if (d.pid == 0) {
+		signal(SIGCHLD, SIG_IGN);
+		be_daemon(&d);
+	}
+	wait_for_start(&d);
+	before = look(&d, "a");
+	kill((pid_t)before.pid, SIGKILL);
+	for (int64_t end = clock_mono_ms() + WAIT_MS;
+	     look(&d, "a").pid == before.pid;)
+		assert_true(clock_mono_ms() < end);
 	wait_for_state(&d, "a", "ready");
+	stop(&d);
+}
+
+/* One dataSource's trouble is no other's, it says why, and it gets on by itself
+ * when that is mended. */
+static void
+test_one_spool_that_cannot_be(void **state UNUSED)
+{
+	struct daemon d = { .port = 0 };
+	struct json *document;
+	const struct json *worker;
+	char path[96], *log;
+
+	make_place(&d);
+	write_conf(&d, "a:PT10M b:PT10M", "");
+	snprintf(path, sizeof path, "%s/data/spool", d.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof path, "%s/data/spool/a", d.dir);
+	close(open(path, O_WRONLY | O_CREAT, 0600));
+	launch(&d);
+	wait_for_state(&d, "b", "ready");
+	wait_for_state(&d, "a", "backoff");
+	document = status(&d);
+	worker = json_get(source_in(document, "a"), "worker");
+	assert_non_null(strstr(
+	    json_get_text(json_get(worker, "lastDeath"), "lastWords", ""),
+	    path));
+	assert_string_equal(
+	    json_get_text(json_get(worker, "lastDeath"), "how", ""),
+	    "could not be started");
+	assert_true(json_get_int(worker, "nextStartMs", -1) >= 0);
+	json_free(&document);
+	assert_int_equal(unlink(path), 0);
+	wait_for_state(&d, "a", "ready");
+	log = read_file(d.log);
+	/* 100, 200, 400 ms, …: no endless row of attempts */
+	assert_true(count_in(log, "could not be started") < 10);
+	free(log);
 	stop(&d);
 }
 
@@ -446,6 +571,10 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_stuck_children_are_killed),
 		cmocka_unit_test(test_quit_is_quick),
 		cmocka_unit_test(test_hung_worker_is_aborted),
+		cmocka_unit_test(test_stopped_worker_is_replaced),
+		cmocka_unit_test(test_stopped_supervisor),
+		cmocka_unit_test(test_ignored_sigchld),
+		cmocka_unit_test(test_one_spool_that_cannot_be),
 		cmocka_unit_test(test_children_outlive_nobody),
 		cmocka_unit_test(test_second_daemon_is_refused),
 		cmocka_unit_test(test_taken_port),
