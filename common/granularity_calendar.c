@@ -40,8 +40,9 @@ month_of(int64_t local, int64_t *rest)
 	int64_t day = iso_day_of(local);
 	struct iso_date date = iso_date_of(day);
 
-	*rest = saturate_add(local,
-	    -saturate_multiply(iso_days(date.year, date.month, 1), ISO_DAY_MS));
+	/* not before the start of the month, however far that is */
+	*rest = local -
+	    saturate_multiply(iso_days(date.year, date.month, 1), ISO_DAY_MS);
 	return date.year * 12 + date.month - 1;
 }
 
@@ -86,14 +87,20 @@ granularity_calendar_bucket(const struct granularity *g, int64_t ms)
 	int64_t number = number_of(g, to_local(g, ms));
 	struct interval b = { start_of(g, number), start_of(g, number + 1) };
 
-	/* clocks that were set in the bucket may show a time beside it */
+	/* clocks that were set in the bucket may show a time beside it; at the
+	 * ends of 64 bits starts do not move any more, and the bucket reaches
+	 * to the end */
 	while (b.start > ms) {
+		int64_t earlier = start_of(g, --number);
+
 		b.end = b.start;
-		b.start = start_of(g, --number);
+		b.start = earlier < b.end ? earlier : INT64_MIN;
 	}
-	while (b.end <= ms && b.end > b.start) {
+	while (b.end <= ms && b.end < INT64_MAX) {
+		int64_t later = start_of(g, ++number + 1);
+
 		b.start = b.end;
-		b.end = start_of(g, ++number + 1);
+		b.end = later > b.start ? later : INT64_MAX;
 	}
 	return b;
 }

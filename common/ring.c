@@ -161,6 +161,16 @@ ring_resume(struct ring *r, uint64_t position)
 	return true;
 }
 
+void
+ring_skip(struct ring *r)
+{
+	uint64_t tail =
+	    atomic_load_explicit(&r->control->tail, memory_order_acquire);
+
+	r->head = r->taken = r->seen = tail & ~(uint64_t)(RING_ALIGN - 1);
+	ring_advance(r, r->taken);
+}
+
 bool
 ring_consumer_may_sleep(struct ring *r)
 {

@@ -71,6 +71,9 @@ void ring_advance(struct ring *, uint64_t position);
 /* After a restart: the read position to go on from, between the consumer's
  * published one and the producer's; false when it is not. */
 bool ring_resume(struct ring *, uint64_t position) MUST_CHECK;
+/* When the positions cannot be true, since the producer wrote nonsense: goes on
+ * at its tail; what lies before is given up. */
+void ring_skip(struct ring *);
 /* Bytes at `position` (taken, not advanced). */
 const void *ring_at(const struct ring *, uint64_t position);
 

@@ -103,39 +103,6 @@ intake_free(struct intake **intake)
 	free(in);
 }
 
-static void
-resume_source(struct intake *in, struct source *s, unsigned receiver)
-{
-	struct ring *ring = &s->channel->events;
-
-	s->moved = false;
-	if (!spool_cursor(in->p.spool, receiver, in->p.generation, &s->cursor))
-		/* nothing of this ring is in the spool: from its head */
-		s->cursor =
-		    (struct spool_cursor){ .generation = in->p.generation,
-			    .position = ring_head(ring) };
-	s->durable = s->cursor.position;
-	if (!ring_resume(ring, s->cursor.position))
-		panic_at(__FILE__, __LINE__, __func__,
-		    "the spool's cursor is not in the ring");
-	atomic_store_explicit(&s->channel->header->taken_events,
-	    s->cursor.taken_events, memory_order_relaxed);
-	atomic_store_explicit(&s->channel->header->taken_dropped,
-	    s->cursor.taken_dropped, memory_order_relaxed);
-	/* a worker killed between commit and advance has not told */
-	channel_ring_receiver(s->channel);
-}
-
-void
-intake_resume(struct intake *in)
-{
-	forget_open(in);
-	forget_sealed(in);
-	in->counted = (struct spool_totals){ 0 };
-	for (unsigned i = 0; i < in->p.channel_count; i++)
-		resume_source(in, &in->sources[i], i);
-}
-
 /* ---- events into batches ---- */
 
 static bool
@@ -293,26 +260,35 @@ lacking(_Atomic uint64_t *offered, uint64_t taken)
 	return all > taken ? all - taken : 0;
 }
 
-/* A receiver that wrote nonsense: its framing is lost, and with it all that
- * is in the ring now. The accounts take the receiver's word for how many
- * events that were. */
-static void
-skip_garbage(struct intake *in, struct source *s, uint64_t bytes)
+/* A receiver that wrote nonsense: all that is in the ring now is lost with it.
+ * The accounts take the receiver's word for how many events that were; returns
+ * it. */
+static uint64_t
+set_aside(struct intake *in, struct source *s)
 {
 	struct channel_header *h = s->channel->header;
 	uint64_t events = lacking(&h->offered_events, s->cursor.taken_events);
 	uint64_t dropped =
 	    lacking(&h->offered_dropped, s->cursor.taken_dropped);
 
-	log_error("ring: %llu bytes (%llu events) are not blocks of events; "
-		  "set aside",
-	    (unsigned long long)bytes, (unsigned long long)events);
-	ring_take(&s->channel->events, bytes);
 	in->counted.received += events + dropped;
 	in->counted.quarantined += events;
 	in->counted.dropped_window += dropped;
 	s->cursor.taken_events += events;
 	s->cursor.taken_dropped += dropped;
+	return events;
+}
+
+/* The framing is lost. */
+static void
+skip_garbage(struct intake *in, struct source *s, uint64_t bytes)
+{
+	uint64_t events = set_aside(in, s);
+
+	log_error("ring: %llu bytes (%llu events) are not blocks of events; "
+		  "set aside",
+	    (unsigned long long)bytes, (unsigned long long)events);
+	ring_take(&s->channel->events, bytes);
 }
 
 /* A block that is larger than the spool's whole limit comes in when nothing
@@ -351,6 +327,55 @@ drain_source(struct intake *in, struct source *s, size_t *budget)
 		s->moved = true;
 	}
 	return true;
+}
+
+/* The cursor that the spool has is not in the ring. Nothing that was answered
+ * 200 is lost with it: that is in the spool. */
+static void
+skip_ring(struct intake *in, struct source *s)
+{
+	uint64_t events = set_aside(in, s);
+
+	log_error("ring: its positions cannot be true; what it holds (%llu "
+		  "events) is set aside",
+	    (unsigned long long)events);
+	ring_skip(&s->channel->events);
+	s->cursor.position = ring_taken(&s->channel->events);
+	s->moved = true;
+}
+
+/* ---- start ---- */
+
+static void
+resume_source(struct intake *in, struct source *s, unsigned receiver)
+{
+	struct ring *ring = &s->channel->events;
+
+	s->moved = false;
+	if (!spool_cursor(in->p.spool, receiver, in->p.generation, &s->cursor))
+		/* nothing of this ring is in the spool: from its head */
+		s->cursor =
+		    (struct spool_cursor){ .generation = in->p.generation,
+			    .position = ring_head(ring) };
+	s->durable = s->cursor.position;
+	atomic_store_explicit(&s->channel->header->taken_events,
+	    s->cursor.taken_events, memory_order_relaxed);
+	atomic_store_explicit(&s->channel->header->taken_dropped,
+	    s->cursor.taken_dropped, memory_order_relaxed);
+	if (!ring_resume(ring, s->cursor.position))
+		skip_ring(in, s);
+	/* a worker killed between commit and advance has not told */
+	channel_ring_receiver(s->channel);
+}
+
+void
+intake_resume(struct intake *in)
+{
+	forget_open(in);
+	forget_sealed(in);
+	in->counted = (struct spool_totals){ 0 };
+	for (unsigned i = 0; i < in->p.channel_count; i++)
+		resume_source(in, &in->sources[i], i);
 }
 
 bool

@@ -2,8 +2,9 @@
  * fuzz_granularity - buckets of any object hold their times and follow one
  * another
  *
- * The bytes choose a period or duration object and a time. Buckets far from
- * today may be cut by the ends of 64 bits, so times stay within 200,000 years.
+ * The bytes choose a period or duration object and a time. Buckets beyond
+ * 200,000 years may be cut by the ends of 64 bits: there they only have to hold
+ * their time.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +63,9 @@ check(const struct granularity *g, int64_t ms)
 {
 	struct interval b = granularity_bucket(g, ms), last = { 0, 0 };
 
-	must(b.start <= ms && ms < b.end);
+	must(b.start <= ms && (ms < b.end || ms == INT64_MAX));
+	if (ms < -REACH_MS || ms > REACH_MS)
+		return;
 	must(granularity_truncate(g, ms) == b.start);
 	must(granularity_truncate(g, b.start) == b.start);
 	must(granularity_truncate(g, b.end - 1) == b.start);
@@ -88,7 +91,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	j = json_parse(text, strlen(text), NULL);
 	must(j != NULL);
 	if (granularity_read(j, &g, why))
-		check(&g, in.ms % REACH_MS);
+		check(&g, in.ms);
 	else
 		must(strlen(why) > 0);
 	json_free(&j);

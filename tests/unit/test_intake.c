@@ -1035,6 +1035,32 @@ test_garbage(void **state)
 	assert_true(is_free(r, 0));
 }
 
+/* Where the worker is in the ring stands in memory that the receiver may
+ * write. */
+static void
+test_impossible_position(void **state)
+{
+	struct rig *r = *state;
+	struct ring_control *c;
+
+	begin(r, "");
+	c = r->receiver[0].events.control;
+	write_block(r, (struct block){ .events = 2 });
+	turn(r);
+	write_block(r, (struct block){ .events = 3 });
+	r->next_event -= 3; /* they will be lost */
+	atomic_store(&r->receiver[0].header->offered_events, 2 + 3);
+	atomic_store(&c->head, atomic_load(&c->tail));
+	die(r);
+	be_born(r);
+	turn(r);
+	assert_true(is_free(r, 0));
+	write_block(r, (struct block){ .events = 4 }); /* it goes on */
+	turn(r);
+	expect_all_once(r);
+	check_totals(r, 6 + 3, 0, 3);
+}
+
 /* ---- bounds ---- */
 
 static void
@@ -1162,6 +1188,7 @@ main(void)
 		INTAKE_TEST(test_random_kills),
 		INTAKE_TEST(test_damaged_block),
 		INTAKE_TEST(test_garbage),
+		INTAKE_TEST(test_impossible_position),
 		INTAKE_TEST(test_full_spool),
 		INTAKE_TEST(test_block_larger_than_spool),
 		INTAKE_TEST(test_turn_is_bounded),
