@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -28,6 +30,8 @@ static int fd = STDERR_FILENO;
 static char *path;
 static char process[32] = "tranqd";
 static char ds_name[128];
+/* lines that could not be written: of this process and its children */
+static _Atomic uint64_t *lost_by_all;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 static const char *const format_names[] = { "text", "json" };
@@ -80,6 +84,20 @@ use_fd(int opened)
 	fd = opened;
 }
 
+/* For a number that is shown only: without memory there is none. */
+static void
+share_lost(void)
+{
+	void *at;
+
+	if (lost_by_all != NULL)
+		return;
+	at = mmap(NULL, sizeof *lost_by_all, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (at != MAP_FAILED)
+		lost_by_all = at;
+}
+
 bool
 log_init(const struct log_options *options)
 {
@@ -93,6 +111,7 @@ log_init(const struct log_options *options)
 	free(path);
 	path = to_file ? strdup(options->file) : NULL;
 	use_fd(opened);
+	share_lost();
 	return true;
 }
 
@@ -226,20 +245,60 @@ compose_text(char *line, const char *time, enum log_level at, const char *text)
 	return (size_t)used;
 }
 
-static void
-emit(enum log_level at, const char *text)
+static bool
+write_line(enum log_level at, const char *text)
 {
+	static bool cut; /* the last one, by a full disk */
 	char line[LINE_BYTES], time[ISO_BYTES];
 	size_t bytes;
-	int saved = errno;
+	ssize_t written;
 
 	iso_format(clock_wall_ms(), time);
 	bytes = format_of_lines == LOG_FORMAT_JSON
 	    ? compose_json(line, time, at, text)
 	    : compose_text(line, time, at, text);
-	if (write(fd, line, bytes) < 0)
-		(void)0; /* nowhere left to say it */
+	if (cut && write(fd, "\n", 1) != 1)
+		return false;
+	cut = false;
+	written = write(fd, line, bytes);
+	cut = written > 0 && written < (ssize_t)bytes;
+	return written == (ssize_t)bytes;
+}
+
+/* A full disk costs lines and nothing else. That it did is said when there is
+ * room again. */
+static void
+emit(enum log_level at, const char *text)
+{
+	static unsigned long lost;
+	static int why;
+	int saved = errno;
+	char gap[128];
+
+	if (lost > 0) {
+		snprintf(gap, sizeof gap,
+		    "%lu lines could not be written here: %s", lost,
+		    strerror(why));
+		if (write_line(LOG_LEVEL_WARN, gap))
+			lost = 0;
+	}
+	errno = 0;
+	if (lost > 0 || !write_line(at, text)) {
+		lost++;
+		why = errno != 0 ? errno : ENOSPC;
+		if (lost_by_all != NULL)
+			atomic_fetch_add_explicit(
+			    lost_by_all, 1, memory_order_relaxed);
+	}
 	errno = saved;
+}
+
+uint64_t
+log_lost(void)
+{
+	return lost_by_all == NULL
+	    ? 0
+	    : atomic_load_explicit(lost_by_all, memory_order_relaxed);
 }
 
 void

@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "json.h"
+#include "log.h"
 #include "panic.h"
 
 #include "supervisor.h"
@@ -248,6 +249,7 @@ describe_supervisor(const struct supervisor *s, int64_t now_ms)
 	if (s->ports[PORT_HTTPS] != 0)
 		json_set_int(o, "httpsPort", s->ports[PORT_HTTPS]);
 	json_set_int(o, "drainTimeoutMs", s->conf->drain_timeout_ms);
+	json_set_int(o, "logLinesLost", (int64_t)log_lost());
 	return o;
 }
 

@@ -210,6 +210,9 @@ print_supervisor(const struct json *document, struct buf *to)
 	if (json_get_bool(s, "reloading", false))
 		buf_add_text(to, ", being reloaded");
 	buf_add_text(to, "\n");
+	if (json_get_int(s, "logLinesLost", 0) > 0)
+		buf_addf(to, "log: %lld lines could not be written\n",
+		    (long long)json_get_int(s, "logLinesLost", 0));
 	if (!json_is_object(last))
 		return;
 	buf_addf(to, "last reload %s ago %s: ",
@@ -418,7 +421,7 @@ static const char *
 stopped_text(int64_t reason)
 {
 	static const char *const reasons[] = { NULL,
-		"takes no events: the spool is full",
+		"takes no events: the spool or its disk is full",
 		"takes no events: the disk fails",
 		"takes no events: it drains" };
 

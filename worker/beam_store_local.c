@@ -15,6 +15,7 @@
 #include "panic.h"
 
 #define DOCUMENT "beams"
+#define COMPLAIN_MS 60000
 
 struct local {
 	struct beam_store store;
@@ -23,6 +24,7 @@ struct local {
 	struct beam_data data;
 	bool is_locked;
 	enum result result; /* of what the timer will answer */
+	int64_t complained_ms;
 	struct loop_timer reading, locking, committing;
 	beam_store_read_fn *read_done;
 	void *read_context;
@@ -133,7 +135,8 @@ store(struct local *l)
 		spool_begin(l->spool);
 		spool_set_document(l->spool, DOCUMENT, text.bytes, text.used);
 		result = spool_commit(l->spool, error, sizeof error);
-		if (result != RESULT_OK)
+		if (result != RESULT_OK &&
+		    log_may_repeat(&l->complained_ms, COMPLAIN_MS))
 			log_error("%s", error);
 	}
 	buf_free(&text);

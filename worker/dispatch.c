@@ -40,6 +40,7 @@ static void feed_passed_over(void *, struct feed *, const struct spool_entry *);
 static void feed_failing(void *, struct feed *, int64_t);
 static void sweep_due(struct loop_timer *);
 static void close_beam(struct beam *);
+static void settle_lane(struct beam *, unsigned);
 
 struct dispatch *
 dispatch_new(const struct dispatch_parts *parts)
@@ -281,6 +282,18 @@ dispatch_warm(struct dispatch *d, struct interval interval)
 
 	for (unsigned p = 0; p < (unsigned)d->p.ds->partitions; p++)
 		dispatch_have_beam(d, interval, first + p);
+}
+
+void
+dispatch_look_again(struct dispatch *d)
+{
+	struct beam *b;
+
+	TAILQ_FOREACH(b, &d->beams, link)
+	for (unsigned l = 0; l < b->lane_count; l++) {
+		settle_lane(b, l);
+		wake_lane(b, l);
+	}
 }
 
 void

@@ -60,6 +60,9 @@ void dispatch_sealed(
     struct dispatch *, const struct spool_entry *, char *value, size_t bytes);
 /* Makes the interval's beams ahead of their first event. */
 void dispatch_warm(struct dispatch *, struct interval);
+/* The spool could not be read for a moment, and can be again: what seemed to
+ * be the end of a lane need not have been. */
+void dispatch_look_again(struct dispatch *);
 /* At the end of a turn: starts what may be sent. */
 void dispatch_run(struct dispatch *);
 

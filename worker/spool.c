@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "checksum.h"
@@ -25,6 +26,8 @@
 #define MAP_EXTRA (256u * MiB) /* free list, fragments, dead letters' index */
 #define DOCUMENT_NAME_MAX 64
 #define LOCK_WAIT_MS 5000
+#define LOCK_BYTES 8192 /* of LMDB's lock file, 126 readers */
+#define FULL_BLOCKS 8 /* a disk that has fewer is full */
 /* Ids of a fresh spool begin where no earlier spool of this dataSource can
  * have come to: more than four million events in every second since 1970. */
 #define FIRST_ID_SHIFT 22
@@ -228,15 +231,42 @@ read_state(struct spool *s, MDB_txn *txn)
 	return rc != 0 ? rc : spool_count_copies(s, txn);
 }
 
+/* LMDB calls a write that was cut short an I/O error. */
 static int
-open_env(struct spool *s)
+spool_code(const struct spool *s, int rc)
+{
+	struct statvfs disk;
+
+	return rc == EIO && statvfs(s->dir, &disk) == 0 &&
+		disk.f_bavail < FULL_BLOCKS
+	    ? ENOSPC
+	    : rc;
+}
+
+static int
+count_opening(struct spool *s, MDB_txn *txn)
+{
+	uint64_t openings = 0;
+	int rc;
+
+	get_meta(s, txn, "openings", &openings, sizeof openings);
+	openings++;
+	s->write = txn;
+	rc = put_meta(s, "openings", &openings, sizeof openings);
+	s->write = NULL;
+	return rc;
+}
+
+static int
+map_env(struct spool *s)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	/* fragments of large values need slack, and address space is free */
 	size_t map = (size_t)s->options.bytes_max * 2 + MAP_EXTRA;
-	MDB_txn *txn;
 	int rc, stale;
 
+	if (!spool_dir_reserve(s->dir, "lock.mdb", LOCK_BYTES))
+		return errno;
 	if ((rc = mdb_env_create(&s->env)) != 0)
 		return rc;
 	mdb_env_set_maxdbs(s->env, 8);
@@ -245,10 +275,21 @@ open_env(struct spool *s)
 	if ((rc = mdb_env_open(s->env, s->dir, MDB_NOTLS, 0640)) != 0)
 		return rc;
 	mdb_reader_check(s->env, &stale); /* of a worker that was killed */
+	return 0;
+}
+
+/* prove: by a commit of its own, see open_proven. */
+static int
+read_env(struct spool *s, bool prove)
+{
+	MDB_txn *txn;
+	int rc;
+
 	if ((rc = mdb_txn_begin(s->env, NULL, 0, &txn)) != 0)
 		return rc;
 	if ((rc = check_ours(txn)) != 0 || (rc = open_databases(s, txn)) != 0 ||
-	    (rc = read_state(s, txn)) != 0) {
+	    (rc = read_state(s, txn)) != 0 ||
+	    (rc = prove ? count_opening(s, txn) : 0) != 0) {
 		mdb_txn_abort(txn);
 		return rc;
 	}
@@ -274,6 +315,30 @@ close_env(struct spool *s)
 	s->env = NULL;
 }
 
+static int
+open_env(struct spool *s, bool prove)
+{
+	int rc = map_env(s);
+
+	return rc != 0 ? rc : spool_code(s, read_env(s, prove));
+}
+
+/* The last commit of a predecessor may be in the page cache only: its meta page
+ * was written, and then came a kill, or an I/O error that it has died of.
+ * Receivers answer 200 for what we find there, so a commit of our own is made
+ * first. Where there is no room for one, the file is synced. */
+static int
+open_proven(struct spool *s)
+{
+	int rc = open_env(s, true);
+
+	if (rc != ENOSPC && rc != EDQUOT && rc != MDB_MAP_FULL)
+		return rc;
+	close_env(s);
+	rc = open_env(s, false);
+	return rc != 0 ? rc : mdb_env_sync(s->env, 1);
+}
+
 struct spool *
 spool_open(const struct spool_options *options, char *error, size_t bytes)
 {
@@ -294,7 +359,7 @@ spool_open(const struct spool_options *options, char *error, size_t bytes)
 		return NULL;
 	}
 	FAULT_POINT(SPOOL_LOCKED);
-	if ((rc = open_env(s)) == 0 && !spool_dir_sync(s->dir))
+	if ((rc = open_proven(s)) == 0 && !spool_dir_sync(s->dir))
 		rc = errno;
 	if (rc != 0) {
 		explain(s, rc, "cannot be opened", error, bytes);
@@ -329,8 +394,8 @@ spool_reopen(struct spool *s, char *error, size_t bytes)
 
 	close_env(s);
 	s->error = 0;
-	if ((rc = open_env(s)) == 0) {
-		s->failed = false;
+	if ((rc = open_env(s, false)) == 0) {
+		s->failure = RESULT_OK;
 		/* ids that were taken stay taken, on the disk or not */
 		s->now.next_id = MAX_OF(s->now.next_id, before.next_id);
 		before.next_id = s->durable.next_id;
@@ -403,7 +468,13 @@ spool_take_id(struct spool *s, unsigned events)
 bool
 spool_failed(const struct spool *s)
 {
-	return s->failed;
+	return s->failure != RESULT_OK;
+}
+
+enum result
+spool_failure(const struct spool *s)
+{
+	return s->failure;
 }
 
 bool
@@ -605,20 +676,20 @@ spool_commit(struct spool *s, char *error, size_t bytes)
 	if (rc != 0 && txn != NULL)
 		mdb_txn_abort(txn);
 	else if (rc == 0)
-		rc = mdb_txn_commit(txn);
+		rc = spool_code(s, mdb_txn_commit(txn));
 	if (rc == 0) {
 		FAULT_POINT(COMMITTED);
 		s->durable = s->now;
 		return RESULT_OK;
 	}
-	s->failed = true;
+	s->failure = rc == ENOSPC || rc == EDQUOT || rc == MDB_MAP_FULL
+	    ? RESULT_FULL
+	    : RESULT_RETRY;
 	/* ids that were taken stay taken: they may have been seen */
 	s->durable.next_id = s->now.next_id;
 	s->now = s->durable;
 	explain(s, rc, "cannot write", error, bytes);
-	return rc == ENOSPC || rc == EDQUOT || rc == MDB_MAP_FULL
-	    ? RESULT_FULL
-	    : RESULT_RETRY;
+	return s->failure;
 }
 
 /* ---- reading ---- */

@@ -140,8 +140,9 @@ void spool_set_document(
  * I/O failed. After a failure nothing of the transaction has happened and
  * spool_reopen is due; `error` says why. */
 enum result spool_commit(struct spool *, char *error, size_t error_bytes);
-/* A commit has failed since it was opened. */
+/* A commit has failed since it was opened; how. */
 bool spool_failed(const struct spool *);
+enum result spool_failure(const struct spool *);
 /* The last spool_reopen found another state than the last commit that
  * succeeded: the one that failed is on the disk all the same. What was known
  * of the queue is void then. */

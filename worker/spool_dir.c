@@ -64,3 +64,18 @@ spool_dir_lock(const char *dir, int wait_ms)
 	}
 	return fd;
 }
+
+bool
+spool_dir_reserve(const char *dir, const char *name, size_t bytes)
+{
+	char *path = must_format("%s/%s", dir, name);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640), error;
+
+	free(path);
+	if (fd < 0)
+		return false;
+	error = posix_fallocate(fd, 0, (off_t)bytes);
+	close(fd);
+	errno = error;
+	return error == 0;
+}

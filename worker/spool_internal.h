@@ -44,7 +44,8 @@ struct spool {
 	MDB_dbi batch, queue, dead, progress, meta, copy;
 	MDB_txn *write, *read;
 	int error; /* of the open transaction: the first one */
-	bool failed, surprised;
+	enum result failure; /* of a commit since it was opened */
+	bool surprised;
 	struct counts durable; /* as committed */
 	struct counts now; /* with what the open transaction changes */
 };

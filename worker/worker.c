@@ -46,6 +46,9 @@
 #define LOCK_WAIT_MS 30000
 #define WARM_MAX 64 /* intervals made ahead of time */
 #define ERROR_BYTES 600
+#define SPOOL_IS_FULL                                                          \
+	"spool: spool.bytesMax is reached; raise it, or look why Druid takes " \
+	"nothing"
 
 enum stopped { STOPPED_NOT, STOPPED_FULL, STOPPED_DISK, STOPPED_DRAINING };
 
@@ -73,6 +76,10 @@ struct worker {
 	struct loop_timer describe_timer, deadline_timer;
 	bool removal_due, describe_due;
 	enum stopped stopped, complained;
+	/* a commit has failed: nothing is taken or written before it is time
+	 * to try again, and nothing is promised before that has gone well */
+	bool in_doubt, tries;
+	char trouble[ERROR_BYTES]; /* why it is stopped */
 	bool is_orphan; /* the supervisor is gone */
 	bool is_leaving; /* told to stop, or orphaned */
 	bool hands_over; /* a successor takes rings and spool over at once */
@@ -170,6 +177,8 @@ describe(struct worker *w)
 		json_append(notes, json_new_text(note));
 	if (overdue > 0)
 		json_append(notes, note_overdue(overdue));
+	if (w->stopped != STOPPED_NOT)
+		json_append(notes, json_new_text(w->trouble));
 	json_set(j, "notes", notes);
 	text = json_to_text(j);
 	json_free(&j);
@@ -273,21 +282,21 @@ look_for_changes(struct worker *w)
 
 /* ---- commit ---- */
 
-/* false: not yet. */
-static bool
+/* The pages that a failed commit has left are not to be trusted, and must not
+ * be read either: the environment is opened anew at once. What was taken out
+ * of the rings comes again from there. */
+static void
 reopen_spool(struct worker *w)
 {
 	char error[ERROR_BYTES];
 
-	if (!spool_reopen(w->spool, error, sizeof error)) {
-		log_error("%s", error);
-		return false;
-	}
+	if (!spool_reopen(w->spool, error, sizeof error))
+		fatalx("%s; starting anew", error);
 	if (spool_surprised(w->spool))
 		fatalx("spool: the commit that failed is on the disk all the "
 		       "same; starting anew from what is there");
 	intake_resume(w->intake);
-	return true;
+	dispatch_look_again(w->dispatch);
 }
 
 static void
@@ -301,6 +310,7 @@ static void
 go_on_taking(struct worker *w)
 {
 	w->stopped = STOPPED_NOT;
+	w->describe_due = true;
 	loop_timer_stop(&w->disk_timer);
 	tell_receivers(w, false);
 }
@@ -317,11 +327,12 @@ disk_due(struct loop_timer *t)
 {
 	struct worker *w = t->context;
 
-	if (spool_failed(w->spool) ? !reopen_spool(w)
-				   : w->stopped == STOPPED_FULL && !has_room(w))
-		loop_timer_start(w->loop, t, DISK_RETRY_MS, disk_due);
-	else
+	if (w->in_doubt)
+		w->tries = true; /* in this turn */
+	else if (has_room(w))
 		go_on_taking(w);
+	else
+		loop_timer_start(w->loop, t, DISK_RETRY_MS, disk_due);
 }
 
 /* The spool cannot take more for now: clients wait or get 503. */
@@ -332,8 +343,37 @@ stop_taking(struct worker *w, enum stopped why, const char *error)
 		log_error("%s; no events are taken until then", error);
 	if (w->stopped == STOPPED_NOT)
 		tell_receivers(w, true);
+	w->describe_due |= w->stopped != why;
 	w->stopped = w->complained = why;
+	snprintf(w->trouble, sizeof w->trouble, "%s", error);
 	loop_timer_start(w->loop, &w->disk_timer, DISK_RETRY_MS, disk_due);
+}
+
+static void
+commit_failed(struct worker *w, enum result result, const char *error)
+{
+	w->in_doubt = true;
+	stop_taking(
+	    w, result == RESULT_FULL ? STOPPED_FULL : STOPPED_DISK, error);
+	reopen_spool(w);
+}
+
+/* What has just been written is durable, so the next will be. */
+static void
+commit_succeeded(struct worker *w)
+{
+	w->commits++;
+	if (w->in_doubt || w->stopped == STOPPED_FULL) {
+		w->in_doubt = false;
+		if (has_room(w))
+			go_on_taking(w);
+		else
+			stop_taking(w, STOPPED_FULL, SPOOL_IS_FULL);
+	}
+	if (w->stopped == STOPPED_NOT && w->complained != STOPPED_NOT) {
+		log_info("spool: takes events again");
+		w->complained = STOPPED_NOT;
+	}
 }
 
 static void
@@ -350,17 +390,10 @@ commit(struct worker *w)
 	result = spool_commit(w->spool, error, sizeof error);
 	at_step(w, LIFE_TAKE);
 	if (result != RESULT_OK) {
-		stop_taking(w,
-		    result == RESULT_FULL ? STOPPED_FULL : STOPPED_DISK, error);
+		commit_failed(w, result, error);
 		return;
 	}
-	w->commits++;
-	if (w->stopped == STOPPED_FULL && has_room(w))
-		go_on_taking(w);
-	if (w->stopped == STOPPED_NOT && w->complained != STOPPED_NOT) {
-		log_info("spool: takes events again");
-		w->complained = STOPPED_NOT;
-	}
+	commit_succeeded(w);
 	w->removal_due = false;
 	loop_timer_stop(&w->removal_timer);
 	late_written(w->late); /* before others bring it more */
@@ -408,13 +441,11 @@ warm(struct worker *w)
 static void
 take(struct worker *w)
 {
-	if (w->stopped == STOPPED_DISK || w->hands_over)
+	if (w->hands_over)
 		return;
 	if ((!intake_drain(w->intake, loop_now_ms(w->loop)) || !has_room(w)) &&
 	    w->stopped == STOPPED_NOT)
-		stop_taking(w, STOPPED_FULL,
-		    "spool: spool.bytesMax is reached; raise it, or look why "
-		    "Druid takes nothing");
+		stop_taking(w, STOPPED_FULL, SPOOL_IS_FULL);
 }
 
 static void
@@ -422,14 +453,17 @@ take_and_commit(struct worker *w)
 {
 	int64_t seal_in;
 
-	/* the beams are written there too (beam_store_local.c) */
-	if (w->stopped == STOPPED_NOT && spool_failed(w->spool))
-		stop_taking(w, STOPPED_DISK, "spool: the beams are not stored");
+	/* beams and sessions are written there too, by commits of their own */
+	if (spool_failed(w->spool))
+		commit_failed(w, spool_failure(w->spool),
+		    "spool: beams or sessions cannot be stored; look at the "
+		    "disk");
+	if (w->in_doubt && !w->tries)
+		return;
 	take(w);
 	seal_in = intake_seal_in_ms(w->intake, clock_mono_ms());
-	if (spool_failed(w->spool))
-		return;
-	if (seal_in == 0 || (w->is_leaving && seal_in > 0)) {
+	if (w->tries || seal_in == 0 || (w->is_leaving && seal_in > 0)) {
+		w->tries = false;
 		intake_seal(w->intake, clock_wall_ms());
 		commit(w);
 		warm(w);
@@ -556,6 +590,7 @@ orphaned(struct worker *w)
 {
 	log_warnx("the supervisor is gone: spooling what the rings hold");
 	w->is_orphan = w->is_leaving = true;
+	w->tries = w->in_doubt; /* once more */
 	dispatch_hold(w->dispatch);
 	late_hold(w->late);
 	loop_io_stop(&w->control);

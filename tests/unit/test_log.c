@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -296,6 +298,52 @@ test_reopen_fails(void **state)
 	assert_int_equal(rmdir(file), 0);
 }
 
+/* A full disk: what is lost is told when there is room. */
+static void
+test_disk_is_full(void **state)
+{
+	uint64_t before = log_lost();
+
+	(void)state;
+	begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	log_use(open("/dev/full", O_WRONLY), LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	log_info("one");
+	log_info("two");
+	assert_int_equal(log_lost(), before + 2);
+	begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	log_info("three");
+	log_info("four");
+	read_file(file);
+	assert_non_null(strstr(text,
+	    "2 lines could not be written here: No space left on device\n"));
+	assert_null(strstr(text, "two"));
+	assert_non_null(strstr(text, "wikipedia: three\n"));
+	assert_non_null(strstr(text, "wikipedia: four\n"));
+	assert_int_equal(log_lost(), before + 2);
+}
+
+/* The disk took half a line: the next begins on a line of its own. */
+static void
+test_cut_line(void **state)
+{
+	struct rlimit old, limit;
+
+	(void)state;
+	begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = old;
+	limit.rlim_cur = 40;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	log_info("a line that is longer than what there is room for");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	log_info("whole");
+	read_file(file);
+	assert_int_equal(text[40], '\n');
+	assert_non_null(strstr(text + 41, "1 lines could not be written"));
+	assert_non_null(strstr(text + 41, "wikipedia: whole\n"));
+}
+
 static void
 test_init_fails(void **state)
 {
@@ -416,6 +464,8 @@ main(void)
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_rotation),
 		cmocka_unit_test(test_reopen_fails),
+		cmocka_unit_test(test_disk_is_full),
+		cmocka_unit_test(test_cut_line),
 		cmocka_unit_test(test_init_fails),
 		cmocka_unit_test(test_handed_over),
 		cmocka_unit_test(test_fatal),

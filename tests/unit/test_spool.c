@@ -44,6 +44,7 @@ static struct {
 	/* the write behind the sync (the meta page) is done and said to have
 	 * failed, all later ones fail */
 	bool lies, synced;
+	unsigned writes;
 } disk;
 
 int fdatasync(int fd); /* as liblmdb calls them */
@@ -62,6 +63,7 @@ fdatasync(int fd)
 ssize_t
 pwrite(int fd, const void *from, size_t bytes, off_t at)
 {
+	disk.writes++;
 	if (disk.lies && disk.synced) {
 		disk.lies = false;
 		syscall(SYS_pwrite64, fd, from, bytes, at);
@@ -1153,6 +1155,77 @@ test_failed_and_done(void **state)
 	assert_int_equal(spool_totals(r->spool)->sent, 4);
 }
 
+/* What is found may be in the page cache only; receivers answer 200 for it. */
+static void
+test_opening_makes_durable(void **state)
+{
+	struct rig *r = *state;
+
+	put_one(r, &first_lane, 4);
+	spool_close(&r->spool);
+	disk.synced = false;
+	disk.writes = 0;
+	open_rig(r);
+	assert_true(disk.synced);
+	assert_true(disk.writes > 0);
+	check_waiting(r, 1, 4);
+}
+
+static void
+test_opening_cannot_make_durable(void **state)
+{
+	struct rig *r = *state;
+
+	put_one(r, &first_lane, 4);
+	spool_close(&r->spool);
+	disk.sync_errno = EIO;
+	assert_false(try_open(r));
+	check_said(r, "Input/output error");
+	disk.sync_errno = 0;
+	disk.write_errno = EIO;
+	assert_false(try_open(r));
+	disk.write_errno = 0;
+	open_rig(r);
+	check_waiting(r, 1, 4);
+}
+
+/* A full disk must not keep what is there from being delivered. */
+static void
+test_opens_on_a_full_disk(void **state)
+{
+	struct rig *r = *state;
+
+	put_one(r, &first_lane, 4);
+	spool_close(&r->spool);
+	disk.write_errno = ENOSPC;
+	disk.synced = false;
+	open_rig(r);
+	assert_true(disk.synced);
+	check_waiting(r, 1, 4);
+	disk.sync_errno = EIO;
+	spool_close(&r->spool);
+	assert_false(try_open(r));
+	disk.sync_errno = disk.write_errno = 0;
+	open_rig(r);
+	put_one(r, &first_lane, 1);
+	check_waiting(r, 2, 5);
+}
+
+/* LMDB writes to it through a map: without its blocks a full disk is a
+ * SIGBUS. */
+static void
+test_lock_file_has_its_blocks(void **state)
+{
+	struct rig *r = *state;
+	char *path = file_path(r, "lock.mdb");
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 8192);
+	assert_true(st.st_blocks * 512 >= st.st_size);
+	free(path);
+}
+
 static void
 test_map_is_full(void **state)
 {
@@ -1243,6 +1316,10 @@ main(void)
 		SPOOL_TEST(test_failed_stays_failed),
 		SPOOL_TEST(test_reopen_fails),
 		SPOOL_TEST(test_failed_and_done),
+		SPOOL_TEST(test_opening_makes_durable),
+		SPOOL_TEST(test_opening_cannot_make_durable),
+		SPOOL_TEST(test_opens_on_a_full_disk),
+		SPOOL_TEST(test_lock_file_has_its_blocks),
 		SPOOL_TEST(test_map_is_full),
 		SPOOL_TEST(test_damaged_value),
 	};
