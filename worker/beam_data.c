@@ -157,10 +157,10 @@ struct beam_record *
 beam_data_find(const struct beam_data *d, int64_t bucket, unsigned partition)
 {
 	size_t at = place_of(d, bucket, partition);
-	struct beam_record *r = &d->beams[at];
 
-	return at < d->count && r->bucket == bucket && r->partition == partition
-	    ? r
+	return at < d->count && d->beams[at].bucket == bucket &&
+		d->beams[at].partition == partition
+	    ? &d->beams[at]
 	    : NULL;
 }
 

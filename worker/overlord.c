@@ -481,7 +481,8 @@ take_status(struct overlord_ask *a, const struct http_answer *answer)
 		conclude(a, RESULT_OK, NULL, &s);
 	} else if (a->question == ASK_RUNNING && json_is_array(j)) {
 		look_into_running(a, j);
-	} else if (json_is_object(json_get(j, "status"))) {
+	} else if (a->question == ASK_STATUS &&
+	    json_is_object(json_get(j, "status"))) {
 		s = read_status(a->overlord->ds, json_get(j, "status"));
 		if (json_get(json_get(j, "status"), "location") == NULL &&
 		    s.state == TASK_WAITING) {
