@@ -237,9 +237,9 @@ class Answer:
 class Client:
     """One connection, kept open over requests."""
 
-    def __init__(self, port, timeout=ANSWER_SECONDS):
+    def __init__(self, port, timeout=ANSWER_SECONDS, host="127.0.0.1"):
         self.connection = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=timeout)
+            host, port, timeout=timeout)
 
     def __enter__(self):
         return self
@@ -298,19 +298,21 @@ def raw(port, data, *, seconds=ANSWER_SECONDS, end=False):
 
 class Tranqd:
     """One instance in a folder of its own. The port of the first start is
-    kept by later ones."""
+    kept by later ones. within: a command that it is started by, with its
+    address there."""
 
     def __init__(self, folder, document, *, environment=None,
-                 binary=None):
+                 binary=None, within=(), host="127.0.0.1"):
         self.folder = folder
         self.binary = binary or program("tranqd")
+        self.within, self.host = list(within), host
         self.document = json.loads(json.dumps(document))
         self.environment = dict(os.environ, **(environment or {}))
         self.process = None
         self.port = None
         os.makedirs(folder, exist_ok=True)
         for name, value in {
-                "http.address": "127.0.0.1", "http.port": 0,
+                "http.address": host, "http.port": 0,
                 "tranqd.runDir": os.path.join(folder, "run"),
                 "tranqd.dataDir": os.path.join(folder, "data"),
                 "tranqd.receivers": 2}.items():
@@ -365,7 +367,8 @@ class Tranqd:
         assert self.process is None, "tranqd runs already"
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, "start", "-c", self.config_file],
+                self.within
+                + [self.binary, "start", "-c", self.config_file],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.folder, env=self.environment,
                 preexec_fn=die_with_parent)
@@ -506,7 +509,7 @@ class Tranqd:
     # clients
 
     def client(self, timeout=ANSWER_SECONDS):
-        return Client(self.port, timeout)
+        return Client(self.port, timeout, self.host)
 
     def post(self, ds, body, **how):
         with self.client() as client:
@@ -518,7 +521,7 @@ class Tranqd:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 def _signal(pid, sig):
@@ -558,11 +561,12 @@ class Load:
     """tranq-load in the background: options as keywords (batch=100,
     retry=True, compare=sandbox.url)."""
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments, environment=None, **options):
         self.process = subprocess.Popen(
             [program("tranq-load")] + _load_arguments(arguments, options),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+            stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent,
+            env=dict(os.environ, **(environment or {})))
 
     def finish(self, patience=LOAD_SECONDS):
         out, error = self.process.communicate(timeout=patience)
@@ -622,9 +626,9 @@ class Case(unittest.TestCase):
         self._started.append(tranqd)
         return tranqd.start() if start else tranqd
 
-    def sandbox(self, *options):
+    def sandbox(self, *options, **how):
         """A stand-in Druid that ends with the test."""
-        sandbox = Sandbox(*options)
+        sandbox = Sandbox(*options, **how)
         sandbox.start()
         self._started.append(sandbox)
         self._ports.add(sandbox.port)

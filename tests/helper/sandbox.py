@@ -49,8 +49,9 @@ def await_true(condition, what="condition", seconds=AWAIT_SECONDS):
 
 
 class Sandbox:
-    def __init__(self, *options):
+    def __init__(self, *options, environment=None):
         self.options = options
+        self.environment = dict(os.environ, **(environment or {}))
         self.process = None
         self.url = None
 
@@ -65,7 +66,7 @@ class Sandbox:
         self.process = subprocess.Popen(
             [program("tranq-sandbox"), "--port", str(port), *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            preexec_fn=die_with_parent)
+            env=self.environment, preexec_fn=die_with_parent)
         line = self.process.stdout.readline().decode().strip()
         if not line.startswith("http://"):
             self.process.wait(STOP_SECONDS)
