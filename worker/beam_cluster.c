@@ -71,7 +71,8 @@ struct beam_cluster {
 	uint32_t random_base;
 	uint64_t tasks_created;
 	unsigned tasks_taken; /* under this lock, not yet in the document */
-	char note[NOTE_BYTES];
+	char note[NOTE_BYTES], told[NOTE_BYTES];
+	bool has_failed; /* the note says of what, until it goes well */
 };
 
 static void go_on(struct beam_cluster *);
@@ -154,6 +155,17 @@ const char *
 beam_cluster_note(const struct beam_cluster *c)
 {
 	return c->wants != NULL ? c->note : "";
+}
+
+bool
+beam_cluster_changed(struct beam_cluster *c)
+{
+	const char *note = beam_cluster_note(c);
+
+	if (strcmp(note, c->told) == 0)
+		return false;
+	snprintf(c->told, sizeof c->told, "%s", note);
+	return true;
 }
 
 bool
@@ -269,6 +281,13 @@ may_make(const struct beam_cluster *c, const struct want *w)
 	return w->interval.start < last.end;
 }
 
+static void
+went_well(struct beam_cluster *c)
+{
+	c->failures = 0;
+	c->has_failed = false;
+}
+
 /* Answers all wants that `data` settles; true when none is left. */
 static bool
 settle(struct beam_cluster *c, const struct beam_data *data)
@@ -288,7 +307,10 @@ settle(struct beam_cluster *c, const struct beam_data *data)
 		free(w->dead_firehose);
 		free(w);
 	}
-	return c->wants == NULL;
+	if (c->wants != NULL)
+		return false;
+	went_well(c);
+	return true;
 }
 
 static void
@@ -314,6 +336,7 @@ static void
 failed(struct beam_cluster *c, const char *what, const char *why)
 {
 	snprintf(c->note, sizeof c->note, "%s: %s", what, why);
+	c->has_failed = true;
 	c->failures++;
 	retry_later(c,
 	    backoff_ms(c->failures, RETRY_FIRST_MS, RETRY_MAX_MS,
@@ -349,7 +372,7 @@ committed(void *context, enum result result)
 	FAULT_POINT(BEAM_COMMITTED);
 	know(c, &c->written);
 	c->tasks_created += c->tasks_taken;
-	c->failures = 0;
+	went_well(c);
 	c->state = CLUSTER_IDLE;
 	go_on(c);
 }
@@ -396,6 +419,7 @@ submitted(void *context, enum result result, const char *why)
 		    s->id, why);
 		snprintf(c->note, sizeof c->note, "task %s refused: %.400s",
 		    s->id, why);
+		c->has_failed = true;
 		retry_later(c, REFUSED_RETRY_MS);
 		return;
 	}
@@ -571,6 +595,7 @@ locked(void *context, enum result result, struct beam_data *data)
 	}
 	beam_store_release(c->store);
 	must(too_early);
+	went_well(c);
 	snprintf(c->note, sizeof c->note, "an interval has not begun yet");
 	retry_later(c, 1000);
 }
@@ -601,7 +626,8 @@ go_on(struct beam_cluster *c)
 		return;
 	if (c->is_known && !c->is_stale && settle(c, &c->known))
 		return;
-	snprintf(c->note, sizeof c->note, "agreeing on beams");
+	if (!c->has_failed)
+		snprintf(c->note, sizeof c->note, "agreeing on beams");
 	c->state = CLUSTER_READING;
 	beam_store_read(c->store, have_read, c);
 }

@@ -58,6 +58,8 @@ unsigned beam_cluster_timed(const struct beam_cluster *, int64_t bucket);
 bool beam_cluster_binds(const struct beam_cluster *, int64_t event_ms);
 /* Why beams are not there yet, for the status; "" when nothing is wanted. */
 const char *beam_cluster_note(const struct beam_cluster *);
+/* Whether that has become another text since the last call. */
+bool beam_cluster_changed(struct beam_cluster *);
 /* Tasks are on their way to the Overlord and not written down yet: whoever
  * makes them again, with another configuration, gets those of the first. */
 bool beam_cluster_is_making(const struct beam_cluster *);

@@ -23,6 +23,7 @@
  * there. To be refused costs next to nothing, and clients wait. */
 #define RETRY_STARTING_MAX_MS 500
 #define STUCK_MS 3000
+#define WHY_BYTES 250 /* of an answer's text, for people */
 #define PRODUCER_BYTES (SPOOL_IDENTITY_BYTES + 32)
 /* A chunk's sequence: the number of its first event and, below it, how many
  * of its sequences a definite failure has used up. */
@@ -290,15 +291,26 @@ use_new_sequence(struct feed *f)
 	TAILQ_INSERT_TAIL(&f->all->storing, f, link);
 }
 
+/* A refusal may have no text. */
 static void
-complain(const struct feed *f, const struct push_answer *a, bool is_early)
+say_why(const struct push_answer *a, char why[static WHY_BYTES])
+{
+	if (a->status == 0)
+		snprintf(why, WHY_BYTES, "%s", a->why);
+	else
+		snprintf(why, WHY_BYTES, "answered %d%s%s", a->status,
+		    a->why[0] != '\0' ? ": " : "", a->why);
+}
+
+static void
+complain(const struct feed *f, const char *why, bool is_early)
 {
 	if (!is_early && (f->failures == 1 || f->failures % 16 == 0))
-		log_warnx("task %s: push failed (%u in a row): %.200s",
-		    replicant_task_id(f->replicant), f->failures, a->why);
+		log_warnx("task %s: push failed (%u in a row): %s",
+		    replicant_task_id(f->replicant), f->failures, why);
 	else
-		log_debug("task %s: push failed: %.200s",
-		    replicant_task_id(f->replicant), a->why);
+		log_debug("task %s: push failed: %s",
+		    replicant_task_id(f->replicant), why);
 }
 
 static void
@@ -308,13 +320,15 @@ push_failed(struct feed *f, const struct push_answer *a)
 	bool is_early = not_there && replicant_is_starting(f->replicant);
 	int64_t now = loop_now_ms(f->all->loop);
 	struct feeds *all = f->all;
+	char why[WHY_BYTES];
 
 	f->all->retries++;
 	if (f->failures++ == 0)
 		f->failing_since_ms = now;
-	complain(f, a, is_early);
+	say_why(a, why);
+	complain(f, why, is_early);
 	if (!is_early)
-		replicant_trouble(f->replicant, a->why);
+		replicant_trouble(f->replicant, why);
 	if (not_there)
 		replicant_distrust(f->replicant);
 	if (a->result == PUSH_ANEW)

@@ -93,7 +93,9 @@ denial(int status)
 static struct push_answer
 judge_refusal(const struct http_answer *a)
 {
-	struct push_answer p = { .result = PUSH_ANEW, .why = a->body };
+	struct push_answer p = {
+		.result = PUSH_ANEW, .status = a->status, .why = a->body
+	};
 
 	/* an error of which nothing is known may have used the sequence up,
 	 * and has taken nothing: sent again with the same one, the events
@@ -104,8 +106,10 @@ judge_refusal(const struct http_answer *a)
 		p.result = PUSH_CROWDED;
 	else if (is_at_door(a))
 		p.result = PUSH_SAME;
-	if (p.result == PUSH_SAME && (a->status == 401 || a->status == 403))
+	if (p.result == PUSH_SAME && (a->status == 401 || a->status == 403)) {
+		p.status = 0;
 		p.why = denial(a->status);
+	}
 	return p;
 }
 
@@ -117,7 +121,10 @@ firehose_judge(const struct http_answer *a)
 
 	switch (a->outcome) {
 	case HTTP_UNREACHED: p.unreached = true; return p;
-	case HTTP_UNKNOWN: return p;
+	case HTTP_UNKNOWN:
+		/* a refusal that broke off is one: its text is lost, and the
+		 * sequence may be used up all the same */
+		return a->status >= 400 ? judge_refusal(a) : p;
 	case HTTP_CUT_SHORT:
 		/* the task may have recorded the sequence and cannot have read
 		 * the whole body */

@@ -25,6 +25,7 @@ struct push_answer {
 	enum push_result result;
 	bool skipped; /* TAKEN: from an earlier try */
 	bool unreached; /* SAME: the task's address did not answer */
+	int status; /* of a refusal that `why` is the text of; else 0 */
 	const char *why; /* not TAKEN: one sentence, lent */
 };
 

@@ -23,8 +23,9 @@ enum http_outcome {
 
 struct http_answer {
 	enum http_outcome outcome;
-	int status; /* of an HTTP_ANSWERED */
-	const char *body; /* with a NUL behind it, lent for the call */
+	int status; /* 0: none came; without HTTP_ANSWERED the rest did not */
+	const char *body; /* as far as it came, with a NUL behind it, lent for
+			     the call */
 	size_t body_bytes;
 	const char *redirect; /* of a 3xx: the URL it leads to, or NULL; lent */
 	const char *why; /* one sentence when it was not answered */

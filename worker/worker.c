@@ -271,7 +271,8 @@ look_for_changes(struct worker *w)
 	if (loop_timer_active(&w->describe_timer))
 		return;
 	changed = dispatch_changed(w->dispatch);
-	changed = overlord_changed(w->overlord) || changed;
+	changed |= overlord_changed(w->overlord);
+	changed |= beam_cluster_changed(w->cluster);
 	changed |= late_changed(w->late);
 	if (!changed)
 		return;

@@ -22,8 +22,7 @@ typedef int get_fn(clockid_t, struct timespec *);
 static const volatile int64_t *moved; /* wall, monotonic; NULL: not at all */
 static get_fn *get;
 
-static void __attribute__((constructor))
-map_moved(void)
+static void __attribute__((constructor)) map_moved(void)
 {
 	const char *path = getenv("TRANQ_TEST_CLOCK");
 	int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;

@@ -887,6 +887,11 @@ test_store_retries(void **state)
 	beam_cluster_want(r->cluster, r->now, 0, NULL);
 	LOOP_UNTIL(r->loop, r->store.reads == 1);
 	assert_non_null(strstr(beam_cluster_note(r->cluster), "reading"));
+	assert_true(beam_cluster_changed(r->cluster));
+	assert_false(beam_cluster_changed(r->cluster));
+	/* the next try does not hide what became of this one */
+	LOOP_UNTIL(r->loop, r->store.reads == 2);
+	assert_non_null(strstr(beam_cluster_note(r->cluster), "reading"));
 	LOOP_UNTIL(r->loop, r->store.locks == 1);
 	assert_non_null(strstr(beam_cluster_note(r->cluster), "locking"));
 	LOOP_UNTIL(r->loop, r->answer_count == 1);

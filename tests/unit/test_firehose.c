@@ -278,6 +278,43 @@ test_no_answers(void **state)
 	free(body);
 }
 
+/* A refusal whose text breaks off uses the sequence up as a whole one does;
+ * an answer 200 that breaks off says nothing. */
+static void
+test_broken_answers(void **state)
+{
+	static const struct {
+		const char *bytes;
+		enum push_result result;
+		int status;
+	} cases[] = {
+		{ "HTTP/1.1 500 X\r\nContent-Length: 9\r\n\r\n{", PUSH_ANEW,
+		    500 },
+		{ "HTTP/1.1 500 X\r\nContent-Length: 9\r\n", PUSH_ANEW, 500 },
+		{ "HTTP/1.1 400 X\r\nContent-Length: 9\r\n\r\n", PUSH_ANEW,
+		    400 },
+		{ "HTTP/1.1 404 X\r\nContent-Length: 9\r\n\r\n", PUSH_ABSENT,
+		    404 },
+		{ "HTTP/1.1 403 X\r\nContent-Length: 9\r\n\r\n", PUSH_SAME, 0 },
+		{ "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\n{", PUSH_SAME,
+		    0 },
+		{ "HTTP/1.1 200 X\r\n", PUSH_SAME, 0 },
+		{ "HTTP/1.1 100 Continue\r\n\r\n", PUSH_SAME, 0 },
+		{ "", PUSH_SAME, 0 },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		script_bytes(
+		    r->server, cases[i].bytes, strlen(cases[i].bytes), true);
+		push_here(r);
+		if (r->answer.result != cases[i].result)
+			fail_msg(
+			    "%s: %d", cases[i].bytes, (int)r->answer.result);
+		assert_int_equal(r->answer.status, cases[i].status);
+	}
+}
+
 #define FIREHOSE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -289,6 +326,7 @@ main(void)
 		FIREHOSE_TEST(test_smile_request),
 		FIREHOSE_TEST(test_answers),
 		FIREHOSE_TEST(test_no_answers),
+		FIREHOSE_TEST(test_broken_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
