@@ -30,15 +30,16 @@ RECEIVER = receiver listener connection exchange http_request route post \
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
-WORKER = worker intake batch spool spool_late spool_copy spool_dir dispatch dispatch_move \
+WORKER = worker intake batch spool spool_late spool_copy spool_dir spool_check \
+	spool_survey spool_pin spool_compact dispatch dispatch_move \
 	late archive append \
 	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
-	discovery session | archive_file held http_client zk zk_call zk_address | backoff checksum \
+	discovery session | archive_file lmdb_file held http_client zk zk_call zk_address | backoff checksum \
 	batch_task pile parcel ndjson \
 	partition place beam_data task
 TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \
-	tranqctl_reindex tranqctl_rows
+	tranqctl_reindex tranqctl_rows tranqctl_spool
 SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
 LOAD = $(patsubst tools/%.c,%,$(wildcard tools/load*.c)) text_map digest
 UNIT = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))

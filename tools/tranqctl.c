@@ -17,6 +17,7 @@
 #include "tranqctl_archive.h"
 #include "trust_store.h"
 #include "tranqctl_output.h"
+#include "tranqctl_spool.h"
 
 #define DEFAULT_SOCKET "/run/tranqd/control.sock"
 /* After the daemon's last word, for the process to go. */
@@ -45,6 +46,12 @@ print_usage(FILE *to)
 	      "DATASOURCE [INTERVAL]:\n"
 	      "            brings them in by batch tasks; called again, goes "
 	      "on\n"
+	      "  spool     verify DATASOURCE: every page and batch of its "
+	      "spool\n"
+	      "            export DATASOURCE: its events, one a line, as far "
+	      "as they can be read\n"
+	      "            compact DATASOURCE: its file written anew, while "
+	      "tranqd does not run\n"
 	      "  help      this text\n"
 	      "  version   of this program\n\n"
 	      "  -s SOCKET  the daemon's control socket "
@@ -96,7 +103,8 @@ parse(int argc, char **argv, struct arguments *a)
 	a->command = argv[optind];
 	a->words = argv + optind + 1;
 	a->word_count = argc - optind - 1;
-	if (a->word_count > 0 && strcmp(a->command, "archive") != 0)
+	if (a->word_count > 0 && strcmp(a->command, "archive") != 0 &&
+	    strcmp(a->command, "spool") != 0)
 		return false;
 	return true;
 }
@@ -207,29 +215,58 @@ ask_status(const char *path)
 	return status;
 }
 
+/* The configuration, for what works on files; NULL: said why. */
+static struct conf *
+load_conf(const struct arguments *a)
+{
+	struct conf_problems problems = { 0 };
+	struct conf *conf = NULL;
+
+	if (a->file == NULL)
+		fprintf(stderr,
+		    "tranqctl: %s: give the configuration with -c FILE\n",
+		    a->command);
+	else
+		conf = conf_load_checked(a->file, trust_store_load, &problems);
+	for (unsigned i = 0; i < problems.count; i++)
+		fprintf(stderr, "tranqctl: %s\n", problems.lines[i]);
+	conf_problems_free(&problems);
+	return conf;
+}
+
+static int
+do_spool(const struct arguments *a)
+{
+	struct conf *conf = load_conf(a);
+	struct spool_arguments spool = {
+		.conf = conf, .words = a->words, .count = a->word_count
+	};
+	int code = EXIT_USAGE;
+
+	if (conf == NULL)
+		return EXIT_USAGE;
+	switch (spool_command(&spool)) {
+	case SPOOL_GOOD: code = EXIT_DONE; break;
+	case SPOOL_BAD: code = EXIT_REFUSED; break;
+	case SPOOL_WRONG_USE: break;
+	}
+	conf_free(&conf);
+	return code;
+}
+
 static int
 do_archive(const struct arguments *a)
 {
-	struct conf_problems problems = { 0 };
 	struct archive_arguments archive = { .words = a->words,
 		.count = a->word_count,
 		.as_json = a->json,
 		.prints = a->prints,
 		.replaces = a->replaces,
 		.overlord = a->overlord };
-	struct conf *conf = NULL;
+	struct conf *conf = load_conf(a);
 	struct json *status;
 	int code = EXIT_USAGE;
 
-	if (a->file == NULL)
-		fputs("tranqctl: archive: give the configuration with -c "
-		      "FILE\n",
-		    stderr);
-	else
-		conf = conf_load_checked(a->file, trust_store_load, &problems);
-	for (unsigned i = 0; i < problems.count; i++)
-		fprintf(stderr, "tranqctl: %s\n", problems.lines[i]);
-	conf_problems_free(&problems);
 	if (conf == NULL)
 		return EXIT_USAGE;
 	archive.conf = conf;
@@ -267,6 +304,8 @@ main(int argc, char **argv)
 	}
 	if (strcmp(a.command, "archive") == 0)
 		return do_archive(&a);
+	if (strcmp(a.command, "spool") == 0)
+		return do_spool(&a);
 	if (!ctl_parse(a.command, &command, &rest) || rest[0] != '\0') {
 		fprintf(stderr, "tranqctl: no command '%s'\n", a.command);
 		print_usage(stderr);

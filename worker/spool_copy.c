@@ -12,14 +12,6 @@
 
 #include "partition.h"
 
-struct copy_value {
-	int64_t start, end, sealed_ms;
-	uint32_t events, bytes;
-	uint32_t parcel; /* 0: not in one yet */
-	uint16_t where; /* enum spool_place: what the queue has done with it */
-	uint16_t is_copied;
-};
-
 _Static_assert(sizeof(struct copy_value) == 40, "on disk");
 
 static bool

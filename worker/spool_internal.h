@@ -28,6 +28,14 @@ struct queue_value {
 	int64_t sealed_ms;
 };
 
+struct copy_value {
+	int64_t start, end, sealed_ms;
+	uint32_t events, bytes;
+	uint32_t parcel; /* 0: not in one yet */
+	uint16_t where; /* enum spool_place: what the queue has done with it */
+	uint16_t is_copied;
+};
+
 struct counts {
 	uint64_t batches, events, bytes;
 	uint64_t kept; /* bytes that are here for their copy only */

@@ -1,0 +1,431 @@
+/*
+ * spool_survey - goes through a spool as it lies on the disk, damaged or not
+ *
+ * Process: tranqctl.
+ */
+#include "spool_survey.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "lmdb_file.h"
+#include "panic.h"
+#include "spool_internal.h"
+#include "spool_pin.h"
+
+#define WHAT_BYTES 300
+#define TAKE_TRIES 1000
+
+/* What a list says of a batch. */
+struct place {
+	uint64_t id;
+	uint32_t events, bytes;
+	enum spool_survey_place place;
+	bool is_seen;
+};
+
+struct survey {
+	struct spool_survey *s;
+	struct lmdb_file *file;
+	struct spool_pin *pin; /* NULL: nobody writes */
+	int lock_fd;
+	struct place *places; /* sorted by id and kind */
+	size_t count, size;
+	enum spool_survey_place reading; /* whose list it is */
+	/* the next batch, where one after the other is read */
+	struct buf value;
+	uint64_t id;
+	bool has_value, found, done;
+};
+
+/* ---- telling ---- */
+
+static void tell(struct survey *v, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void
+tell(struct survey *v, const char *format, ...)
+{
+	char what[WHAT_BYTES];
+	va_list args;
+
+	if (v->s->damage == NULL)
+		return;
+	va_start(args, format);
+	vsnprintf(what, sizeof what, format, args);
+	va_end(args);
+	v->s->damage(v->s->context, what);
+}
+
+static void
+page_damaged(void *context, uint64_t page, const char *what)
+{
+	struct survey *v = context;
+
+	v->s->bad_pages++;
+	tell(v, "page %" PRIu64 " %s", page, what);
+}
+
+/* ---- the lists ---- */
+
+static void
+add_place(struct survey *v, const struct place *p)
+{
+	if (v->count == v->size) {
+		v->size = MAX_OF(v->size * 2, 256u);
+		v->places =
+		    must_realloc(v->places, v->size * sizeof v->places[0]);
+	}
+	v->places[v->count++] = *p;
+}
+
+static bool
+bad_record(struct survey *v, const char *list)
+{
+	v->s->other++;
+	tell(v, "a record of '%s' has another form than this program writes",
+	    list);
+	return true;
+}
+
+static bool
+take_queued(void *context, const struct lmdb_file_record *r)
+{
+	struct survey *v = context;
+	struct queue_key key;
+	struct queue_value value;
+	struct spool_entry e;
+
+	if (r->value == NULL || r->key_bytes != sizeof key ||
+	    r->value_bytes != sizeof value)
+		return bad_record(v, "queue");
+	memcpy(&key, r->key, sizeof key);
+	memcpy(&value, r->value, sizeof value);
+	e = spool_entry_of(&key, &value);
+	add_place(v,
+	    &(struct place){ .id = e.id,
+		.events = e.events,
+		.bytes = e.bytes,
+		.place = SURVEY_WAITING });
+	return true;
+}
+
+static bool
+take_dead(void *context, const struct lmdb_file_record *r)
+{
+	struct survey *v = context;
+	struct place p = { .place = SURVEY_DEAD };
+
+	if (r->value == NULL || r->key_bytes != sizeof p.id ||
+	    r->value_bytes < sizeof p.events)
+		return bad_record(v, "dead");
+	memcpy(&p.id, r->key, sizeof p.id);
+	memcpy(&p.events, r->value, sizeof p.events);
+	p.id = be64toh(p.id);
+	add_place(v, &p);
+	return true;
+}
+
+static bool
+take_copy(void *context, const struct lmdb_file_record *r)
+{
+	struct survey *v = context;
+	struct place p = { .place = SURVEY_COPY };
+	struct copy_value c;
+
+	if (r->value == NULL || r->key_bytes != sizeof p.id ||
+	    r->value_bytes != sizeof c)
+		return bad_record(v, "copy");
+	memcpy(&p.id, r->key, sizeof p.id);
+	memcpy(&c, r->value, sizeof c);
+	p.id = be64toh(p.id);
+	p.events = c.events;
+	p.bytes = c.bytes;
+	if (c.where == SPOOL_LEFT) /* else another list has it */
+		add_place(v, &p);
+	return true;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return (int)x->place - (int)y->place;
+}
+
+static void
+read_lists(struct survey *v)
+{
+	static const struct {
+		const char *name;
+		bool (*record)(void *, const struct lmdb_file_record *);
+	} lists[] = { { "queue", take_queued }, { "dead", take_dead },
+		{ "copy", take_copy } };
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		struct lmdb_file_visit visit = { lists[i].record, NULL, v };
+		struct lmdb_file_tree tree;
+
+		if (lmdb_file_find(v->file, lists[i].name, &tree))
+			lmdb_file_walk(v->file, &tree, NULL, &visit);
+	}
+	if (v->count > 0)
+		qsort(v->places, v->count, sizeof v->places[0], compare);
+}
+
+static struct place *
+find_place(struct survey *v, uint64_t id)
+{
+	size_t low = 0, high = v->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (v->places[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < v->count && v->places[low].id == id ? &v->places[low]
+							 : NULL;
+}
+
+/* ---- the batches ---- */
+
+static void
+count_batch(struct survey *v, const struct spool_survey_batch *b)
+{
+	struct spool_survey_sum *sum = &v->s->sums[b->place];
+
+	sum->batches++;
+	sum->events += b->events;
+	sum->bytes += b->bytes;
+}
+
+static void
+batch_damaged(
+    struct survey *v, const struct spool_survey_batch *b, const char *what)
+{
+	v->s->bad_batches++;
+	v->s->bad_events += b->events;
+	tell(v, "batch %" PRIu64 " (%u events): %s", b->id, b->events, what);
+}
+
+/* One whose value is in v->value, if it could be read. */
+static void
+take_batch(struct survey *v)
+{
+	struct place *p = find_place(v, v->id);
+	struct batch_view view;
+	struct spool_survey_batch b = { .id = v->id,
+		.place = p != NULL ? p->place : SURVEY_LOST,
+		.events = p != NULL ? p->events : 0,
+		.bytes = v->value.used };
+
+	/* beside a worker: it has come since the lists were read */
+	if (p == NULL && v->pin != NULL)
+		return;
+	if (p != NULL)
+		p->is_seen = true;
+	if (!v->has_value)
+		batch_damaged(v, &b, "its pages cannot be read");
+	else if (!batch_view(v->value.bytes, v->value.used, &view) ||
+	    view.header->id != v->id)
+		batch_damaged(v, &b, "its bytes do not fit their checksum");
+	else
+		b.view = &view;
+	if (p == NULL && b.view != NULL) {
+		b.events = view.header->events;
+		v->s->other++;
+		tell(v, "batch %" PRIu64 " (%u events) stands in no list", b.id,
+		    b.events);
+	}
+	count_batch(v, &b);
+	if (v->s->batch != NULL)
+		v->done = !v->s->batch(v->s->context, &b);
+}
+
+static bool
+read_batch(void *context, const struct lmdb_file_record *r)
+{
+	struct survey *v = context;
+
+	if (r->key_bytes != sizeof v->id)
+		return bad_record(v, "batch");
+	memcpy(&v->id, r->key, sizeof v->id);
+	v->id = be64toh(v->id);
+	buf_reset(&v->value);
+	v->has_value = lmdb_file_value(v->file, r, &v->value);
+	v->found = true;
+	return false;
+}
+
+static bool
+read_and_take(void *context, const struct lmdb_file_record *r)
+{
+	struct survey *v = context;
+
+	v->found = false;
+	if (!read_batch(v, r) && v->found)
+		take_batch(v);
+	return !v->done;
+}
+
+/* Takes hold of what is newest; false when the worker is too fast, or gone
+ * wrong. */
+static bool
+take_newest(struct survey *v)
+{
+	uint64_t txn;
+
+	if (v->pin == NULL)
+		return true;
+	for (int i = 0; i < TAKE_TRIES; i++) {
+		if (!spool_pin_take(v->pin, &txn))
+			return false;
+		if (lmdb_file_take(v->file, txn))
+			return true;
+		spool_pin_drop(v->pin);
+	}
+	return false;
+}
+
+static void
+let_go(struct survey *v)
+{
+	if (v->pin != NULL)
+		spool_pin_drop(v->pin);
+}
+
+/* Beside a worker: the pages are held while one batch is read and not while
+ * somebody takes it. */
+static void
+walk_beside(struct survey *v)
+{
+	struct lmdb_file_visit visit = { read_batch, NULL, v };
+	struct lmdb_file_tree tree;
+	uint64_t key = 0;
+
+	while (!v->done && take_newest(v)) {
+		struct lmdb_file_record from = { .key = (const char *)&key,
+			.key_bytes = sizeof key };
+
+		v->found = false;
+		if (lmdb_file_find(v->file, "batch", &tree))
+			lmdb_file_walk(v->file, &tree, &from, &visit);
+		let_go(v);
+		if (!v->found)
+			return;
+		take_batch(v);
+		key = htobe64(v->id + 1);
+	}
+}
+
+static void
+read_batches(struct survey *v)
+{
+	struct lmdb_file_visit visit = { read_and_take, NULL, v };
+	struct lmdb_file_tree tree;
+
+	buf_init(&v->value, SIZE_MAX);
+	if (v->pin != NULL)
+		walk_beside(v);
+	else if (lmdb_file_find(v->file, "batch", &tree))
+		lmdb_file_walk(v->file, &tree, NULL, &visit);
+	buf_free(&v->value);
+	/* a running worker has sent them meanwhile */
+	for (size_t i = 0; v->pin == NULL && !v->done && i < v->count; i++) {
+		const struct place *p = &v->places[i];
+		struct spool_survey_batch b = {
+			.id = p->id, .place = p->place, .events = p->events
+		};
+
+		if (p->is_seen || (i > 0 && p[-1].id == p->id))
+			continue;
+		batch_damaged(v, &b, "it is not there");
+		count_batch(v, &b);
+	}
+}
+
+/* ---- the whole ---- */
+
+/* Nobody begins to write while we read; false: somebody does write. */
+static bool
+hold_off(struct survey *v)
+{
+	char *path = must_format("%s/owner.lock", v->s->dir);
+
+	v->lock_fd = open(path, O_RDONLY | O_CLOEXEC);
+	free(path);
+	return v->lock_fd < 0 || flock(v->lock_fd, LOCK_SH | LOCK_NB) == 0 ||
+	    errno != EWOULDBLOCK;
+}
+
+static bool
+begin(struct survey *v, char *error, size_t bytes)
+{
+	char *path = must_format("%s/data.mdb", v->s->dir);
+	char what[WHAT_BYTES];
+	int code;
+
+	v->s->is_running = !hold_off(v);
+	v->file = lmdb_file_open(path, what, sizeof what);
+	code = errno;
+	free(path);
+	if (v->file == NULL) {
+		snprintf(error, bytes, "spool %s: %s%s%s", v->s->dir, what,
+		    code == EILSEQ || code == EBADMSG ? "" : ": ",
+		    code == EILSEQ || code == EBADMSG ? "" : strerror(code));
+		return false;
+	}
+	if (v->s->is_running &&
+	    (v->pin = spool_pin_open(v->s->dir, error, bytes)) == NULL)
+		return false;
+	if (take_newest(v))
+		return true;
+	snprintf(error, bytes,
+	    "spool %s: its worker writes faster than it can be read; try "
+	    "again",
+	    v->s->dir);
+	return false;
+}
+
+bool
+spool_survey(struct spool_survey *s, char *error, size_t bytes)
+{
+	struct survey v = { .s = s, .lock_fd = -1 };
+	struct lmdb_file_visit pages = { NULL, page_damaged, &v };
+	bool good = begin(&v, error, bytes);
+
+	if (good) {
+		s->txn = lmdb_file_txn(v.file);
+		s->pages = lmdb_file_pages(v.file);
+		s->page_bytes = lmdb_file_page_bytes(v.file);
+		lmdb_file_check(v.file, &pages);
+		read_lists(&v);
+		let_go(&v);
+		if (s->reads_batches)
+			read_batches(&v);
+	}
+	spool_pin_close(&v.pin);
+	lmdb_file_close(&v.file);
+	if (v.lock_fd >= 0)
+		close(v.lock_fd);
+	free(v.places);
+	return good;
+}
+
+bool
+spool_survey_is_whole(const struct spool_survey *s)
+{
+	return s->bad_pages + s->bad_batches + s->other == 0;
+}
