@@ -30,7 +30,7 @@ RECEIVER = receiver listener connection exchange http_request route post \
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
-WORKER = worker intake batch spool spool_late spool_copy spool_dir spool_check \
+WORKER = worker intake batch spool spool_read spool_late spool_copy spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact dispatch dispatch_move \
 	late archive append \
 	feed firehose ack replicant \

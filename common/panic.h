@@ -17,7 +17,7 @@
 /* Where a panic's text is copied before the abort (bytes > 0), or NULL. */
 void panic_keep(char *text, size_t bytes);
 /* What a process that is about to end by itself has to say: kept in the same
- * place. */
+ * place, or what it wants to be said should it die now. */
 void panic_words(const char *text);
 NORETURN void
 panic_at(const char *file, int line, const char *function, const char *what);

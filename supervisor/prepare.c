@@ -107,6 +107,25 @@ prepare_identity(
  * Directories.
  */
 
+/* A new directory is not there after a power cut before the one above it is
+ * synced. One that may not be read is somebody else's: nothing of ours is new
+ * in it. */
+static bool
+sync_above(const char *path)
+{
+	char above[PATH_BYTES + 4];
+	bool good;
+	int fd;
+
+	snprintf(above, sizeof above, "%s/..", path);
+	fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EACCES || errno == EPERM;
+	good = fsync(fd) == 0;
+	close(fd);
+	return good;
+}
+
 /* Makes a directory and those above it. */
 static bool
 make_path(const char *path, mode_t mode)
@@ -123,11 +142,15 @@ make_path(const char *path, mode_t mode)
 		if (*p != '/')
 			continue;
 		*p = '\0';
-		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+		if (mkdir(part, 0755) == 0 ? !sync_above(part)
+					   : errno != EEXIST)
 			return false;
 		*p = '/';
 	}
-	return mkdir(part, mode) == 0 || errno == EEXIST;
+	if (mkdir(part, mode) < 0 && errno != EEXIST)
+		return false;
+	/* this one always: a start that was killed may have made it */
+	return sync_above(part);
 }
 
 static int

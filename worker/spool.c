@@ -21,13 +21,14 @@
 #include "log.h"
 #include "panic.h"
 #include "spool_dir.h"
+#include "spool_file.h"
 
 #define FORMAT 1u
 #define MAP_EXTRA (256u * MiB) /* free list, fragments, dead letters' index */
-#define DOCUMENT_NAME_MAX 64
 #define LOCK_WAIT_MS 5000
 #define LOCK_BYTES 8192 /* of LMDB's lock file, 126 readers */
 #define FULL_BLOCKS 8 /* a disk that has fewer is full */
+#define READERS_CHECK 1024 /* transactions */
 /* Ids of a fresh spool begin where no earlier spool of this dataSource can
  * have come to: more than four million events in every second since 1970. */
 #define FIRST_ID_SHIFT 22
@@ -84,8 +85,8 @@ lock_dir(struct spool *s, char *error, size_t bytes)
 		return true;
 	if (errno == EWOULDBLOCK)
 		snprintf(error, bytes,
-		    "spool %s: another process owns it; stop that tranqd, or "
-		    "give this one its own tranqd.dataDir",
+		    "spool %s: another process owns it; stop that tranqd (or "
+		    "tranqctl spool), or give this one its own tranqd.dataDir",
 		    s->dir);
 	else
 		explain(s, errno, "cannot open owner.lock", error, bytes);
@@ -127,8 +128,8 @@ open_databases(struct spool *s, MDB_txn *txn)
 	return 0;
 }
 
-static bool
-get_meta(
+bool
+spool_get_meta(
     struct spool *s, MDB_txn *txn, const char *name, void *to, size_t bytes)
 {
 	MDB_val k = spool_val(name, strlen(name)), v;
@@ -209,7 +210,7 @@ read_state(struct spool *s, MDB_txn *txn)
 	int rc;
 
 	s->now = (struct counts){ 0 };
-	if (!get_meta(s, txn, "format", &format, sizeof format)) {
+	if (!spool_get_meta(s, txn, "format", &format, sizeof format)) {
 		MDB_stat stat;
 
 		rc = mdb_stat(txn, s->meta, &stat);
@@ -219,12 +220,14 @@ read_state(struct spool *s, MDB_txn *txn)
 	}
 	if (format != FORMAT)
 		return MDB_VERSION_MISMATCH;
-	if (!get_meta(s, txn, "identity", s->identity, sizeof s->identity) ||
-	    !get_meta(s, txn, "nextId", &s->now.next_id, sizeof s->now.next_id))
+	if (!spool_get_meta(
+		s, txn, "identity", s->identity, sizeof s->identity) ||
+	    !spool_get_meta(
+		s, txn, "nextId", &s->now.next_id, sizeof s->now.next_id))
 		return MDB_CORRUPTED;
 	s->identity[sizeof s->identity - 1] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(totals_table); i++)
-		get_meta(s, txn, totals_table[i].name,
+		spool_get_meta(s, txn, totals_table[i].name,
 		    (char *)&s->now.totals + totals_table[i].offset,
 		    sizeof(uint64_t));
 	rc = count_queue(s, txn);
@@ -249,7 +252,7 @@ count_opening(struct spool *s, MDB_txn *txn)
 	uint64_t openings = 0;
 	int rc;
 
-	get_meta(s, txn, "openings", &openings, sizeof openings);
+	spool_get_meta(s, txn, "openings", &openings, sizeof openings);
 	openings++;
 	s->write = txn;
 	rc = put_meta(s, "openings", &openings, sizeof openings);
@@ -339,6 +342,18 @@ open_proven(struct spool *s)
 	return rc != 0 ? rc : mdb_env_sync(s->env, 1);
 }
 
+static bool
+ready_file(struct spool *s, bool may_make, char *error, size_t bytes)
+{
+	int code = 0;
+
+	if (spool_file_ready(s->dir, s->ds, may_make, &code, error, bytes))
+		return true;
+	if (code != 0)
+		explain(s, spool_code(s, code), "data.mdb", error, bytes);
+	return false;
+}
+
 struct spool *
 spool_open(const struct spool_options *options, char *error, size_t bytes)
 {
@@ -359,6 +374,10 @@ spool_open(const struct spool_options *options, char *error, size_t bytes)
 		return NULL;
 	}
 	FAULT_POINT(SPOOL_LOCKED);
+	if (!ready_file(s, true, error, bytes)) {
+		spool_close(&s);
+		return NULL;
+	}
 	if ((rc = open_proven(s)) == 0 && !spool_dir_sync(s->dir))
 		rc = errno;
 	if (rc != 0) {
@@ -394,6 +413,10 @@ spool_reopen(struct spool *s, char *error, size_t bytes)
 
 	close_env(s);
 	s->error = 0;
+	if (!ready_file(s, false, error, bytes)) {
+		s->now = s->durable = before;
+		return false;
+	}
 	if ((rc = open_env(s, false)) == 0) {
 		s->failure = RESULT_OK;
 		/* ids that were taken stay taken, on the disk or not */
@@ -486,7 +509,12 @@ spool_surprised(const struct spool *s)
 void
 spool_begin(struct spool *s)
 {
+	int stale;
+
 	must(s->write == NULL);
+	/* a tranqctl that was killed while it read would keep pages for ever */
+	if (s->env != NULL && ++s->begun % READERS_CHECK == 0)
+		mdb_reader_check(s->env, &stale);
 	s->error =
 	    s->env == NULL ? EIO : mdb_txn_begin(s->env, NULL, 0, &s->write);
 	FAULT_POINT(TXN_BEGUN);
@@ -636,20 +664,20 @@ spool_set_progress(struct spool *s, uint64_t id, unsigned replicant,
 		spool_note(s, mdb_put(s->write, s->progress, &k, &v, 0));
 }
 
-static void
-document_name(const char *name, char out[static DOCUMENT_NAME_MAX])
+void
+spool_document_name(const char *name, char out[static SPOOL_DOCUMENT_MAX])
 {
-	must((size_t)snprintf(out, DOCUMENT_NAME_MAX, "document:%s", name) <
-	    DOCUMENT_NAME_MAX);
+	must((size_t)snprintf(out, SPOOL_DOCUMENT_MAX, "document:%s", name) <
+	    SPOOL_DOCUMENT_MAX);
 }
 
 void
 spool_set_document(
     struct spool *s, const char *name, const char *text, size_t bytes)
 {
-	char key[DOCUMENT_NAME_MAX];
+	char key[SPOOL_DOCUMENT_MAX];
 
-	document_name(name, key);
+	spool_document_name(name, key);
 	set_meta(s, key, text, bytes);
 }
 
@@ -692,7 +720,7 @@ spool_commit(struct spool *s, char *error, size_t bytes)
 	return s->failure;
 }
 
-/* ---- reading ---- */
+/* ---- looking ---- */
 
 MDB_txn *
 spool_look(struct spool *s)
@@ -706,194 +734,4 @@ void
 spool_looked(struct spool *s)
 {
 	mdb_txn_reset(s->read);
-}
-
-bool
-spool_cursor(struct spool *s, unsigned receiver, uint64_t generation,
-    struct spool_cursor *c)
-{
-	MDB_txn *txn = spool_look(s);
-	char name[32];
-	bool found;
-
-	if (txn == NULL)
-		return false;
-	snprintf(name, sizeof name, "cursor:%u", receiver);
-	found =
-	    get_meta(s, txn, name, c, sizeof *c) && c->generation == generation;
-	spool_looked(s);
-	return found;
-}
-
-/* The first queue entry at or behind `key`. */
-static bool
-seek(
-    struct spool *s, MDB_txn *txn, struct queue_key *key, struct spool_entry *e)
-{
-	MDB_cursor *cursor;
-	MDB_val k = spool_val(key, sizeof *key), v;
-	bool found = false;
-
-	if (mdb_cursor_open(txn, s->queue, &cursor) != 0)
-		return false;
-	if (mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE) == 0 &&
-	    k.mv_size == sizeof(struct queue_key) &&
-	    v.mv_size == sizeof(struct queue_value)) {
-		struct queue_key found_key;
-		struct queue_value found_value;
-
-		memcpy(&found_key, k.mv_data, sizeof found_key);
-		memcpy(&found_value, v.mv_data, sizeof found_value);
-		*e = spool_entry_of(&found_key, &found_value);
-		found = true;
-	}
-	mdb_cursor_close(cursor);
-	return found;
-}
-
-static bool
-same_lane(const struct spool_lane *a, const struct spool_lane *b)
-{
-	return a->start == b->start && a->end == b->end &&
-	    a->partition == b->partition && a->lane == b->lane;
-}
-
-bool
-spool_next(struct spool *s, const struct spool_lane *at, uint64_t after,
-    struct spool_entry *e)
-{
-	struct queue_key key = spool_queue_key(at, after + 1);
-	MDB_txn *txn = spool_look(s);
-	bool found;
-
-	if (txn == NULL)
-		return false;
-	found = seek(s, txn, &key, e) && same_lane(&e->at, at);
-	spool_looked(s);
-	return found;
-}
-
-static unsigned
-count_lane(struct spool *s, MDB_txn *txn, const struct spool_entry *first)
-{
-	struct queue_key key = spool_queue_key(&first->at, first->id);
-	size_t prefix = offsetof(struct queue_key, id);
-	MDB_val k = spool_val(&key, sizeof key), v;
-	MDB_cursor *cursor;
-	unsigned count = 0;
-	int rc;
-
-	if (mdb_cursor_open(txn, s->queue, &cursor) != 0)
-		return 0;
-	rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-	while (rc == 0 && k.mv_size == sizeof key &&
-	    memcmp(k.mv_data, &key, prefix) == 0) {
-		count++;
-		rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
-	}
-	mdb_cursor_close(cursor);
-	return count;
-}
-
-bool
-spool_next_lane(struct spool *s, const struct spool_lane *behind,
-    struct spool_entry *e, unsigned *batches)
-{
-	struct queue_key key = { 0 };
-	MDB_txn *txn = spool_look(s);
-	bool found;
-
-	if (txn == NULL)
-		return false;
-	if (behind != NULL)
-		key = spool_queue_key(behind, UINT64_MAX);
-	found = seek(s, txn, &key, e);
-	if (found)
-		*batches = count_lane(s, txn, e);
-	spool_looked(s);
-	return found;
-}
-
-char *
-spool_load(struct spool *s, uint64_t id, size_t *bytes, bool *damaged)
-{
-	uint64_t key = htobe64(id);
-	MDB_val k = spool_val(&key, sizeof key), v;
-	MDB_txn *txn = spool_look(s);
-	struct batch_view view;
-	char *copy = NULL;
-
-	*damaged = false;
-	if (txn == NULL)
-		return NULL;
-	if (mdb_get(txn, s->batch, &k, &v) == 0 &&
-	    (copy = malloc(v.mv_size)) != NULL) {
-		memcpy(copy, v.mv_data, v.mv_size);
-		*bytes = v.mv_size;
-	}
-	spool_looked(s);
-	if (copy != NULL &&
-	    (!batch_view(copy, *bytes, &view) || view.header->id != id)) {
-		*damaged = true;
-		free(copy);
-		return NULL;
-	}
-	return copy;
-}
-
-struct spool_progress
-spool_progress(struct spool *s, uint64_t id, unsigned replicant)
-{
-	struct progress_key key = { .id = htobe64(id),
-		.replicant = htobe32(replicant) };
-	struct spool_progress p = { 0 };
-	MDB_val k = spool_val(&key, sizeof key), v;
-	MDB_txn *txn = spool_look(s);
-
-	if (txn == NULL)
-		return p;
-	if (mdb_get(txn, s->progress, &k, &v) == 0 && v.mv_size == sizeof p)
-		memcpy(&p, v.mv_data, sizeof p);
-	spool_looked(s);
-	return p;
-}
-
-int64_t
-spool_oldest_ms(struct spool *s)
-{
-	struct queue_key key = { 0 };
-	MDB_txn *txn = spool_look(s);
-	struct spool_entry e;
-	int64_t oldest = 0;
-
-	if (txn == NULL)
-		return 0;
-	/* the head of each lane is its oldest */
-	while (seek(s, txn, &key, &e)) {
-		if (oldest == 0 || e.sealed_ms < oldest)
-			oldest = e.sealed_ms;
-		key = spool_queue_key(&e.at, UINT64_MAX);
-	}
-	spool_looked(s);
-	return oldest;
-}
-
-char *
-spool_document(struct spool *s, const char *name)
-{
-	char key[DOCUMENT_NAME_MAX], *text = NULL;
-	MDB_txn *txn = spool_look(s);
-	MDB_val k, v;
-
-	if (txn == NULL)
-		return NULL;
-	document_name(name, key);
-	k = spool_val(key, strlen(key));
-	if (mdb_get(txn, s->meta, &k, &v) == 0 &&
-	    (text = malloc(v.mv_size + 1)) != NULL) {
-		memcpy(text, v.mv_data, v.mv_size);
-		text[v.mv_size] = '\0';
-	}
-	spool_looked(s);
-	return text;
 }

@@ -30,16 +30,18 @@ spool_dir_sync(const char *path)
 	return done;
 }
 
+/* One that is there may have been made by somebody who was killed before he
+ * synced it. Who may not read the folder above has not made it. */
 bool
 spool_dir_make(const char *dir)
 {
+	bool made = mkdir(dir, 0750) == 0, done;
 	char *parent;
-	bool done;
 
-	if (mkdir(dir, 0750) != 0)
-		return errno == EEXIST;
+	if (!made && errno != EEXIST)
+		return false;
 	parent = must_format("%s/..", dir);
-	done = spool_dir_sync(parent);
+	done = spool_dir_sync(parent) || (!made && errno == EACCES);
 	free(parent);
 	return done;
 }

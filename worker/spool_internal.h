@@ -2,7 +2,8 @@
  * spool_internal - what the spool's own files share
  *
  * Process: worker.   Owner: spool.c; spool_late.c has what changes a
- * batch's place, spool_copy.c what concerns copies.
+ * batch's place, spool_copy.c what concerns copies, spool_read.c
+ * what only looks.
  */
 #pragma once
 
@@ -11,6 +12,8 @@
 #include <lmdb.h>
 
 #include "spool.h"
+
+#define SPOOL_DOCUMENT_MAX 64 /* of a document's key */
 
 struct queue_key { /* big-endian: LMDB compares bytes */
 	uint64_t start, end;
@@ -51,6 +54,7 @@ struct spool {
 	MDB_env *env;
 	MDB_dbi batch, queue, dead, progress, meta, copy;
 	MDB_txn *write, *read;
+	unsigned begun; /* transactions */
 	int error; /* of the open transaction: the first one */
 	enum result failure; /* of a commit since it was opened */
 	bool surprised;
@@ -104,6 +108,10 @@ spool_entry_of(const struct queue_key *k, const struct queue_value *v)
 /* What the queue has done with a batch. */
 enum spool_place { SPOOL_QUEUED, SPOOL_LEFT, SPOOL_DEAD };
 
+/* false: not there, or not of that size. */
+bool spool_get_meta(
+    struct spool *, MDB_txn *, const char *name, void *to, size_t bytes);
+void spool_document_name(const char *name, char out[static SPOOL_DOCUMENT_MAX]);
 /* The kept read transaction, looking at the last commit; NULL when the
  * environment is not open. */
 MDB_txn *spool_look(struct spool *);

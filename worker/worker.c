@@ -631,6 +631,11 @@ open_spool(struct worker *w)
 		.bytes_max = w->ds->spool_bytes_max,
 		.now_ms = clock_wall_ms() };
 
+	/* LMDB ends the process where a page makes no sense to it */
+	snprintf(error, sizeof error,
+	    "died while it opened spool %s: run `tranqctl spool verify %s`",
+	    dir, w->ds->name);
+	panic_words(error);
 	w->spool = spool_open(&options, error, sizeof error);
 	free(dir);
 	if (w->spool != NULL)
@@ -775,6 +780,7 @@ worker_main(const struct heritage *heritage)
 	at_step(&w, LIFE_REPLAY);
 	make_parts(&w);
 	watch(&w);
+	panic_words("");
 	log_info("ready: %llu batches (%llu events) in the spool",
 	    (unsigned long long)spool_batches(w.spool),
 	    (unsigned long long)spool_events(w.spool));
