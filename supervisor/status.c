@@ -179,6 +179,17 @@ describe_requests(struct json *o, const struct source_sums *sums)
 	json_set(o, "requests", r);
 }
 
+/* 0: nothing waits. The time is the worker's word. */
+static int64_t
+age_ms(uint64_t since_ms)
+{
+	uint64_t now_ms = (uint64_t)clock_wall_ms();
+
+	return since_ms == 0 || since_ms > now_ms
+	    ? 0
+	    : (int64_t)(now_ms - since_ms);
+}
+
 static struct json *
 describe_source(struct source *src, int64_t now_ms, bool with_text)
 {
@@ -202,10 +213,7 @@ describe_source(struct source *src, int64_t now_ms, bool with_text)
 	json_set_int(o, "inRings", (int64_t)sums.in_rings);
 	json_set(o, "accounts", accounts_of(c, &sums));
 	describe_requests(o, &sums);
-	json_set_int(o, "oldestAgeMs",
-	    c->oldest_ms == 0
-		? 0
-		: MAX_OF(clock_wall_ms() - (int64_t)c->oldest_ms, 0));
+	json_set_int(o, "oldestAgeMs", age_ms(c->oldest_ms));
 	json_set(o, "beams", with_text ? worker_text(text) : json_new_null());
 	return o;
 }

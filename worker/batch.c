@@ -233,12 +233,32 @@ take_apart(const char *value, size_t bytes, struct batch_view *v)
 	return true;
 }
 
+/* The chunks are the body and the events, one behind the other. A checksum that
+ * is right says only that the value is as it was written. */
+static bool
+is_whole(const struct batch_view *v)
+{
+	uint64_t bytes = 0, events = 0;
+
+	for (uint32_t i = 0; i < v->header->chunk_count; i++) {
+		const struct batch_chunk *c = &v->chunks[i];
+
+		if (c->offset != bytes || c->first != events)
+			return false;
+		bytes += c->bytes;
+		events += c->events;
+	}
+	return events > 0 && events == v->header->events &&
+	    bytes == v->header->body_bytes;
+}
+
 bool
 batch_view(const char *value, size_t bytes, struct batch_view *v)
 {
 	return take_apart(value, bytes, v) &&
 	    v->header->crc ==
-	    checksum_crc32c(0, value + CRC_FROM, bytes - CRC_FROM);
+	    checksum_crc32c(0, value + CRC_FROM, bytes - CRC_FROM) &&
+	    is_whole(v);
 }
 
 void

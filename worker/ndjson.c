@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Behind the string that begins at `at`: its quotes are found from one
- * backslash to the next. The body was checked when it came in. */
+ * backslash to the next. */
 static const char *
 skip_string(const char *at, const char *end)
 {
@@ -18,13 +18,11 @@ skip_string(const char *at, const char *end)
 	return at < end ? at + 1 : end;
 }
 
-/* One event from its brace to the one that closes it; returns its end. */
+/* Behind the brace that closes the event at `at`. */
 static const char *
-add_event(char **to, const char *at, const char *end)
+event_end(const char *at, const char *end)
 {
-	const char *from = at;
 	unsigned depth = 0;
-	char *out = *to;
 
 	while (at < end) {
 		char c = *at;
@@ -39,32 +37,42 @@ add_event(char **to, const char *at, const char *end)
 		if (depth == 0)
 			break;
 	}
-	memcpy(out, from, (size_t)(at - from));
+	return at;
+}
+
+static void
+add_line(struct buf *b, const char *event, size_t bytes)
+{
+	char *to = buf_room(b, bytes + 1);
+
+	if (to == NULL)
+		return;
+	memcpy(to, event, bytes);
 	/* no line end can stand within a string of valid JSON */
-	for (char *p = out; p < out + (at - from); p++)
+	for (char *p = to; p < to + bytes; p++)
 		if (*p == '\n' || *p == '\r')
 			*p = ' ';
-	out += at - from;
-	*out++ = '\n';
-	*to = out;
-	return at;
+	to[bytes] = '\n';
+	b->used += bytes + 1;
 }
 
 void
 ndjson_add(struct buf *b, const char *body, size_t bytes)
 {
 	const char *at = body, *end = body + bytes;
-	char *room, *to;
 
-	/* each event gives a bracket or comma away for its newline */
-	room = to = buf_room(b, bytes);
-	if (room == NULL)
+	/* as a rule each event gives a bracket or comma away for its newline;
+	 * a body that a receiver gone wrong has made may need more */
+	if (buf_room(b, bytes) == NULL)
 		return;
 	while (at < end) {
-		if (*at == '{')
-			at = add_event(&to, at, end);
-		else
+		const char *event = at;
+
+		if (*at != '{') {
 			at++; /* between events: [ , ] */
+			continue;
+		}
+		at = event_end(at, end);
+		add_line(b, event, (size_t)(at - event));
 	}
-	b->used += (size_t)(to - room);
 }

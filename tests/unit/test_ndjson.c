@@ -49,6 +49,16 @@ test_line_ends_within(void **state)
 	check("[{\"a\":\"\\n\"}]", "{\"a\":\"\\n\"}\n");
 }
 
+/* A receiver that went wrong may have put several objects into one event: they
+ * need more room than the body has. */
+static void
+test_without_commas(void **state)
+{
+	(void)state;
+	check("[{}{}{}{}{}{}{}{}]", "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n");
+	check("{", "{\n");
+}
+
 static void
 test_no_room(void **state)
 {
@@ -68,6 +78,7 @@ main(void)
 		cmocka_unit_test(test_chunks),
 		cmocka_unit_test(test_nested),
 		cmocka_unit_test(test_line_ends_within),
+		cmocka_unit_test(test_without_commas),
 		cmocka_unit_test(test_no_room),
 	};
 
