@@ -17,10 +17,10 @@ TIME = iso period granularity granularity_read granularity_calendar zone \
 COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf json \
 	yaml loop ring \
 	late_policy \
-	channel event life heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
+	channel event life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
 	conf_show trust_store key_store ctl
-SUPERVISOR = main supervisor prepare port source spawn child restart reload \
+SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
 	front control status | notify title rate footprint pulse vitals
 RECEIVER = receiver listener connection exchange http_request route post \
 	content inflate smile smile_event line_parser parse_spec delimited \
@@ -30,7 +30,7 @@ RECEIVER = receiver listener connection exchange http_request route post \
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
-WORKER = worker intake batch spool spool_read spool_late spool_copy spool_dir spool_file spool_check \
+WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact dispatch dispatch_move \
 	late archive append \
 	feed firehose ack replicant \
@@ -65,7 +65,7 @@ ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
 	$(if $(FAULTS),-DTRANQ_FAULTS) $(WERROR) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
-LIBS_COMMON = -ljansson -lyaml $(LIBS_TIME)
+LIBS_COMMON = -ljansson -lyaml -lseccomp $(LIBS_TIME)
 LIBS_RECEIVER = -lz -lzstd -lpcre2-8 -ljq -lssl -lcrypto -lcrypt
 LIBS_WORKER = -llmdb -lcurl -lzookeeper_st -lcrypto -lzstd
 

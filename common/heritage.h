@@ -8,6 +8,7 @@
 
 #include "base.h"
 #include "conf.h"
+#include "confine.h"
 #include "life.h"
 
 /* Exit codes of children (sysexits.h where it has a name for it). */
@@ -85,6 +86,7 @@ struct heritage_channel {
 
 struct heritage {
 	const struct conf *conf;
+	const struct confine *confine; /* NULL: it is off */
 	const struct ds_conf *ds; /* worker: its own; receiver: NULL */
 	unsigned index; /* receiver: which one of conf.receiver_count */
 	uint32_t incarnation; /* counts this child's starts */

@@ -112,7 +112,16 @@ void
 life_begin(struct life *life)
 {
 	life_step(life, LIFE_START);
-	life->panic[0] = '\0';
+	life->panic[0] = life->confined[0] = '\0';
+	atomic_store_explicit(&life->refused, 0, memory_order_relaxed);
+}
+
+void
+life_refused(struct life *life, int call)
+{
+	atomic_store_explicit(&life->refused_call, call, memory_order_relaxed);
+	/* release: whoever counts it knows which one it was */
+	atomic_fetch_add_explicit(&life->refused, 1, memory_order_release);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "base.h"
 
 #define LIFE_PANIC_BYTES 512
+#define LIFE_CONFINED_BYTES 64
 #define LIFE_TEXT_BYTES (64u * KiB)
 
 /* What a child is at, for the word about one that hangs. */
@@ -46,6 +47,11 @@ struct life {
 	 * was asked to turn (ORDER_PING), it hangs */
 	_Atomic uint64_t turns;
 	char panic[LIFE_PANIC_BYTES];
+	/* what bounds it (confine.h); "": nothing (yet) */
+	char confined[LIFE_CONFINED_BYTES];
+	/* system calls that were answered with an error; the last one */
+	_Atomic uint32_t refused;
+	_Atomic int32_t refused_call;
 
 	/* odd while the child writes what follows */
 	_Alignas(CACHE_LINE) _Atomic uint64_t sequence;
@@ -69,6 +75,7 @@ uint64_t life_turns(const struct life *);
 const char *life_doing(const struct life *);
 /* Supervisor: the page is for a new process. */
 void life_begin(struct life *);
+void life_refused(struct life *, int call); /* in a signal's handler too */
 /* Child. text: NULL leaves it as it is; a longer one than fits becomes "". */
 void life_publish(struct life *, const struct counters *, const char *text);
 /* Supervisor: a consistent copy of both (to: LIFE_TEXT_BYTES, or NULL).

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "confine.h"
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
@@ -240,23 +241,60 @@ start_timer(struct child *c, int64_t delay_ms)
 	loop_timer_start(c->loop, &c->timer, delay_ms, timer_due);
 }
 
+/* Copies a text out of the page, which the child may have filled with
+ * anything and may fill again meanwhile. */
+static void
+copy_text(const char *from, size_t from_bytes, char *to, size_t to_bytes)
+{
+	size_t bytes = MIN_OF(from_bytes, to_bytes) - 1;
+
+	memcpy(to, from, bytes);
+	to[bytes] = '\0';
+	for (char *p = to; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ')
+			*p = '?';
+}
+
 /* Copies the last words out of the page, which the dead child may have filled
  * with anything. Of one that had none it is told what we know. */
 static void
 take_last_words(const struct child *c, struct death *d)
 {
-	size_t bytes = strnlen(
-	    c->life->panic, MIN_OF(sizeof c->life->panic, sizeof d->text) - 1);
-
-	memcpy(d->text, c->life->panic, bytes);
-	d->text[bytes] = '\0';
-	for (char *p = d->text; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ')
-			*p = '?';
+	copy_text(
+	    c->life->panic, sizeof c->life->panic, d->text, sizeof d->text);
 	if (c->refusal[0] != '\0')
 		snprintf(d->text, sizeof d->text, "%s", c->refusal);
-	else if (c->hung && bytes == 0)
+	else if (c->hung && d->text[0] == '\0')
 		child_silence(c, d->text, sizeof d->text);
+}
+
+void
+child_confined(const struct child *c, char to[LIFE_CONFINED_BYTES])
+{
+	to[0] = '\0';
+	if (c->pid != 0)
+		copy_text(c->life->confined, sizeof c->life->confined, to,
+		    LIFE_CONFINED_BYTES);
+}
+
+/* A library that asked for a file and did without, or somebody who should not
+ * be there. */
+static void
+tell_refusals(struct child *c)
+{
+	uint32_t now =
+	    atomic_load_explicit(&c->life->refused, memory_order_acquire);
+	int call =
+	    atomic_load_explicit(&c->life->refused_call, memory_order_relaxed);
+	char name[CONFINE_CALL_BYTES];
+
+	if (now == c->refused_told)
+		return;
+	confine_call_name(call, name);
+	log_warnx("%s[%d]: %u system calls were refused since its start, the "
+		  "last one was %s (tranqd.confine)",
+	    c->name, (int)c->pid, now, name);
+	c->refused_told = now;
 }
 
 static void
@@ -310,6 +348,7 @@ spawn(struct child *c, int64_t now_ms)
 	c->started_ms = now_ms;
 	c->is_queued = false;
 	c->refusal[0] = '\0';
+	c->refused_told = 0;
 	life_begin(c->life);
 	pulse_begin(&c->pulse, life_turns(c->life), now_ms);
 	c->pid = c->ops->spawn(c);
@@ -413,15 +452,20 @@ never_exit(struct child *c, int64_t now_ms UNUSED)
 static void
 starting_ready(struct child *c, int64_t now_ms)
 {
+	char confined[LIFE_CONFINED_BYTES];
+
 	c->ready_at_ms = now_ms;
-	log_info("%s[%d]: ready after %lld ms", c->name, (int)c->pid,
-	    (long long)(now_ms - c->started_ms));
+	child_confined(c, confined);
+	log_info("%s[%d]: ready after %lld ms (%s)", c->name, (int)c->pid,
+	    (long long)(now_ms - c->started_ms),
+	    confined[0] != '\0' ? confined : "not confined");
 	enter(c, CHILD_READY);
 }
 
 static void
 running_exit(struct child *c, int64_t now_ms)
 {
+	tell_refusals(c);
 	bury(c, now_ms, c->exit_status);
 	clear_away(c);
 	FAULT_POINT(REAPED);
@@ -632,6 +676,7 @@ child_check(struct child *c, int64_t now_ms, int64_t hang_timeout_ms)
 
 	if (c->pid == 0)
 		return;
+	tell_refusals(c);
 	if (c->control_fd < 0) {
 		child_event(c, CHILD_ON_STALL, now_ms);
 		return;

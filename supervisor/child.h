@@ -88,6 +88,7 @@ struct child {
 	int life_fd;
 	struct life *life;
 	struct counters counters; /* as last read in one piece */
+	uint32_t refused_told; /* life->refused that the log knows of */
 };
 
 /* Makes its life page; false with errno when that cannot be had. */
@@ -123,6 +124,8 @@ bool child_at_rest(const struct child *);
  * the newest. Nothing when there is no process. */
 void
 child_order(struct child *, const struct order_message *, int fd0, int fd1);
+/* What bounds it, "" when nothing does (or there is no process). */
+void child_confined(const struct child *, char to[LIFE_CONFINED_BYTES]);
 /* Its counters; the last complete ones when it died while it published. text:
  * as life_read. */
 void child_counters(struct child *, char *text);

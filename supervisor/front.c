@@ -34,6 +34,7 @@ spawn_receiver(struct child *c)
 	pid_t pid;
 
 	h->conf = conf;
+	h->confine = s->confine;
 	h->index = f->index;
 	h->generation = s->generation;
 	memcpy(h->listen_fds, s->listen_fds, sizeof h->listen_fds);

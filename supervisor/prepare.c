@@ -80,9 +80,13 @@ prepare_identity(
 	const char *colon = strchr(conf->user, ':');
 	const struct passwd *p;
 
-	*id = (struct identity){ .change = false };
-	if (conf->user[0] == '\0')
+	*id = (struct identity){ .uid = geteuid(), .gid = getegid() };
+	if (conf->user[0] == '\0') {
+		if (geteuid() == 0)
+			log_warnx("receivers and workers run as root; name a "
+				  "user who has nothing else (tranqd.user)");
 		return true;
+	}
 	snprintf(user, sizeof user, "%.*s", (int)strcspn(conf->user, ":"),
 	    conf->user);
 	p = getpwnam(user);

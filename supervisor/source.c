@@ -44,6 +44,7 @@ spawn_worker(struct child *c)
 		return -1;
 	}
 	h->conf = src->conf;
+	h->confine = s->confine;
 	h->ds = conf_find(src->conf, src->name, strlen(src->name));
 	must(h->ds != NULL);
 	h->generation = src->generation;

@@ -11,7 +11,6 @@
 #include "spawn.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
+#include "privileges.h"
 #include "title.h"
 
 void
@@ -74,18 +74,6 @@ reset_signals(void)
 	must(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
 }
 
-static void
-drop_privileges(const struct identity *id)
-{
-	if (id->change &&
-	    (setgroups(1, &id->gid) < 0 || setgid(id->gid) < 0 ||
-		setuid(id->uid) < 0))
-		fatal("cannot become uid %u; look at tranqd.user",
-		    (unsigned)id->uid);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		log_warn("PR_SET_NO_NEW_PRIVS");
-}
-
 static NORETURN void
 live(struct child *c, struct spawn_plan *p)
 {
@@ -102,7 +90,8 @@ live(struct child *c, struct spawn_plan *p)
 		fatal("life page");
 	close(c->life_fd);
 	panic_keep(h->life->panic, sizeof h->life->panic);
-	drop_privileges(p->identity);
+	privileges_drop(p->identity);
+	privileges_hide(h->conf->core_dumps);
 	exit(p->door(h));
 }
 

@@ -95,9 +95,15 @@ static void
 describe_child(struct json *o, const struct child *c)
 {
 	char text[400];
+	char confined[LIFE_CONFINED_BYTES];
 
 	json_set_int(o, "pid", c->pid);
 	json_set_text(o, "state", child_state_name(c->state));
+	child_confined(c, confined);
+	json_set_text(o, "confined", confined);
+	json_set_int(o, "refusedCalls",
+	    (int64_t)atomic_load_explicit(
+		&c->life->refused, memory_order_relaxed));
 	json_set_int(o, "restarts",
 	    c->incarnation > 0 ? (int64_t)c->incarnation - 1 : 0);
 	json_set_int(o, "deathCount", (int64_t)c->history.count);

@@ -31,6 +31,7 @@
 #include "footprint.h"
 #include "notify.h"
 #include "port.h"
+#include "privileges.h"
 #include "status.h"
 
 #define PATH_BYTES 1024
@@ -632,6 +633,7 @@ start_child(struct child *c, void *context UNUSED)
 static void
 run(struct supervisor *s)
 {
+	s->confine = privileges_confine(s->conf);
 	loop_set_turn(s->loop, look_again, s);
 	loop_timer_start(s->loop, &s->tick, TICK_MS, tick);
 	feel_pulses(&s->pulse_timer);
@@ -678,6 +680,7 @@ clean_up(struct supervisor *s)
 	}
 	while (s->front_count > 0)
 		front_fini(&s->fronts[--s->front_count]);
+	confine_free(&s->confine);
 	free(s->sources);
 	free(s->fronts);
 	close_ports(s);
@@ -726,6 +729,7 @@ supervisor_run(const struct supervisor_options *options, struct conf **conf)
 	s.loop = loop_new();
 	reload_init(&s);
 	log_info("tranqd %s starts with %s", TRANQD_VERSION, options->file);
+	privileges_hide(s.conf->core_dumps);
 	if (prepare_all(&s, &trouble))
 		run(&s);
 	else

@@ -36,6 +36,7 @@ struct supervisor {
 	uint64_t generation, sources_made;
 	int64_t started_ms, started_wall_ms;
 	struct identity identity;
+	struct confine *confine; /* of children; NULL: they are not */
 	int pid_fd;
 	bool follows_killed; /* the supervisor before us left no good order */
 	int listen_fds[PORT_KINDS]; /* -1: not enabled, or stopping */

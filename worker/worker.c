@@ -33,6 +33,7 @@
 #include "overlord.h"
 #include "panic.h"
 #include "place.h"
+#include "realm.h"
 #include "session.h"
 #include "spool.h"
 #include "zk.h"
@@ -774,6 +775,7 @@ worker_main(const struct heritage *heritage)
 	struct order_message ready = { .order = ORDER_READY };
 
 	w.loop = loop_new();
+	realm_enter(heritage);
 	at_step(&w, LIFE_OPEN);
 	if (!open_spool(&w) || !attach_channels(&w))
 		return CHILD_TEMPFAIL;

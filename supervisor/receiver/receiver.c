@@ -443,6 +443,17 @@ wire(struct receiver *r)
 	return good;
 }
 
+/* What came with the configuration has been read, and no client yet. */
+static void
+confine(const struct heritage *h)
+{
+	struct confine_plan plan = { .kind = CONFINE_RECEIVER,
+		.life = h->life };
+
+	if (h->confine != NULL)
+		confine_self(h->confine, &plan);
+}
+
 static bool
 start_listeners(struct receiver *r)
 {
@@ -462,6 +473,7 @@ start(struct receiver *r)
 	struct order_message ready = { .order = ORDER_READY };
 	int bell = r->posts.outlets.receiver_bell;
 
+	confine(h);
 	if (!loop_io_start(
 		r->loop, &r->control, h->control_fd, EPOLLIN, control_ready) ||
 	    (bell >= 0 &&

@@ -2,6 +2,9 @@
  * regex_line - lines taken apart by a regular expression
  *
  * Process: receiver.
+ *
+ * Interpreted: PCRE2's compiler needs memory that is written and run, which a
+ * process that reads what strangers send must not have (confine.h).
  */
 #include "regex_line.h"
 
@@ -14,9 +17,7 @@
 #include "panic.h"
 #include "regex_java.h"
 
-#define JIT_STACK_FIRST (32u * KiB)
-#define JIT_STACK_MAX (512u * KiB)
-#define HEAP_KIB_MAX (16u * KiB) /* of the interpreter */
+#define HEAP_KIB_MAX (16u * KiB)
 #define PATTERN_BYTES_MAX (64u * KiB)
 
 struct regex_line {
@@ -25,7 +26,6 @@ struct regex_line {
 	size_t list_bytes;
 	pcre2_match_data *groups, *separator;
 	pcre2_match_context *context;
-	pcre2_jit_stack *stack;
 	bool null_in_lists;
 	unsigned group_count, column_count;
 	char **columns; /* ,"name": */
@@ -61,8 +61,6 @@ compile(const char *pattern, uint32_t options, char why[REGEX_LINE_WHY_BYTES])
 		    reason, (size_t)offset + 1);
 		return NULL;
 	}
-	/* without it, it is only slower */
-	(void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
 	return code;
 }
 
@@ -172,9 +170,7 @@ regex_line_new(const struct regex_line_spec *spec, enum regex_line_fault *fault,
 	struct regex_line *r = must_calloc(1, sizeof *r);
 
 	r->context = pcre2_match_context_create(NULL);
-	r->stack = pcre2_jit_stack_create(JIT_STACK_FIRST, JIT_STACK_MAX, NULL);
-	must(r->context != NULL && r->stack != NULL);
-	pcre2_jit_stack_assign(r->context, NULL, r->stack);
+	must(r->context != NULL);
 	pcre2_set_heap_limit(r->context, HEAP_KIB_MAX);
 	*fault = REGEX_LINE_PATTERN;
 	if (!set_pattern(r, spec, why)) {
@@ -203,7 +199,6 @@ regex_line_free(struct regex_line **line)
 	pcre2_match_data_free(r->groups);
 	pcre2_match_data_free(r->separator);
 	pcre2_match_context_free(r->context);
-	pcre2_jit_stack_free(r->stack);
 	free(r->list_text);
 	for (unsigned i = 0; i < r->column_count; i++)
 		free(r->columns[i]);
@@ -220,7 +215,7 @@ fail_match(int error, uint64_t line, struct line_error *to)
 		    to, line, "the pattern does not match the whole line");
 	case PCRE2_ERROR_NOMEMORY: return LINE_NO_MEMORY;
 	default:
-		/* steps, heap or JIT stack */
+		/* steps or heap */
 		return line_error_set(to, line,
 		    "matching the line takes more steps than its length "
 		    "allows; make the pattern simpler");

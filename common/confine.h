@@ -1,0 +1,52 @@
+/*
+ * confine - what a receiver and a worker may still do once they run
+ *
+ * Process: receiver, worker; the supervisor says what can be had.
+ *
+ * A process gives up for good what it does not need: by a list of the system
+ * calls that are allowed (seccomp), and by what it may open (Landlock). Both
+ * bound what somebody can do who has taken the process over. What this kernel
+ * or container does not have is left out.
+ *
+ * A call that nothing of ours makes, such as execve, ptrace, or socket in a
+ * receiver, ends the process; its last words name the call. To open a file in
+ * a receiver is answered ENOENT and counted (struct life), since libraries try
+ * that and do without. Every other call, those above all that a newer C
+ * library tries first, is answered ENOSYS.
+ */
+#pragma once
+
+#include "base.h"
+#include "life.h"
+
+#define CONFINE_OWN_MAX 4
+#define CONFINE_CALL_BYTES 48
+
+enum confine_kind { CONFINE_RECEIVER, CONFINE_WORKER };
+
+struct confine;
+
+struct confine_plan {
+	enum confine_kind kind;
+	struct life *life; /* gets what is in force, and what was refused */
+	/* folders that a worker reads and writes; they must be there */
+	const char *own[CONFINE_OWN_MAX];
+	unsigned own_count;
+};
+
+/* Supervisor: the filters of both kinds, made once since that takes some
+ * milliseconds. NULL with errno: there will be none. */
+struct confine *confine_new(void);
+void confine_free(struct confine **);
+/* Child: for this process, which has one thread, and for good. What is in
+ * force stands in plan->life then; what could not be had is told to the log.
+ * Descriptors that are open stay usable. */
+void confine_self(const struct confine *, const struct confine_plan *);
+/* Why this program as it runs is not confined at all (it was built with a
+ * sanitizer, it runs under valgrind); NULL: it is. */
+const char *confine_obstacle(void);
+/* What this kernel or container does not have, with what follows from that;
+ * "" when nothing is missing. */
+void confine_missing(char *to, size_t bytes);
+/* "openat (257)": a system call of this machine. */
+void confine_call_name(int call, char to[CONFINE_CALL_BYTES]);

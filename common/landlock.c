@@ -1,0 +1,114 @@
+/*
+ * landlock - the kernel's own fence around a process
+ *
+ * Process: receiver, worker; tests.   Owns: the system calls landlock_*.
+ */
+#include "landlock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Newer than the headers of Debian 12. */
+#define FS_REFER UINT64_C(0x2000) /* since interface 2 */
+#define FS_TRUNCATE UINT64_C(0x4000) /* 3 */
+#define FS_IOCTL_DEV UINT64_C(0x8000) /* 5 */
+#define NET_BIND_TCP UINT64_C(1) /* 4 */
+#define NET_CONNECT_TCP UINT64_C(2)
+#define SCOPE_ABSTRACT_UNIX UINT64_C(1) /* 6 */
+#define SCOPE_SIGNAL UINT64_C(2)
+
+#define FS_FIRST UINT64_C(0x1fff) /* all that interface 1 knows */
+#define FS_READ \
+	((uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR))
+#define FS_OWN                                                               \
+	(FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE |                           \
+	    LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |      \
+	    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | \
+	    FS_REFER | FS_TRUNCATE)
+/* What may be allowed for a file; the rest is about folders. */
+#define FS_OF_FILE                                                         \
+	((uint64_t)(LANDLOCK_ACCESS_FS_READ_FILE |                         \
+	     LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE) | \
+	    FS_TRUNCATE | FS_IOCTL_DEV)
+
+/* struct landlock_ruleset_attr as interface 6 has it. */
+struct ruleset {
+	uint64_t fs, net, scoped;
+};
+
+int
+landlock_abi(void)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0,
+	    (uint32_t)LANDLOCK_CREATE_RULESET_VERSION);
+
+	return abi > 0 ? (int)abi : 0;
+}
+
+static uint64_t
+fs_known(int abi)
+{
+	return FS_FIRST | (abi >= 2 ? FS_REFER : 0) |
+	    (abi >= 3 ? FS_TRUNCATE : 0) | (abi >= 5 ? FS_IOCTL_DEV : 0);
+}
+
+/* An older kernel takes no longer document than it knows. */
+static size_t
+bytes_known(int abi)
+{
+	return (abi >= 6 ? 3 : abi >= 4 ? 2 : 1) * sizeof(uint64_t);
+}
+
+bool
+landlock_open(struct landlock *l, bool may_connect)
+{
+	struct ruleset all = { .net = NET_BIND_TCP |
+		    (may_connect ? 0 : NET_CONNECT_TCP),
+		.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL };
+
+	l->fd = -1;
+	l->abi = landlock_abi();
+	if (l->abi == 0)
+		return false;
+	all.fs = fs_known(l->abi);
+	l->fd = (int)syscall(
+	    SYS_landlock_create_ruleset, &all, bytes_known(l->abi), 0u);
+	return l->fd >= 0;
+}
+
+void
+landlock_allow(
+    struct landlock *l, const char *path, enum landlock_access access)
+{
+	uint64_t allowed = access == LANDLOCK_OWN ? FS_OWN : FS_READ;
+	struct landlock_path_beneath_attr rule = { .parent_fd = open(path,
+						       O_PATH | O_CLOEXEC) };
+	struct stat s;
+
+	if (rule.parent_fd < 0)
+		return;
+	if (fstat(rule.parent_fd, &s) == 0) {
+		if (!S_ISDIR(s.st_mode))
+			allowed &= FS_OF_FILE;
+		rule.allowed_access = allowed & fs_known(l->abi);
+		(void)syscall(SYS_landlock_add_rule, l->fd,
+		    LANDLOCK_RULE_PATH_BENEATH, &rule, 0u);
+	}
+	close(rule.parent_fd);
+}
+
+bool
+landlock_enforce(struct landlock *l)
+{
+	bool done = syscall(SYS_landlock_restrict_self, l->fd, 0u) == 0;
+	int error = errno;
+
+	close(l->fd);
+	l->fd = -1;
+	errno = error;
+	return done;
+}
