@@ -85,9 +85,11 @@ lock_dir(struct spool *s, char *error, size_t bytes)
 		return true;
 	if (errno == EWOULDBLOCK)
 		snprintf(error, bytes,
-		    "spool %s: another process owns it; stop that tranqd (or "
-		    "tranqctl spool), or give this one its own tranqd.dataDir",
-		    s->dir);
+		    "spool %s: another process owns it, pid %d; stop that "
+		    "tranqd or tranqctl spool (or end the process, if it has "
+		    "outlived its tranqd), or give this one its own "
+		    "tranqd.dataDir",
+		    s->dir, spool_dir_owner(s->dir));
 	else
 		explain(s, errno, "cannot open owner.lock", error, bytes);
 	return false;

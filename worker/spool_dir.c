@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "panic.h"
 
 #define LOCK_POLL_MS 10
@@ -46,13 +48,32 @@ spool_dir_make(const char *dir)
 	return done;
 }
 
+static int
+open_lock(const char *dir, int flags)
+{
+	char *path = must_format("%s/owner.lock", dir);
+	int fd = open(path, flags | O_CLOEXEC, 0640);
+
+	free(path);
+	return fd;
+}
+
+/* For whoever finds it locked; the lock itself is what counts. */
+static void
+write_owner(int fd)
+{
+	char text[24];
+	int bytes = snprintf(text, sizeof text, "%d\n", (int)getpid());
+
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)bytes, 0) < 0)
+		log_debug("owner.lock: the owner's pid cannot be written");
+}
+
 int
 spool_dir_lock(const char *dir, int wait_ms)
 {
-	char *path = must_format("%s/owner.lock", dir);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	int fd = open_lock(dir, O_RDWR | O_CREAT);
 
-	free(path);
 	/* the worker of a supervisor that was killed needs a moment to save
 	 * its rings before it lets go */
 	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -64,7 +85,23 @@ spool_dir_lock(const char *dir, int wait_ms)
 		usleep(LOCK_POLL_MS * 1000);
 		wait_ms -= LOCK_POLL_MS;
 	}
+	if (fd >= 0)
+		write_owner(fd);
 	return fd;
+}
+
+int
+spool_dir_owner(const char *dir)
+{
+	char text[24] = "";
+	int fd = open_lock(dir, O_RDONLY);
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, text, sizeof text - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return atoi(text);
 }
 
 bool

@@ -669,7 +669,7 @@ test_second_owner(void **state)
 
 	assert_false(try_open(&other));
 	check_said(&other, r->path);
-	check_said(&other, "another process owns it");
+	check_said(&other, "another process owns it, pid ");
 	check_said(&other, "tranqd.dataDir");
 	if ((pid = fork()) == 0)
 		_exit(try_open(&other));
