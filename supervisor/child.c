@@ -649,14 +649,20 @@ child_reaped(struct child *c, int status)
 	child_event(c, CHILD_ON_EXIT, loop_now_ms(c->loop));
 }
 
-/* It is silent for as long as it may. False: it waits for the disk, which is
- * borne for longer. */
+/* It is silent for as long as it may. False: it waits for the disk, or would
+ * run if the machine let it, which is borne for longer. */
 static bool
 is_lost(struct child *c, int64_t hang_timeout_ms)
 {
+	int64_t cpu_ms;
+
 	c->ops->examine(c, &c->vitals);
-	return c->vitals.state != 'D' ||
-	    pulse_is_lost(&c->pulse, hang_timeout_ms);
+	cpu_ms = c->vitals.cpu_ms - c->worry_cpu_ms;
+	if (c->vitals.state != 'D' &&
+	    (c->vitals.state != 'R' ||
+		cpu_ms >= hang_timeout_ms / PULSE_CPU_PART))
+		return true;
+	return pulse_is_lost(&c->pulse, hang_timeout_ms);
 }
 
 static void
@@ -665,6 +671,7 @@ worry(struct child *c)
 	char text[SILENCE_BYTES];
 
 	c->ops->examine(c, &c->vitals);
+	c->worry_cpu_ms = c->vitals.cpu_ms;
 	child_silence(c, text, sizeof text);
 	log_warnx("%s[%d]: %s", c->name, (int)c->pid, text);
 }

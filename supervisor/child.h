@@ -74,6 +74,7 @@ struct child {
 	bool is_queued; /* the timer is for its moment to be forked */
 	struct pulse pulse;
 	struct vitals vitals; /* when it was last silent for long */
+	int64_t worry_cpu_ms; /* its CPU time when it was first spoken of */
 	char refusal[RESTART_TEXT_BYTES]; /* why it could not be forked */
 	int exit_status; /* for CHILD_ON_EXIT */
 	int64_t stop_ms; /* for CHILD_ON_STOP and CHILD_ON_RELOAD */

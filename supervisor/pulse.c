@@ -53,5 +53,5 @@ pulse_look(struct pulse *p, uint64_t turns, int64_t now_ms, int64_t timeout_ms)
 bool
 pulse_is_lost(const struct pulse *p, int64_t timeout_ms)
 {
-	return p->silent_ms / PULSE_DISK_FACTOR >= timeout_ms;
+	return p->silent_ms / PULSE_PATIENCE >= timeout_ms;
 }

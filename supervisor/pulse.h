@@ -16,7 +16,10 @@
 #define PULSE_WORRY_PART 2
 /* A process that waits for the disk gets so many times the time-out: an fsync
  * of a busy disk may take minutes and is no fault of the process. */
-#define PULSE_DISK_FACTOR 5
+#define PULSE_PATIENCE 5
+/* So does one that would run, but has had less CPU than this part of the
+ * time-out since it is spoken of. */
+#define PULSE_CPU_PART 4
 #define PULSE_LOOK_MIN_MS 100
 #define PULSE_LOOK_MAX_MS 5000
 
@@ -39,7 +42,7 @@ void pulse_begin(struct pulse *, uint64_t turns, int64_t now_ms);
 /* A look; timeout_ms 0: it may be silent for ever. */
 enum pulse_verdict
 pulse_look(struct pulse *, uint64_t turns, int64_t now_ms, int64_t timeout_ms);
-/* PULSE_HANGS holds for one that waits for the disk too. */
+/* PULSE_HANGS holds for one that is waited for too. */
 bool pulse_is_lost(const struct pulse *, int64_t timeout_ms);
 /* How often to look. */
 int64_t pulse_period_ms(int64_t timeout_ms);

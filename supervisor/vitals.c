@@ -32,14 +32,21 @@ read_proc(pid_t pid, const char *name, char text[FILE_BYTES])
 	text[strcspn(text, "\n")] = '\0';
 }
 
-/* The name of the program, which stands in parentheses before the state, may
- * have any in it. */
-static char
-state_in(const char *stat)
+/* proc(5): the name of the program in parentheses, which may have any in it,
+ * the state, ten numbers, user and system time in ticks. */
+static void
+read_stat(const char *stat, struct vitals *v)
 {
 	const char *end = strrchr(stat, ')');
+	unsigned long user = 0, system = 0;
 
-	return end != NULL && end[1] == ' ' && end[2] != '\0' ? end[2] : '?';
+	v->state = '?';
+	v->cpu_ms = 0;
+	if (end == NULL ||
+	    sscanf(end, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+		&v->state, &user, &system) != 3)
+		return;
+	v->cpu_ms = (int64_t)((user + system) * 1000) / sysconf(_SC_CLK_TCK);
 }
 
 static const char *
@@ -51,7 +58,8 @@ state_text(char state)
 	case 'D': return "waits for the disk";
 	case 'T': return "is stopped (SIGSTOP)";
 	case 't': return "is held by a debugger";
-	case 'Z': return "is dead";
+	/* else we would have been told of its end */
+	case 'Z': return "is dead, and held by a debugger";
 	default: return "is in an unknown state";
 	}
 }
@@ -64,7 +72,7 @@ vitals_read(pid_t pid, struct vitals *v)
 	read_proc(pid, "stat", stat);
 	/* where in the kernel; "0" when it is not in it */
 	read_proc(pid, "wchan", where);
-	v->state = state_in(stat);
+	read_stat(stat, v);
 	if (where[0] == '\0' || strcmp(where, "0") == 0)
 		snprintf(v->text, sizeof v->text, "%s", state_text(v->state));
 	else

@@ -15,6 +15,7 @@ struct vitals {
 	/* as in /proc/PID/stat: R runs, S sleeps, D waits for the disk, T is
 	 * stopped, t is held by a debugger; '?' when it cannot be read */
 	char state;
+	int64_t cpu_ms; /* that it has used in all its life */
 	char text[VITALS_TEXT_BYTES]; /* "waits for the disk, in fdatasync" */
 };
 

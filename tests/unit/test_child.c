@@ -34,6 +34,8 @@ struct fixture {
 	bool fork_fails;
 	int64_t queue_ms;
 	char process_state;
+	int64_t cpu_ms; /* of the process */
+	int64_t cpu_a_look_ms;
 	int signals[8];
 	unsigned signal_count;
 };
@@ -89,7 +91,10 @@ fake_queue(struct child *c, int64_t now_ms UNUSED)
 static void
 fake_examine(struct child *c, struct vitals *v)
 {
-	v->state = ((struct fixture *)c->owner)->process_state;
+	const struct fixture *f = c->owner;
+
+	v->state = f->process_state;
+	v->cpu_ms = f->cpu_ms;
 	snprintf(v->text, sizeof v->text, "is %c", v->state);
 }
 
@@ -392,6 +397,7 @@ watch(struct fixture *f, int64_t ms)
 
 	while (f->now_ms < end) {
 		f->now_ms += LOOK_MS;
+		f->cpu_ms += f->cpu_a_look_ms;
 		child_check(&f->c, f->now_ms, HANG_MS);
 	}
 }
@@ -405,6 +411,7 @@ test_stall(void **state)
 
 	assert_int_equal(pulse_period_ms(HANG_MS), LOOK_MS);
 	bring_up(f);
+	f->cpu_a_look_ms = LOOK_MS / 2; /* half of a core, in an endless loop */
 	life_turn(f->c.life);
 	watch(f, LOOK_MS);
 	watch(f, HANG_MS / 4 - LOOK_MS);
@@ -499,10 +506,26 @@ test_disk_is_waited_for(void **state)
 
 	bring_up(f);
 	f->process_state = 'D';
-	watch(f, PULSE_DISK_FACTOR * HANG_MS - LOOK_MS);
+	watch(f, PULSE_PATIENCE * HANG_MS - LOOK_MS);
 	assert_int_equal(f->signal_count, 0);
 	assert_true(child_silent_ms(&f->c) > 4 * HANG_MS);
 	watch(f, 2 * LOOK_MS);
+	assert_int_equal(f->signal_count, 1);
+}
+
+/* Nor is a machine that has no CPU left for it. */
+static void
+test_cpu_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+
+	bring_up(f);
+	f->cpu_a_look_ms = LOOK_MS / 20;
+	watch(f, 4 * HANG_MS);
+	assert_int_equal(f->signal_count, 0);
+	/* asleep it wants none */
+	f->process_state = 'S';
+	watch(f, LOOK_MS);
 	assert_int_equal(f->signal_count, 1);
 }
 
@@ -684,6 +707,7 @@ main(void)
 		CASE(test_silent_but_well),
 		CASE(test_own_pause),
 		CASE(test_disk_is_waited_for),
+		CASE(test_cpu_is_waited_for),
 		CASE(test_queue),
 		CASE(test_unreachable),
 		CASE(test_reports),
