@@ -237,6 +237,11 @@ fuzz-afl: deps ## the same by AFL++ (Debian's afl++)
 
 fuzz-programs: $(addprefix $(BUILD)/bin/,$(FUZZERS))
 
+soak: SECONDS = 3600
+soak: deps ## an hour (SECONDS=n) of load, kills, reloads: nothing lost, no growth
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/fault/soak --seconds $(SECONDS)
+
 asan: deps ## unit and integration tests under ASan and UBSan
 	$(Q)$(MAKE) --no-print-directory BUILD=build/asan \
 	    SAN=address,undefined OPTIMIZE="-O1 -g" all unit-programs
