@@ -60,7 +60,7 @@ settle_timer_due(struct loop_timer *timer)
 	bool is_durable = true;
 
 	for (const struct share *s = p->shares; s != NULL; s = s->next)
-		is_durable = is_durable && (s->is_durable || s->is_settled);
+		is_durable = is_durable && s->is_durable;
 	if (is_durable) {
 		finish(p);
 		return;
@@ -73,9 +73,19 @@ settle_timer_due(struct loop_timer *timer)
 			"delivered or not, send them again\n" });
 }
 
-static void
-share_settled(struct share *s)
+static bool
+is_acked(const struct share *s)
 {
+	return s->events == s->sent + s->dead + s->dropped;
+}
+
+/* Late events get no acks: that the others have theirs says nothing of a late
+ * one in a block behind them. So both must have come. */
+static void
+settle_share(struct share *s)
+{
+	if (!s->is_durable || !is_acked(s))
+		return;
 	s->is_settled = true;
 	s->post->not_settled--;
 	if (s->post->ticket != 0)
@@ -88,8 +98,7 @@ share_durable(struct share *s)
 	FAULT_POINT(DURABLE_SEEN);
 	s->is_durable = true;
 	s->post->not_durable--;
-	if (s->events == 0) /* all dropped or late: no acks will come */
-		share_settled(s);
+	settle_share(s);
 	finish_if_settled(s->post);
 }
 
@@ -146,9 +155,7 @@ count_ack(struct share *s, const struct ack *ack)
 	case ACK_DROPPED: s->dropped += events; break;
 	default: return; /* of a worker that speaks another language */
 	}
-	if (events < left)
-		return;
-	share_settled(s);
+	settle_share(s);
 	finish_if_settled(s->post);
 }
 

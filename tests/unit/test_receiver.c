@@ -457,6 +457,26 @@ sync_acknowledged(void **state UNUSED)
 	close(fd);
 }
 
+/* What gets no acks (late events) may lie in a block behind those that do. */
+static void
+sync_acknowledged_and_not_durable(void **state UNUSED)
+{
+	int fd = rig_connect(&rig);
+
+	post_three(fd);
+	rig_ack(pages(), pages()->ticket, 15, 3, ACK_SENT);
+	rig_expect_silence(fd);
+	rig_commit(pages());
+	rig_expect(fd, 200, "{\"result\":{\"received\":3,\"sent\":3}}");
+	post_three(fd);
+	rig_ack(pages(), pages()->ticket, 16, 3, ACK_SENT);
+	rig_expect(fd, 503,
+	    "The events were not on disk within druidBeam.firehoseRetryPeriod; "
+	    "they may be delivered or not, send them again\n");
+	rig_commit(pages());
+	close(fd);
+}
+
 static void
 sync_time_is_up(void **state UNUSED)
 {
@@ -866,6 +886,7 @@ main(void)
 		cmocka_unit_test(missing_value),
 		cmocka_unit_test(dropped_by_the_window),
 		cmocka_unit_test(sync_acknowledged),
+		cmocka_unit_test(sync_acknowledged_and_not_durable),
 		cmocka_unit_test(sync_time_is_up),
 		cmocka_unit_test(async_time_is_up),
 		cmocka_unit_test(limits),
