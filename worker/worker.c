@@ -45,6 +45,9 @@
 #define DESCRIBE_MS 100 /* at most one new description in that time */
 #define OLDEST_MS 500
 #define LOCK_WAIT_MS 30000
+/* So long an orphan waits for answers of Druid. Shorter than a successor waits
+ * for the spool (spool.c). */
+#define ORPHAN_MS 1000
 #define WARM_MAX 64 /* intervals made ahead of time */
 #define ERROR_BYTES 600
 #define SPOOL_IS_FULL                                                          \
@@ -86,6 +89,7 @@ struct worker {
 	bool hands_over; /* a successor takes rings and spool over at once */
 	uint64_t commits;
 	int64_t oldest_ms, oldest_known_ms; /* of the spool; as of when */
+	int64_t orphan_until_ms;
 	int exit_code;
 };
 
@@ -412,9 +416,9 @@ removal_timer_due(struct loop_timer *t)
 }
 
 static void
-seal_timer_due(struct loop_timer *t UNUSED)
+wake_due(struct loop_timer *t UNUSED)
 {
-	/* the turn that it made begins with a look at the clock */
+	/* the turn that it made looks at the clock */
 }
 
 static void
@@ -473,7 +477,7 @@ take_and_commit(struct worker *w)
 	}
 	if (seal_in > 0)
 		loop_timer_start(
-		    w->loop, &w->seal_timer, seal_in, seal_timer_due);
+		    w->loop, &w->seal_timer, seal_in, wake_due);
 	if (!dispatch_wants_commit(w->dispatch) && !late_wants_commit(w->late))
 		return;
 	if (w->removal_due)
@@ -499,19 +503,30 @@ rings_quiet(struct worker *w)
 	return quiet;
 }
 
+/* What was begun with Druid has ended, and the spool knows how. */
+static bool
+is_settled(const struct worker *w)
+{
+	return dispatch_counts(w->dispatch).in_flight == 0 &&
+	    !dispatch_wants_commit(w->dispatch) &&
+	    !beam_cluster_is_making(w->cluster);
+}
+
 static bool
 is_done(struct worker *w, bool quiet)
 {
 	if (w->hands_over)
-		return dispatch_counts(w->dispatch).in_flight == 0 &&
-		    !dispatch_wants_commit(w->dispatch) &&
-		    !beam_cluster_is_making(w->cluster);
+		return is_settled(w);
 	if (!quiet || intake_open(w->intake))
 		return false;
+	/* a Druid without producer headers would get twice what is not heard
+	 * of any more */
+	if (w->is_orphan)
+		return is_settled(w) ||
+		    loop_now_ms(w->loop) >= w->orphan_until_ms;
 	/* late batches wait for their time, here or after the next start */
-	return w->is_orphan ||
-	    (spool_batches(w->spool) == late_batches(w->late) &&
-		!dispatch_wants_commit(w->dispatch));
+	return spool_batches(w->spool) == late_batches(w->late) &&
+	    !dispatch_wants_commit(w->dispatch);
 }
 
 static void
@@ -596,6 +611,10 @@ orphaned(struct worker *w)
 	dispatch_hold(w->dispatch);
 	late_hold(w->late);
 	loop_io_stop(&w->control);
+	if (w->hands_over)
+		return; /* it has a time to end already */
+	w->orphan_until_ms = loop_now_ms(w->loop) + ORPHAN_MS;
+	loop_timer_start(w->loop, &w->deadline_timer, ORPHAN_MS, wake_due);
 }
 
 static void
