@@ -215,9 +215,10 @@ fault-programs: $(PRELOADS)
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fault FAULTS=1 \
 	    OPTIMIZE="-O1 -g" $(BUILD)/fault/bin/tranqd
 
-fault: deps ## kills and failures at named steps, in their long form
+fault: deps ## kills and failures, in their long form; KILLS=1000: those alone
 	$(Q)$(MAKE) --no-print-directory all fault-programs
-	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) TRANQ_LONG=1 tests/run --fault
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) TRANQ_LONG=1 TRANQ_KILLS=$(KILLS) \
+	    TRANQ_SEED=$(SEED) tests/run --fault $(if $(KILLS),-k random_kills)
 
 SECONDS = 60
 fuzz: deps ## fuzz entries for SECONDS=60 each; FUZZ=name: that one alone

@@ -476,8 +476,7 @@ take_and_commit(struct worker *w)
 		return;
 	}
 	if (seal_in > 0)
-		loop_timer_start(
-		    w->loop, &w->seal_timer, seal_in, wake_due);
+		loop_timer_start(w->loop, &w->seal_timer, seal_in, wake_due);
 	if (!dispatch_wants_commit(w->dispatch) && !late_wants_commit(w->late))
 		return;
 	if (w->removal_due)

@@ -74,6 +74,7 @@ class Faults:
         self._arm(name, FAIL, at, error, times)
 
     def disarm(self, name):
+        self.words[self._at(name, TIMES)] = 0
         self.words[self._at(name, LEFT)] = 0
 
     def passed(self, name):

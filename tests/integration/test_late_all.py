@@ -12,8 +12,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 sys.path.insert(0, HERE)
 import drill  # noqa: E402
 import harness  # noqa: E402
+from archive import rows_of  # noqa: E402
 from harness import wait_for  # noqa: E402
-from test_late_archive import DS, late_events, rows_of  # noqa: E402
+from test_late_archive import DS, late_events  # noqa: E402
 
 
 class AllCase(drill.OneSourceCase):

@@ -4,9 +4,7 @@ whatever dies on the way (267 of the original)."""
 
 import collections
 import glob
-import json
 import os
-import subprocess
 import sys
 import time
 
@@ -14,29 +12,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import harness  # noqa: E402
+from archive import files_of, rows_of  # noqa: E402
 from harness import wait_for  # noqa: E402
 
 HOUR = 3600
 DS = "wikipedia"
-
-
-def files_of(tranqd, ds=DS):
-    """The archive's files, by path below the dataSource."""
-    top = os.path.join(tranqd.data_dir, "archive", ds)
-    return sorted(os.path.relpath(p, top) for p in
-                  glob.glob(os.path.join(top, "**", "*.zst"), recursive=True))
-
-
-def rows_of(tranqd, ds=DS):
-    """All events of the archive, as zstd itself reads them."""
-    top = os.path.join(tranqd.data_dir, "archive", ds)
-    rows = []
-    for name in files_of(tranqd, ds):
-        text = subprocess.run(["zstd", "-dcq", os.path.join(top, name)],
-                              check=True, capture_output=True).stdout
-        assert text.endswith(b"\n"), name
-        rows += [json.loads(line) for line in text.splitlines()]
-    return rows
 
 
 def late_events(count, hours=5, **how):
