@@ -22,7 +22,7 @@ COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf json \
 	conf_show trust_store key_store ctl
 SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
 	front control status | notify title rate footprint pulse vitals
-RECEIVER = receiver listener connection exchange http_request route post \
+RECEIVER = receiver listener connection patience exchange http_request route post \
 	content inflate smile smile_event line_parser parse_spec delimited \
 	regex_line json_lines flatten body json_scan partition_hash settings \
 	offer outlet ticket settle drops answer reply receiver_check \

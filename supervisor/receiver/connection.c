@@ -22,16 +22,15 @@
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
+#include "patience.h"
 
 #define INPUT_BYTES (256u * KiB)
 #define READ_MAX (1u * MiB) /* of one connection in one turn */
 #define TIGHT_READ (3u * KiB) /* when memory is short */
 #define FIRST_OWN (512u * KiB) /* a body's first memory, at most */
 #define FIRST_HEAD 2048u
-#define TRICKLE_BYTES 1024u /* less than this is no progress */
 #define LINGER_MS 2000
 #define COMPLAIN_MS 10000
-#define SWEEP_MIN_MS 20
 
 /* To who speaks plain HTTP where HTTPS is spoken. */
 static const char plain_answer[] =
@@ -40,50 +39,6 @@ static const char plain_answer[] =
     "This port speaks HTTPS: use an https:// URL.\r\n";
 
 static void connection_ready(struct loop_io *, uint32_t);
-static void sweep_due(struct loop_timer *);
-
-static void
-unlink_by_age(struct connection *c)
-{
-	struct connections *all = c->all;
-
-	if (c->older != NULL)
-		c->older->newer = c->newer;
-	else
-		all->oldest = c->newer;
-	if (c->newer != NULL)
-		c->newer->older = c->older;
-	else
-		all->newest = c->older;
-}
-
-static void
-link_newest(struct connection *c)
-{
-	struct connections *all = c->all;
-
-	c->moved_ms = loop_now_ms(all->loop);
-	c->older = all->newest;
-	c->newer = NULL;
-	if (all->newest != NULL)
-		all->newest->newer = c;
-	else
-		all->oldest = c;
-	all->newest = c;
-}
-
-/* Something moved: the idle time begins anew. */
-static void
-touch(struct connection *c)
-{
-	c->trickle = 0;
-	if (c->all->newest == c) {
-		c->moved_ms = loop_now_ms(c->all->loop);
-		return;
-	}
-	unlink_by_age(c);
-	link_newest(c);
-}
 
 /* It gets another look in this turn's end, or in the next turn. */
 static void
@@ -125,8 +80,8 @@ release_own(struct connection *c)
 	c->own_size = c->own_at = c->own_used = 0;
 }
 
-static void
-destroy(struct connection *c)
+void
+connection_destroy(struct connection *c)
 {
 	struct connections *all = c->all;
 	int fd = c->io.fd;
@@ -146,7 +101,7 @@ destroy(struct connection *c)
 	loop_timer_stop(&c->timer);
 	release_own(c);
 	exchange_drop_output(c);
-	unlink_by_age(c);
+	patience_leave(c);
 	all->count--;
 	all->counters.connections--;
 	all->has_counted = true;
@@ -157,7 +112,7 @@ destroy(struct connection *c)
 static void
 linger_over(struct loop_timer *timer)
 {
-	destroy(timer->context);
+	connection_destroy(timer->context);
 }
 
 /* All is said. A close with bytes unread would reset the connection, and the
@@ -166,7 +121,7 @@ static void
 close_politely(struct connection *c, bool has_unread)
 {
 	if (!has_unread && !c->is_readable) {
-		destroy(c);
+		connection_destroy(c);
 		return;
 	}
 	release_own(c);
@@ -230,7 +185,7 @@ discard_input(struct connection *c)
 		return;
 	n = recv(c->io.fd, c->all->input, INPUT_BYTES, 0);
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-		destroy(c);
+		connection_destroy(c);
 		return;
 	}
 	c->is_readable = n == (ssize_t)INPUT_BYTES || c->is_peer_done;
@@ -249,10 +204,10 @@ flush_kept(struct connection *c)
 	n = connection_send(c, c->out + c->out_at, c->out_used - c->out_at);
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
-			destroy(c);
+			connection_destroy(c);
 		return false;
 	}
-	touch(c);
+	patience_touch(c);
 	c->out_at += (size_t)n;
 	if (c->out_at < c->out_used)
 		return false;
@@ -280,7 +235,7 @@ after_answers(struct connection *c, bool has_unread)
 {
 	exchange_flush(c);
 	if (c->is_broken)
-		destroy(c);
+		connection_destroy(c);
 	if (c->is_dead || c->out != NULL)
 		return;
 	if (c->is_closing) {
@@ -327,6 +282,7 @@ stash(struct connection *c, const struct span *s)
 	/* behind a post that is waited for, there may be whole requests */
 	c->is_unserved = c->post != NULL || c->out != NULL;
 	keep_body(c);
+	patience_watch_head(c);
 }
 
 static void
@@ -342,6 +298,7 @@ serve_own(struct connection *c)
 	c->is_unserved = c->own_at < c->own_used && exchange_is_busy(c);
 	if (c->own_at == c->own_used)
 		release_own(c);
+	patience_watch_head(c);
 	after_answers(c, c->own != NULL);
 }
 
@@ -420,25 +377,11 @@ make_room(struct connection *c)
 }
 
 static void
-note_progress(struct connection *c, size_t bytes)
-{
-	c->all->counters.bytes_in += bytes;
-	c->all->has_counted = true;
-	/* a head has one idle time for all of it; a body moves when it moves
-	 * by more than a trickle */
-	if (c->own != NULL && !c->has_head)
-		return;
-	c->trickle += (uint32_t)bytes;
-	if (c->own == NULL || c->trickle >= TRICKLE_BYTES)
-		touch(c);
-}
-
-static void
 input_ended(struct connection *c)
 {
 	c->is_readable = false;
 	if (c->own == NULL) {
-		destroy(c);
+		connection_destroy(c);
 		return;
 	}
 	exchange_refuse(c, 400, "The request ends too early\n");
@@ -471,7 +414,7 @@ read_once(struct connection *c)
 	n = receive(c, to, room);
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
-			destroy(c);
+			connection_destroy(c);
 		c->is_readable = errno == EINTR;
 		return;
 	}
@@ -480,7 +423,9 @@ read_once(struct connection *c)
 		return;
 	}
 	c->is_readable = (size_t)n == room || has_news(c);
-	note_progress(c, (size_t)n);
+	c->all->counters.bytes_in += (size_t)n;
+	c->all->has_counted = true;
+	patience_received(c, (size_t)n);
 	if (c->own == NULL) {
 		serve_shared(c, (size_t)n);
 		return;
@@ -496,7 +441,7 @@ handshake_over(struct loop_timer *timer)
 
 	c->all->counters.handshakes_failed++;
 	c->all->has_counted = true;
-	destroy(c);
+	connection_destroy(c);
 }
 
 static void
@@ -527,7 +472,7 @@ shake_hands(struct connection *c)
 	case TLS_FAILED:
 		c->all->counters.handshakes_failed++;
 		complain_of_handshake(c, why);
-		destroy(c);
+		connection_destroy(c);
 		return false;
 	}
 	c->is_handshaking = false;
@@ -535,7 +480,7 @@ shake_hands(struct connection *c)
 	c->all->counters.handshakes++;
 	c->all->has_counted = true;
 	loop_timer_stop(&c->timer);
-	touch(c);
+	patience_touch(c);
 	c->is_readable = true; /* a request may have come along */
 	return true;
 }
@@ -574,7 +519,7 @@ connection_ready(struct loop_io *io, uint32_t events)
 	struct connection *c = CONTAINER_OF(io, struct connection, io);
 
 	if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
-		destroy(c);
+		connection_destroy(c);
 		return;
 	}
 	if ((events & EPOLLRDHUP) != 0)
@@ -598,7 +543,7 @@ post_done(void *owner, const struct reply *reply)
 	if (c->own != NULL && c->own_at == c->own_used)
 		release_own(c);
 	c->is_unserved = c->own != NULL;
-	touch(c);
+	patience_touch(c);
 	exchange_answer(c, reply);
 	after_answers(c, c->own != NULL);
 }
@@ -615,58 +560,26 @@ post_written(void *owner)
 		release_own(c);
 }
 
-static void
-time_out(struct connection *c)
+void
+connection_time_out(struct connection *c, const char *why)
 {
 	bool is_partial = c->own != NULL && c->out == NULL && !c->is_lingering;
 
 	if (!is_partial) {
-		destroy(c);
+		connection_destroy(c);
 		return;
 	}
 	unpark(c);
-	touch(c);
-	exchange_refuse(
-	    c, 408, "The request did not come within http.idleTimeout\n");
+	patience_touch(c);
+	exchange_refuse(c, 408, why);
 	after_answers(c, true);
-}
-
-static void
-start_sweep(struct connections *all)
-{
-	int64_t idle = exchange_conf(all)->http_idle_timeout_ms, delay;
-
-	loop_timer_stop(&all->sweep);
-	if (idle == 0 || all->oldest == NULL)
-		return;
-	delay = all->oldest->moved_ms + idle - loop_now_ms(all->loop);
-	all->sweep.context = all;
-	loop_timer_start(
-	    all->loop, &all->sweep, MAX_OF(delay, SWEEP_MIN_MS), sweep_due);
-}
-
-static void
-sweep_due(struct loop_timer *timer)
-{
-	struct connections *all = timer->context;
-	int64_t idle = exchange_conf(all)->http_idle_timeout_ms;
-	int64_t now = loop_now_ms(all->loop);
-	struct connection *c;
-
-	while ((c = all->oldest) != NULL && now - c->moved_ms >= idle) {
-		if (c->post != NULL) /* it has deadlines of its own */
-			touch(c);
-		else
-			time_out(c);
-	}
-	start_sweep(all);
 }
 
 void
 connection_settings_changed(struct connections *all)
 {
 	all->memory.max = (size_t)exchange_conf(all)->http_body_memory_bytes;
-	start_sweep(all);
+	patience_settings_changed(all);
 }
 
 /* False: no memory, or HTTPS is not served. */
@@ -713,13 +626,11 @@ connection_accept(struct connections *all, int fd, bool is_tls)
 	}
 	c->all = all;
 	http_request_init(&c->request);
-	link_newest(c);
+	patience_enter(c);
 	all->count++;
 	all->counters.connections++;
 	all->counters.accepted++;
 	all->has_counted = true;
-	if (!loop_timer_active(&all->sweep))
-		start_sweep(all);
 }
 
 static void
@@ -781,7 +692,7 @@ connection_drain(struct connections *all)
 		if (c->is_handshaking ||
 		    (c->post == NULL && c->own == NULL && c->out == NULL &&
 			!c->is_readable && !c->is_lingering))
-			destroy(c);
+			connection_destroy(c);
 	}
 }
 
@@ -805,11 +716,11 @@ void
 connection_fini_all(struct connections *all)
 {
 	while (all->oldest != NULL)
-		destroy(all->oldest);
+		connection_destroy(all->oldest);
 	for (struct connection *c = all->again; c != NULL; c = c->next_again)
 		c->is_again = false;
 	reap(all);
-	loop_timer_stop(&all->sweep);
+	patience_fini(all);
 	memory_fini(&all->memory);
 	free(all->input);
 	free(all->output);

@@ -26,7 +26,7 @@ struct connection {
 	struct connection *older, *newer; /* by when something moved last */
 	struct connection *next_again, *next_parked, *next_dead;
 	int64_t moved_ms;
-	struct loop_timer timer; /* parked, lingering */
+	struct loop_timer timer; /* handshake, head, parked, lingering */
 	struct post *post; /* the request that is waited for, or NULL */
 	struct tls_session *tls; /* NULL: plain HTTP */
 
@@ -42,7 +42,7 @@ struct connection {
 	struct http_chunked chunked;
 	size_t body_bytes; /* of a chunked body, so far */
 	size_t request_bytes; /* of a complete request, as they came */
-	uint32_t trickle; /* bytes of a body since `moved_ms` */
+	uint64_t trickle; /* bytes of a body since `moved_ms` */
 
 	bool is_handshaking; /* of TLS; nothing else is done then */
 	bool is_readable; /* as far as epoll has told */
@@ -53,6 +53,7 @@ struct connection {
 	bool is_old, is_head, keeps_alive; /* of the request to be answered */
 	bool is_closing; /* the last answer is on its way */
 	bool is_broken; /* to be destroyed */
+	bool is_head_timed; /* `timer` is of the head that is being read */
 	bool is_lingering, is_parked, is_again, is_dead;
 };
 
@@ -83,6 +84,10 @@ void connection_init_all(struct connections *, struct loop *, struct posts *);
 void connection_fini_all(struct connections *); /* closes them */
 /* Takes over an accepted, non-blocking socket; is_tls: by the settings'. */
 void connection_accept(struct connections *, int fd, bool is_tls);
+/* Closes it at once; its memory goes at the turn's end. */
+void connection_destroy(struct connection *);
+/* It was too slow: an unfinished request is answered 408 with that text. */
+void connection_time_out(struct connection *, const char *why);
 /* As send: to the socket, through TLS where that is spoken. */
 ssize_t connection_send(struct connection *, const void *, size_t);
 /* The other side's address, for the log. */

@@ -181,6 +181,7 @@ take_head(struct connection *c, struct span *s)
 	case HTTP_DONE: break;
 	}
 	c->has_head = true;
+	c->is_head_timed = false;
 	c->is_checked = false;
 	c->body_bytes = 0;
 	c->is_old = r->minor == 0;

@@ -138,7 +138,8 @@ take_version(struct http_request *r, const char *at, size_t bytes)
 	return HTTP_DONE;
 }
 
-/* http://host:port/path: the target is what follows the authority. */
+/* http://host:port/path: the target is what follows the authority, which has
+ * no user in front of it (RFC 9110 4.2.4) and decides nothing here. */
 static const char *
 skip_authority(const char *at, const char *end)
 {
@@ -152,9 +153,9 @@ skip_authority(const char *at, const char *end)
 		return NULL;
 	if (*at == '/' || *at == '?')
 		return NULL;
-	while (at < end && *at != '/' && *at != '?')
+	while (at < end && (byte_class[(unsigned char)*at] & H) != 0)
 		at++;
-	return at;
+	return at == end || *at == '/' || *at == '?' ? at : NULL;
 }
 
 static enum http_result
@@ -514,13 +515,15 @@ http_percent_decode(
 
 enum chunked_state {
 	CHUNK_SIZE,
+	CHUNK_SIZE_BLANK, /* before the semicolon of an extension */
 	CHUNK_EXTENSION,
 	CHUNK_SIZE_LF,
 	CHUNK_DATA,
 	CHUNK_DATA_CR,
 	CHUNK_DATA_LF,
 	TRAILER_BEGIN, /* of a line */
-	TRAILER_LINE,
+	TRAILER_NAME,
+	TRAILER_VALUE,
 	TRAILER_LINE_LF,
 	TRAILER_LAST_LF,
 	CHUNKS_DONE
@@ -553,38 +556,60 @@ chunk_size_byte(struct http_chunked *c, char b)
 		c->left = c->left << 4 | (unsigned)digit;
 		return HTTP_NEED_MORE;
 	}
-	if (c->digits == 0 || (b != ';' && b != '\r'))
+	if (c->digits == 0)
 		return bad_chunk(c, 400, "Malformed chunk size");
 	c->line = 0;
-	c->state = b == ';' ? CHUNK_EXTENSION : CHUNK_SIZE_LF;
+	switch (b) {
+	case '\r': c->state = CHUNK_SIZE_LF; break;
+	case ';': c->state = CHUNK_EXTENSION; break;
+	case ' ':
+	case '\t': c->state = CHUNK_SIZE_BLANK; break;
+	default: return bad_chunk(c, 400, "Malformed chunk size");
+	}
 	return HTTP_NEED_MORE;
 }
 
+/* An extension's bytes mean nothing here. Blanks may stand in front of it
+ * (BWS of RFC 9112 7.1.1), but not where there is none. */
 static enum http_result
 chunk_extension_byte(struct http_chunked *c, char b)
 {
 	if (++c->line > HTTP_CHUNK_LINE_MAX ||
 	    ++c->extensions > HTTP_CHUNK_EXTENSIONS_MAX)
 		return bad_chunk(c, 400, "Chunk extensions too long");
-	if (b == '\r')
+	if (c->state == CHUNK_SIZE_BLANK) {
+		if (b == ';')
+			c->state = CHUNK_EXTENSION;
+		else if (b != ' ' && b != '\t')
+			return bad_chunk(c, 400, "Malformed chunk size");
+	} else if (b == '\r')
 		c->state = CHUNK_SIZE_LF;
 	else if (is_control(b))
 		return bad_chunk(c, 400, "Control byte in a chunk extension");
 	return HTTP_NEED_MORE;
 }
 
+/* Trailer fields are left unused, but fields they have to be: what another
+ * server would take for a request must not pass here as a trailer. */
 static enum http_result
 trailer_byte(struct http_chunked *c, char b)
 {
 	if (++c->trailer > HTTP_TRAILER_MAX)
 		return bad_chunk(c, 431, "Trailer too large");
-	if (b == '\r')
-		c->state = c->state == TRAILER_BEGIN ? TRAILER_LAST_LF
-						     : TRAILER_LINE_LF;
-	else if (is_control(b))
-		return bad_chunk(c, 400, "Control byte in the trailer");
-	else
-		c->state = TRAILER_LINE;
+	if (c->state == TRAILER_VALUE) {
+		if (b == '\r')
+			c->state = TRAILER_LINE_LF;
+		else if (is_control(b))
+			return bad_chunk(c, 400, "Control byte in the trailer");
+	} else if (b == '\r' && c->state == TRAILER_BEGIN) {
+		c->state = TRAILER_LAST_LF;
+	} else if (b == ':' && c->state == TRAILER_NAME) {
+		c->state = TRAILER_VALUE;
+	} else if ((byte_class[(unsigned char)b] & T) != 0) {
+		c->state = TRAILER_NAME;
+	} else {
+		return bad_chunk(c, 400, "Malformed trailer line");
+	}
 	return HTTP_NEED_MORE;
 }
 
@@ -612,12 +637,14 @@ frame_byte(struct http_chunked *c, char b)
 {
 	switch (c->state) {
 	case CHUNK_SIZE: return chunk_size_byte(c, b);
+	case CHUNK_SIZE_BLANK:
 	case CHUNK_EXTENSION: return chunk_extension_byte(c, b);
 	case CHUNK_SIZE_LF: return chunk_size_end(c, b);
 	case CHUNK_DATA_CR: return chunk_line_end(c, b, '\r', CHUNK_DATA_LF);
 	case CHUNK_DATA_LF: return chunk_line_end(c, b, '\n', CHUNK_SIZE);
 	case TRAILER_BEGIN:
-	case TRAILER_LINE: return trailer_byte(c, b);
+	case TRAILER_NAME:
+	case TRAILER_VALUE: return trailer_byte(c, b);
 	case TRAILER_LINE_LF: return chunk_line_end(c, b, '\n', TRAILER_BEGIN);
 	default: return chunk_line_end(c, b, '\n', CHUNKS_DONE);
 	}

@@ -16,9 +16,10 @@
 
 #include "fault.h"
 #include "log.h"
+#include "patience.h"
 
 #define ACCEPTS_A_TURN 8
-#define PAUSE_MS 200 /* when there are no descriptors */
+#define PAUSE_MS 200 /* when there is no descriptor, or no room */
 #define COMPLAIN_MS 60000
 /* So large a part of the connections may be in their TLS handshakes: whoever
  * begins many and ends none does not keep the others out. */
@@ -67,7 +68,7 @@ void
 listener_turn(struct listener *l)
 {
 	if (l->is_stopped || l->fd < 0 || loop_io_active(&l->io) ||
-	    loop_timer_active(&l->pause) || room_of(l) == 0)
+	    loop_timer_active(&l->pause))
 		return;
 	if (!watch(l))
 		log_warn("the listening socket cannot be watched");
@@ -79,13 +80,10 @@ pause_over(struct loop_timer *timer)
 	listener_turn(timer->context);
 }
 
-/* No descriptor, no memory: the connections wait in the kernel's queue. */
+/* The connections wait in the kernel's queue. */
 static void
 pause_listening(struct listener *l)
 {
-	if (log_may_repeat(&l->complained_ms, COMPLAIN_MS))
-		log_warn("connections cannot be accepted; raise the limit of "
-			 "open files or lower http.maxConnections");
 	loop_io_stop(&l->io);
 	l->pause.context = l;
 	loop_timer_start(l->loop, &l->pause, PAUSE_MS, pause_over);
@@ -96,6 +94,36 @@ is_lack(int error)
 {
 	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
 	    error == ENOMEM;
+}
+
+static void
+no_descriptor(struct listener *l)
+{
+	if (log_may_repeat(&l->complained_ms, COMPLAIN_MS))
+		log_warn("connections cannot be accepted; raise the limit of "
+			 "open files or lower http.maxConnections");
+	pause_listening(l);
+}
+
+static void
+complain_of_many(struct listener *l)
+{
+	if (log_may_repeat(&l->complained_ms, COMPLAIN_MS))
+		log_warnx("%u connections are open, %u in their TLS "
+			  "handshakes, which is this receiver's part of "
+			  "http.maxConnections; new ones wait, or are taken "
+			  "for those that have long been silent",
+		    l->connections->count, l->connections->handshaking);
+}
+
+/* Whether a new one may come, for a silent one if there must one go. */
+static bool
+is_open(const struct listener *l)
+{
+	const struct connections *all = l->connections;
+
+	return room_of(l) > 0 ||
+	    (all->count >= l->connections_max && patience_can_make_room(all));
 }
 
 /* False: none came. */
@@ -109,9 +137,13 @@ accept_one(struct listener *l)
 	fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
 		if (is_lack(errno))
-			pause_listening(l);
+			no_descriptor(l);
 		/* others are of that one connection, or there is none */
 		return false;
+	}
+	if (room_of(l) == 0) {
+		complain_of_many(l);
+		patience_make_room(l->connections);
 	}
 	/* fails for sockets that are not TCP: nothing to be done */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -124,20 +156,16 @@ static void
 listener_ready(struct loop_io *io, uint32_t events)
 {
 	struct listener *l = CONTAINER_OF(io, struct listener, io);
-	unsigned room = room_of(l), accepted = 0;
+	unsigned accepted = 0;
 
 	(void)events;
-	while (accepted < MIN_OF(room, ACCEPTS_A_TURN) && accept_one(l))
+	while (accepted < ACCEPTS_A_TURN && is_open(l) && accept_one(l))
 		accepted++;
 	if (!loop_io_active(io))
 		return;
-	if (accepted == room) {
-		if (log_may_repeat(&l->complained_ms, COMPLAIN_MS))
-			log_warnx("%u connections are open, %u in their TLS "
-				  "handshakes, which is this receiver's part "
-				  "of http.maxConnections; new ones wait",
-			    l->connections->count, l->connections->handshaking);
-		loop_io_stop(io);
+	if (!is_open(l)) {
+		complain_of_many(l);
+		pause_listening(l);
 	} else if (accepted > 0) {
 		loop_io_stop(io);
 		listener_turn(l);
