@@ -314,7 +314,8 @@ take_chunks(struct connection *c, struct span *s)
 		return false;
 	}
 	c->body_bytes += more;
-	if (!check_size(c, c->body_bytes))
+	/* what a chunk says it brings counts before it comes */
+	if (!check_size(c, c->body_bytes + c->chunked.left))
 		return false;
 	c->request_bytes = from + more - s->at;
 	if (result == HTTP_DONE) {

@@ -76,9 +76,9 @@ struct http_chunked {
 	/* after HTTP_BAD */
 	uint16_t status;
 	const char *reason;
+	uint64_t left; /* bytes of a chunk that are said to come still */
 	/* private */
 	uint8_t state, digits;
-	uint64_t left; /* of the chunk */
 	uint32_t line, extensions, trailer;
 };
 

@@ -19,7 +19,7 @@
 #include "patience.h"
 
 #define ACCEPTS_A_TURN 8
-#define PAUSE_MS 200 /* when there is no descriptor, or no room */
+#define PAUSE_MS 50 /* when there is no descriptor, or no room */
 #define COMPLAIN_MS 60000
 /* So large a part of the connections may be in their TLS handshakes: whoever
  * begins many and ends none does not keep the others out. */

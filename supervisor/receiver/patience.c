@@ -10,7 +10,7 @@
 #define SWEEP_MIN_MS 20
 /* When connections are short: who has just come is not sent away at once, or
  * a flood would let nobody finish. */
-#define STILL_MIN_MS 1000
+#define STILL_MIN_MS 300
 #define LOOKS_MAX 64 /* for who can go, from the row's head on */
 
 static void sweep_due(struct loop_timer *);

@@ -412,6 +412,7 @@ chunks(void **state UNUSED)
 	static const char *const texts[] = {
 		"5\r\nHello\r\n7\r\n, world\r\n0\r\n\r\nNEXT",
 		"5;a=b\r\nHello\r\n0007;\"x\"\r\n, world\r\n0;q\r\n\r\nNEXT",
+		"5 \t;a\r\nHello\r\n7\t; b\r\n, world\r\n0 ;c\r\n\r\nNEXT",
 		"C\r\nHello, world\r\n000\r\nTrail: er\r\nX: y\r\n\r\nNEXT",
 		"c\r\nHello, world\r\n0\r\n\r\nNEXT",
 	};
@@ -457,7 +458,13 @@ bad_chunks(void **state UNUSED)
 		BAD("5;a\0\r\nHello", 400),
 		BAD("5;a\rb\r\nHello", 400),
 		BAD("0\r\n\n", 400),
+		BAD("5 \t x;a\r\nHello\r\n", 400),
 		BAD("0\r\nA: b\n\r\n", 400),
+		BAD("0\r\nGET / HTTP/1.1\r\n\r\n", 400),
+		BAD("0\r\nA : b\r\n\r\n", 400),
+		BAD("0\r\nA: b\r\n c\r\n\r\n", 400),
+		BAD("0\r\n: b\r\n\r\n", 400),
+		BAD("0\r\nA\r\n\r\n", 400),
 		BAD("0\r\n\rx", 400),
 	};
 	struct http_chunked c;
