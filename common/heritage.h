@@ -96,6 +96,9 @@ struct heritage {
 	/* receiver: what it may not read itself (receiver_keys.h); -1: nothing
 	 * is needed */
 	int keys_fd;
+	/* receiver: how many connections each one has open, by index, in
+	 * memory that all of them share; NULL: it is alone */
+	_Atomic uint32_t *crowd;
 	struct life *life;
 	struct heritage_channel *channels;
 	unsigned channel_count;

@@ -39,6 +39,7 @@ spawn_receiver(struct child *c)
 	h->generation = s->generation;
 	memcpy(h->listen_fds, s->listen_fds, sizeof h->listen_fds);
 	h->keys_fd = s->keys_fd;
+	h->crowd = s->crowd;
 	h->channel_count = conf->ds_count;
 	h->channels = must_calloc(conf->ds_count, sizeof h->channels[0]);
 	for (unsigned i = 0; i < conf->ds_count; i++) {
@@ -66,8 +67,10 @@ receiver_changed(struct child *c)
 {
 	struct front *f = c->owner;
 
-	if (c->pid == 0)
+	if (c->pid == 0) {
 		f->told = false;
+		atomic_store(&f->supervisor->crowd[f->index], 0);
+	}
 	supervisor_look(f->supervisor);
 }
 

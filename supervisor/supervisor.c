@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -549,6 +550,14 @@ make_fronts(struct supervisor *s, struct trouble *t)
 {
 	unsigned count = s->conf->receiver_count;
 
+	s->crowd_bytes = count * sizeof s->crowd[0];
+	s->crowd = mmap(NULL, s->crowd_bytes, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s->crowd == MAP_FAILED) {
+		s->crowd = NULL;
+		return trouble_set(
+		    t, EX_OSERR, errno, "no memory for %u receivers", count);
+	}
 	s->fronts = must_calloc(count, sizeof s->fronts[0]);
 	for (; s->front_count < count; s->front_count++)
 		if (!front_init(&s->fronts[s->front_count], s, s->front_count))
@@ -681,6 +690,8 @@ clean_up(struct supervisor *s)
 	while (s->front_count > 0)
 		front_fini(&s->fronts[--s->front_count]);
 	confine_free(&s->confine);
+	if (s->crowd != NULL)
+		munmap(s->crowd, s->crowd_bytes);
 	free(s->sources);
 	free(s->fronts);
 	close_ports(s);

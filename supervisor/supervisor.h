@@ -45,6 +45,8 @@ struct supervisor {
 
 	struct front *fronts;
 	unsigned front_count;
+	_Atomic uint32_t *crowd; /* heritage.h */
+	size_t crowd_bytes;
 	struct source **sources; /* sorted by name */
 	unsigned source_count;
 

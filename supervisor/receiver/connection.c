@@ -80,6 +80,17 @@ release_own(struct connection *c)
 	c->own_size = c->own_at = c->own_used = 0;
 }
 
+static void
+note_count(struct connections *all, unsigned count)
+{
+	all->count = count;
+	all->counters.connections = count;
+	all->has_counted = true;
+	if (all->crowd != NULL)
+		atomic_store_explicit(
+		    &all->crowd[all->crowd_index], count, memory_order_relaxed);
+}
+
 void
 connection_destroy(struct connection *c)
 {
@@ -102,9 +113,7 @@ connection_destroy(struct connection *c)
 	release_own(c);
 	exchange_drop_output(c);
 	patience_leave(c);
-	all->count--;
-	all->counters.connections--;
-	all->has_counted = true;
+	note_count(all, all->count - 1);
 	c->next_dead = all->dead;
 	all->dead = c;
 }
@@ -611,6 +620,18 @@ not_taken(struct connections *all, struct connection *c)
 	free(c);
 }
 
+unsigned
+connection_crowd(const struct connections *all)
+{
+	unsigned open = all->count;
+
+	for (unsigned i = 0; i < all->crowd_count; i++)
+		if (i != all->crowd_index)
+			open += atomic_load_explicit(
+			    &all->crowd[i], memory_order_relaxed);
+	return open;
+}
+
 void
 connection_accept(struct connections *all, int fd, bool is_tls)
 {
@@ -627,10 +648,8 @@ connection_accept(struct connections *all, int fd, bool is_tls)
 	c->all = all;
 	http_request_init(&c->request);
 	patience_enter(c);
-	all->count++;
-	all->counters.connections++;
+	note_count(all, all->count + 1);
 	all->counters.accepted++;
-	all->has_counted = true;
 }
 
 static void

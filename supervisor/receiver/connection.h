@@ -65,6 +65,9 @@ struct connections {
 	bool has_counted; /* counters differ from what was published */
 	struct memory memory;
 	unsigned count, handshaking;
+	/* with all other receivers', http.maxConnections (heritage.h) */
+	_Atomic uint32_t *crowd;
+	unsigned crowd_count, crowd_index;
 	bool is_draining;
 	/* private */
 	char *input, *output;
@@ -82,6 +85,8 @@ struct connections {
 
 void connection_init_all(struct connections *, struct loop *, struct posts *);
 void connection_fini_all(struct connections *); /* closes them */
+/* How many are open, all receivers together. */
+unsigned connection_crowd(const struct connections *);
 /* Takes over an accepted, non-blocking socket; is_tls: by the settings'. */
 void connection_accept(struct connections *, int fd, bool is_tls);
 /* Closes it at once; its memory goes at the turn's end. */

@@ -27,11 +27,29 @@
 
 static void listener_ready(struct loop_io *, uint32_t);
 
+/* Of one receiver. */
+static unsigned
+handshakes_max(const struct listener *l)
+{
+	return l->connections_max / MAX_OF(l->connections->crowd_count, 1) /
+	    HANDSHAKES_PART +
+	    1;
+}
+
+/* When connections are short, a receiver that is woken may have to leave the
+ * new one to another; so all of them are woken then. */
+static bool
+is_scarce(const struct listener *l)
+{
+	return connection_crowd(l->connections) >= l->connections_max / 4 * 3 ||
+	    (l->is_tls && l->connections->handshaking >= handshakes_max(l) / 2);
+}
+
 static bool
 watch(struct listener *l)
 {
-	return loop_io_start(
-	    l->loop, &l->io, l->fd, EPOLLIN | EPOLLEXCLUSIVE, listener_ready);
+	return loop_io_start(l->loop, &l->io, l->fd,
+	    EPOLLIN | (is_scarce(l) ? 0 : EPOLLEXCLUSIVE), listener_ready);
 }
 
 bool
@@ -43,17 +61,19 @@ listener_start(struct listener *l, struct loop *loop, int fd)
 	return fd < 0 || watch(l);
 }
 
-static unsigned
-room_of(const struct listener *l)
+static bool
+has_room(const struct listener *l)
 {
-	unsigned max = l->connections_max, used = l->connections->count;
-	unsigned room = max - MIN_OF(used, max);
+	return connection_crowd(l->connections) < l->connections_max;
+}
 
-	if (!l->is_tls)
-		return room;
-	max = max / HANDSHAKES_PART + 1;
-	used = l->connections->handshaking;
-	return MIN_OF(room, max - MIN_OF(used, max));
+/* Whether a new one may come, for a silent one if there must one go. */
+static bool
+is_open(const struct listener *l)
+{
+	if (l->is_tls && l->connections->handshaking >= handshakes_max(l))
+		return false;
+	return has_room(l) || patience_can_make_room(l->connections);
 }
 
 void
@@ -64,21 +84,7 @@ listener_stop(struct listener *l)
 	loop_timer_stop(&l->pause);
 }
 
-void
-listener_turn(struct listener *l)
-{
-	if (l->is_stopped || l->fd < 0 || loop_io_active(&l->io) ||
-	    loop_timer_active(&l->pause))
-		return;
-	if (!watch(l))
-		log_warn("the listening socket cannot be watched");
-}
-
-static void
-pause_over(struct loop_timer *timer)
-{
-	listener_turn(timer->context);
-}
+static void pause_over(struct loop_timer *);
 
 /* The connections wait in the kernel's queue. */
 static void
@@ -87,6 +93,24 @@ pause_listening(struct listener *l)
 	loop_io_stop(&l->io);
 	l->pause.context = l;
 	loop_timer_start(l->loop, &l->pause, PAUSE_MS, pause_over);
+}
+
+void
+listener_turn(struct listener *l)
+{
+	if (l->is_stopped || l->fd < 0 || loop_io_active(&l->io) ||
+	    loop_timer_active(&l->pause))
+		return;
+	if (!is_open(l))
+		pause_listening(l);
+	else if (!watch(l))
+		log_warn("the listening socket cannot be watched");
+}
+
+static void
+pause_over(struct loop_timer *timer)
+{
+	listener_turn(timer->context);
 }
 
 static bool
@@ -109,21 +133,12 @@ static void
 complain_of_many(struct listener *l)
 {
 	if (log_may_repeat(&l->complained_ms, COMPLAIN_MS))
-		log_warnx("%u connections are open, %u in their TLS "
-			  "handshakes, which is this receiver's part of "
-			  "http.maxConnections; new ones wait, or are taken "
-			  "for those that have long been silent",
-		    l->connections->count, l->connections->handshaking);
-}
-
-/* Whether a new one may come, for a silent one if there must one go. */
-static bool
-is_open(const struct listener *l)
-{
-	const struct connections *all = l->connections;
-
-	return room_of(l) > 0 ||
-	    (all->count >= l->connections_max && patience_can_make_room(all));
+		log_warnx("%u connections are open, %u of them in their TLS "
+			  "handshakes here, which is what "
+			  "http.maxConnections allows; new ones wait, or are "
+			  "taken for those that have long been silent",
+		    connection_crowd(l->connections),
+		    l->connections->handshaking);
 }
 
 /* False: none came. */
@@ -141,7 +156,7 @@ accept_one(struct listener *l)
 		/* others are of that one connection, or there is none */
 		return false;
 	}
-	if (room_of(l) == 0) {
+	if (!has_room(l)) {
 		complain_of_many(l);
 		patience_make_room(l->connections);
 	}

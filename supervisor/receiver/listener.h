@@ -11,7 +11,7 @@
 
 struct listener {
 	struct connections *connections;
-	unsigned connections_max; /* this receiver's part, of all listeners */
+	unsigned connections_max; /* of all listeners of all receivers */
 	bool is_tls;
 	/* private */
 	int fd;

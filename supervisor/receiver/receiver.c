@@ -78,7 +78,6 @@ static void
 use_settings(struct receiver *r, struct settings *settings)
 {
 	const struct conf *conf = settings->conf;
-	unsigned receivers = MAX_OF(conf->receiver_count, 1);
 	struct outlet *o;
 
 	for (o = r->posts.outlets.first; o != NULL; o = o->next)
@@ -90,8 +89,7 @@ use_settings(struct receiver *r, struct settings *settings)
 	r->posts.settings = settings;
 	for (unsigned i = 0; i < PORT_KINDS; i++)
 		r->listeners[i].connections_max =
-		    ((unsigned)conf->http_max_connections + receivers - 1) /
-		    receivers;
+		    (unsigned)conf->http_max_connections;
 	connection_settings_changed(&r->connections);
 }
 
@@ -424,6 +422,10 @@ wire(struct receiver *r)
 	connection_init_all(&r->connections, r->loop, &r->posts);
 	(void)life_read(h->life, &r->connections.counters, NULL);
 	r->connections.counters.connections = 0;
+	r->connections.crowd = h->crowd;
+	r->connections.crowd_index = h->index;
+	if (h->crowd != NULL)
+		r->connections.crowd_count = h->conf->receiver_count;
 	for (unsigned i = 0; i < PORT_KINDS; i++) {
 		r->listeners[i].connections = &r->connections;
 		r->listeners[i].fd = r->listeners[i].io.fd = -1;
