@@ -30,13 +30,13 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
-WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dir spool_file spool_check \
+WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dead spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact dispatch dispatch_move \
 	late archive append \
 	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | archive_file lmdb_file held http_client zk zk_call zk_address | backoff checksum \
-	batch_task pile parcel ndjson \
+	batch_task pile parcel ndjson narrow \
 	partition place beam_data task
 TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \
 	tranqctl_reindex tranqctl_rows tranqctl_spool

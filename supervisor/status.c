@@ -144,7 +144,8 @@ accounts_of(const struct counters *c, const struct source_sums *sums)
 {
 	struct json *o = json_new_object(), *dropped = json_new_object();
 	uint64_t elsewhere = c->sent + c->spool_events + c->dead +
-	    c->quarantined + c->dropped_window + c->archived + c->appended;
+	    c->quarantined + c->dropped_window + c->archived + c->appended +
+	    c->dropped_dead;
 
 	json_set_int(o, "received", (int64_t)(c->received + sums->in_rings));
 	json_set_int(o, "sent", (int64_t)c->sent);
@@ -154,6 +155,7 @@ accounts_of(const struct counters *c, const struct source_sums *sums)
 	json_set_int(o, "archived", (int64_t)c->archived);
 	json_set_int(o, "appended", (int64_t)c->appended);
 	json_set_int(dropped, "window", (int64_t)c->dropped_window);
+	json_set_int(dropped, "deadLetters", (int64_t)c->dropped_dead);
 	json_set(o, "dropped", dropped);
 	json_set_int(o, "inRings", (int64_t)sums->in_rings);
 	json_set_int(o, "difference", (int64_t)(c->received - elsewhere));

@@ -36,6 +36,9 @@ struct check_event {
 	bool is_outside; /* of the interval: to be clipped */
 };
 
+/* What tranqd has in place of a time when it asks what became of a request. */
+#define CHECK_ASK_MARK "tranqd asks"
+
 struct check {
 	struct json_scan scan;
 	struct check_event *events;

@@ -25,6 +25,7 @@ static const char *const names[] = {
 	[FAULT_UNAVAILABLE] = "unavailable",
 	[FAULT_NO_SLOTS] = "no-slots",
 	[FAULT_FAIL_BATCH] = "fail-batch",
+	[FAULT_BAD_ROW] = "bad-row",
 	[FAULTS] = "none",
 };
 
@@ -60,8 +61,8 @@ static bool
 is_known_member(const char *name)
 {
 	static const char *const known[] = { "fault", "on", "ms", "dataSource",
-		"task", "percent", "count", "status", "url", "where",
-		"refused" };
+		"task", "percent", "count", "status", "url", "where", "refused",
+		"text", "quiet" };
 	unsigned at;
 
 	return find(known, ARRAY_LEN(known), name, &at);
@@ -119,6 +120,8 @@ sandbox_fault_read(const struct json *j, struct fault *f, bool *on,
 	f->ms = json_get_int(j, "ms", 0);
 	f->status = (unsigned)json_get_int(j, "status", 500);
 	f->is_refused = json_get_bool(j, "refused", false);
+	f->is_quiet = json_get_bool(j, "quiet", false);
+	snprintf(f->text, sizeof f->text, "%s", json_get_text(j, "text", ""));
 	f->percent = (unsigned)json_get_int(j, "percent", PERCENT_ALL);
 	f->count = json_get_int(j, "count", -1);
 	snprintf(f->ds, sizeof f->ds, "%s", json_get_text(j, "dataSource", ""));
@@ -203,6 +206,24 @@ sandbox_fault_strike(
 			continue;
 		if (one->percent < PERCENT_ALL &&
 		    random_percent(f) >= one->percent)
+			continue;
+		if (one->count > 0)
+			one->count--;
+		one->struck++;
+		return one;
+	}
+	return NULL;
+}
+
+struct fault *
+sandbox_fault_bad_row(struct faults *f, const struct fault_target *at,
+    const char *body, size_t bytes)
+{
+	for (unsigned i = 0; i < f->count; i++) {
+		struct fault *one = &f->list[i];
+
+		if (!is_aimed(one, FAULT_BAD_ROW, at) ||
+		    memmem(body, bytes, one->text, strlen(one->text)) == NULL)
 			continue;
 		if (one->count > 0)
 			one->count--;

@@ -27,11 +27,12 @@ enum fault_kind {
 	FAULT_UNAVAILABLE, /* no chat handler */
 	FAULT_NO_SLOTS, /* tasks stay PENDING */
 	FAULT_FAIL_BATCH, /* a batch task ends FAILED */
+	FAULT_BAD_ROW, /* a row with `text` in it cannot be parsed */
 	FAULTS
 };
 
-/* What a fault may strike; KILL_TASK, FULL, UNREACHABLE, UNAVAILABLE and
- * NO_SLOTS know tasks only, OVERLORD_AWAY and NOT_LEADER the Overlord. */
+/* What a fault may strike; KILL_TASK, FULL, UNREACHABLE, UNAVAILABLE,
+ * NO_SLOTS and BAD_ROW know tasks only, OVERLORD_AWAY and NOT_LEADER the Overlord. */
 enum fault_where { FAULT_AT_PUSH, FAULT_AT_OVERLORD, FAULT_AT_ALL };
 
 struct fault {
@@ -43,6 +44,8 @@ struct fault {
 	unsigned percent;
 	int64_t count; /* strikes left; -1: without end */
 	uint64_t struck;
+	char text[FAULT_TEXT_BYTES];
+	bool is_quiet; /* BAD_ROW: the page does not say why */
 	char ds[FAULT_TEXT_BYTES]; /* "": any */
 	char task[FAULT_TEXT_BYTES]; /* start of its id; "": any */
 	char url[FAULT_TEXT_BYTES];
@@ -74,6 +77,9 @@ sandbox_fault_end(struct faults *, const struct fault *); /* how many */
 /* The fault of this kind that strikes now, counted; or NULL. */
 struct fault *sandbox_fault_strike(
     struct faults *, enum fault_kind, const struct fault_target *);
+/* The BAD_ROW of which the body has the text, counted; or NULL. */
+struct fault *sandbox_fault_bad_row(struct faults *,
+    const struct fault_target *, const char *body, size_t bytes);
 /* Whether one of this kind would strike for certain; nothing is counted. */
 bool sandbox_fault_is_on(
     const struct faults *, enum fault_kind, const struct fault_target *);

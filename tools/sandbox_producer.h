@@ -16,6 +16,7 @@ enum producer_rows {
 	ROWS_AWAITED, /* still being read or queued */
 	ROWS_TAKEN,
 	ROWS_REFUSED, /* the push got an error answer */
+	ROWS_ASKED, /* nobody wanted them taken (CHECK_ASK_MARK) */
 	ROWS_UNREAD /* the client left before the body was complete */
 };
 

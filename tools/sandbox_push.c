@@ -369,6 +369,24 @@ read_smile(struct exchange *x)
 	return true;
 }
 
+/* What Druid cannot parse: the rows are read in their order, so that one behind
+ * it is not told. */
+static bool
+has_bad_row(struct exchange *x)
+{
+	struct fault_target at = { FAULT_AT_PUSH, x->task->spec.ds,
+		x->task->spec.id };
+	const struct fault *bad = sandbox_fault_bad_row(
+	    &x->sandbox->faults, &at, x->body, x->body_bytes);
+
+	if (bad == NULL)
+		return false;
+	x->error_status = 500;
+	refuse_push(x, bad->is_quiet ? ANSWER_FAULT : ANSWER_ROW_MALFORMED,
+	    bad->is_quiet ? "Internal Server Error" : bad->text);
+	return true;
+}
+
 static void
 take_body(struct exchange *x)
 {
@@ -390,6 +408,8 @@ take_body(struct exchange *x)
 		    result == CHECK_BODY ? ANSWER_BODY_MALFORMED
 					 : ANSWER_ROW_MALFORMED,
 		    s->check.error);
+		if (strstr(s->check.error, CHECK_ASK_MARK) != NULL)
+			set_rows(x, ROWS_ASKED);
 		return;
 	}
 	x->event_count = s->check.count;
@@ -429,7 +449,7 @@ finish_push(struct exchange *x)
 		refuse_push(x, ANSWER_FAULT, "told to fail");
 	else if (x->task->state != TASK_RUNNING)
 		refuse_push(x, ANSWER_FIREHOSE_CLOSED, NULL);
-	else if (!x->is_smile || read_smile(x))
+	else if ((!x->is_smile || read_smile(x)) && !has_bad_row(x))
 		take_body(x);
 }
 

@@ -74,9 +74,38 @@ keep(struct acks *a, struct backlog *b, const struct ack *ack)
 	b->acks[b->first + b->used++] = *ack;
 }
 
-void
-ack_batch(struct acks *a, const struct batch_view *v, enum ack_kind kind)
+static void
+tell(struct acks *a, const struct batch_ticket *t, const struct ack *ack)
 {
+	struct backlog *b;
+
+	if (t->ticket == 0 || t->receiver >= a->count || ack->events == 0)
+		return;
+	b = &a->backlogs[t->receiver];
+	b->rang = true;
+	if (b->used > 0 || !channel_ack(&a->channels[t->receiver], ack))
+		keep(a, b, ack);
+}
+
+/* The first event of the tickets as the batch counts now: a batch that has
+ * moved on has left some behind. */
+static uint32_t
+events_left_behind(const struct batch_view *v)
+{
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < v->header->ticket_count; i++)
+		all += v->tickets[i].events;
+	return all > v->header->events ? (uint32_t)all - v->header->events : 0;
+}
+
+void
+ack_batch(struct acks *a, const struct batch_view *v, enum ack_kind kind,
+    const struct spool_refused *refused, unsigned refused_count)
+{
+	uint32_t left = events_left_behind(v), end = 0;
+	unsigned r = 0;
+
 	if (v->header->generation != a->generation)
 		return;
 	for (unsigned i = 0; i < v->header->ticket_count; i++) {
@@ -85,15 +114,19 @@ ack_batch(struct acks *a, const struct batch_view *v, enum ack_kind kind)
 			.batch = v->header->id,
 			.events = t->events,
 			.kind = kind };
-		struct backlog *b;
 
-		if (t->receiver >= a->count)
-			continue;
-		b = &a->backlogs[t->receiver];
-		b->rang = true;
-		if (b->used > 0 ||
-		    !channel_ack(&a->channels[t->receiver], &ack))
-			keep(a, b, &ack);
+		end += t->events;
+		for (; r < refused_count && refused[r].event + left < end;
+		     r++) {
+			struct ack dead = { .ticket = t->ticket,
+				.batch = refused[r].dead_id,
+				.events = 1,
+				.kind = ACK_DEAD };
+
+			tell(a, t, &dead);
+			ack.events--;
+		}
+		tell(a, t, &ack);
 	}
 }
 

@@ -11,6 +11,7 @@
 #include "base.h"
 #include "batch.h"
 #include "channel.h"
+#include "spool_dead.h"
 
 #define ACK_BACKLOG_MAX 65536
 
@@ -20,8 +21,10 @@ struct acks;
 struct acks *
 acks_new(struct channel *channels, unsigned count, uint64_t generation);
 void acks_free(struct acks **);
-/* For every ticket of the batch, if it is of this generation. */
-void ack_batch(struct acks *, const struct batch_view *, enum ack_kind);
+/* For every ticket of the batch, if it is of this generation. refused: events
+ * of it that are dead letters, in their order, whatever becomes of the rest. */
+void ack_batch(struct acks *, const struct batch_view *, enum ack_kind,
+    const struct spool_refused *refused, unsigned refused_count);
 /* At the end of a turn: what waited, and the doorbells. */
 void ack_flush(struct acks *);
 bool ack_backlog(const struct acks *);

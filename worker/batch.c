@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "ndjson.h"
 #include "panic.h"
 
 #define BATCH_MAGIC 0x68637462u /* "btch" */
@@ -84,6 +85,20 @@ count_ticket(struct batch *b, uint64_t ticket, unsigned receiver)
 	};
 }
 
+/* Once somebody waits, all runs are noted, the others as ticket 0: a refused
+ * event's place tells whose it is. */
+static void
+count_run(struct batch *b, uint64_t ticket, unsigned receiver)
+{
+	if (ticket == 0 && b->ticket_count == 0)
+		return;
+	if (b->ticket_count == 0 && b->events > 1) {
+		count_ticket(b, 0, 0);
+		b->tickets[0].events = b->events - 1;
+	}
+	count_ticket(b, ticket, ticket == 0 ? 0 : receiver);
+}
+
 static void
 end_chunk(struct batch *b)
 {
@@ -122,8 +137,7 @@ batch_add(struct batch *b, const struct event *e, const char *text,
 	memcpy(b->value + b->used, text, e->bytes);
 	b->used += e->bytes;
 	b->events++;
-	if (ticket != 0)
-		count_ticket(b, ticket, receiver);
+	count_run(b, ticket, receiver);
 }
 
 size_t
@@ -209,6 +223,66 @@ batch_move(const struct batch_view *v, const struct batch_seal *seal,
 		b->chunks[i].first -= first->first;
 	}
 	return finish(&b, seal, bytes);
+}
+
+static void
+pick(struct batch *b, const char *text, size_t bytes)
+{
+	struct event e = { .bytes = (uint32_t)bytes & EVENT_BYTES_MAX };
+
+	batch_add(b, &e, text, 0, 0);
+}
+
+static struct batch *
+same_place(const struct batch_view *v)
+{
+	struct batch *b =
+	    batch_new((struct interval){ v->header->start, v->header->end },
+		v->header->partition, 1);
+
+	/* chunks as long as the longest */
+	b->chunk_bytes_max = 0;
+	for (unsigned i = 0; i < v->header->chunk_count; i++) {
+		b->chunk_events_max =
+		    MAX_OF(b->chunk_events_max, v->chunks[i].events);
+		b->chunk_bytes_max =
+		    MAX_OF(b->chunk_bytes_max, v->chunks[i].bytes);
+	}
+	return b;
+}
+
+char *
+batch_pick(const struct batch_view *v, const struct batch_seal *seal,
+    unsigned event, size_t *bytes)
+{
+	const char *at = v->body, *end = at + v->header->body_bytes, *text;
+	struct batch *b;
+	size_t length;
+
+	do {
+		if ((text = ndjson_next(&at, end, &length)) == NULL)
+			return NULL;
+	} while (event-- > 0);
+	b = same_place(v);
+	pick(b, text, length);
+	return batch_seal(&b, seal, bytes);
+}
+
+char *
+batch_without(const struct batch_view *v, const struct batch_seal *seal,
+    const unsigned *events, unsigned count, size_t *bytes)
+{
+	const char *at = v->body, *end = at + v->header->body_bytes, *text;
+	struct batch *b = same_place(v);
+	unsigned i = 0, next = 0;
+	size_t length;
+
+	for (; (text = ndjson_next(&at, end, &length)) != NULL; i++)
+		if (next < count && events[next] == i)
+			next++;
+		else
+			pick(b, text, length);
+	return batch_seal(&b, seal, bytes);
 }
 
 static bool

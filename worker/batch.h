@@ -42,8 +42,10 @@ struct batch_header {
 	uint32_t ticket_count, chunk_count;
 };
 
+/* A row of events of one request, in their order. None at all when nobody
+ * waits; a batch that has moved on keeps those of chunks that it left. */
 struct batch_ticket {
-	uint64_t ticket;
+	uint64_t ticket; /* 0: nobody waits for these */
 	uint32_t receiver;
 	uint32_t events;
 };
@@ -101,6 +103,15 @@ char *batch_seal(struct batch **, const struct batch_seal *, size_t *bytes);
  * chunks from `first_chunk` on, at least one, with all its tickets. */
 char *batch_move(const struct batch_view *, const struct batch_seal *,
     struct interval, unsigned partition, unsigned first_chunk, size_t *bytes);
+
+/* A new value of one event of it, for nobody's ticket; NULL: it has not so
+ * many. seal's lane and generation: 0. */
+char *batch_pick(const struct batch_view *, const struct batch_seal *,
+    unsigned event, size_t *bytes);
+/* A new value of it without the events of a sorted list; at least one stays.
+ * Nobody's ticket. */
+char *batch_without(const struct batch_view *, const struct batch_seal *,
+    const unsigned *events, unsigned count, size_t *bytes);
 
 /* Takes a value apart. false when it is damaged or not of this version. */
 bool batch_view(const char *value, size_t bytes, struct batch_view *);

@@ -349,7 +349,27 @@ settle_lane(struct beam *b, unsigned index)
 	    spool_next(b->dispatch->p.spool, &lane->at, lane->removed, &e) &&
 	    e.id <= least)
 		dispatch_leave_lane(lane, &e,
-		    e.id == lane->unreadable ? LEAVE_DEAD : LEAVE_SENT);
+		    e.id == lane->unreadable ? LEAVE_DEAD : LEAVE_SENT)
+		    ->why = SPOOL_WHY_DAMAGED;
+}
+
+/* Tells who waits for the batch, of its refused events that they are dead
+ * letters. */
+static void
+tell(struct dispatch *d, const struct held *h, enum ack_kind kind)
+{
+	struct spool_refused few[8], *all = few;
+	unsigned count =
+	    spool_refused(d->p.spool, h->entry.id, few, ARRAY_LEN(few));
+
+	if (count > ARRAY_LEN(few)) {
+		all = must_calloc(count, sizeof all[0]);
+		count = MIN_OF(
+		    spool_refused(d->p.spool, h->entry.id, all, count), count);
+	}
+	ack_batch(d->p.acks, &h->view, kind, all, count);
+	if (all != few)
+		free(all);
 }
 
 static void
@@ -361,7 +381,7 @@ feed_passed(void *context, struct feed *f, const struct held *h)
 	if (h->entry.id > lane->acked) {
 		lane->acked = h->entry.id;
 		FAULT_POINT(ACK);
-		ack_batch(d->p.acks, &h->view, ACK_SENT);
+		tell(d, h, ACK_SENT);
 		FAULT_POINT(ACK_WRITTEN);
 	}
 	settle_lane(lane->beam, lane->at.lane);
@@ -403,7 +423,8 @@ dispatch_write(struct dispatch *d)
 			break;
 		case LEAVE_DEAD:
 			FAULT_POINT(BURY);
-			spool_bury(d->p.spool, &r->entry);
+			spool_bury(
+			    d->p.spool, &r->entry, r->why, clock_wall_ms());
 			break;
 		case LEAVE_LATE:
 			FAULT_POINT(ADOPT);
@@ -654,7 +675,7 @@ bury(struct dispatch *d, struct lane *lane, const struct spool_entry *e)
 	struct held *h = held_take(&d->feeds.held, d->p.spool, e, &damaged);
 
 	if (h != NULL && e->id > lane->acked)
-		ack_batch(d->p.acks, &h->view, ACK_DEAD);
+		tell(d, h, ACK_DEAD);
 	held_release(&d->feeds.held, &h);
 	/* what one replicant has taken is delivered, if not redundantly */
 	if (e->id <= lane->acked)
@@ -664,7 +685,8 @@ bury(struct dispatch *d, struct lane *lane, const struct spool_entry *e)
 	else if (goes_late(lane->beam) && !damaged)
 		dispatch_leave_lane(lane, e, LEAVE_LATE);
 	else
-		dispatch_leave_lane(lane, e, LEAVE_DEAD);
+		dispatch_leave_lane(lane, e, LEAVE_DEAD)->why =
+		    damaged ? SPOOL_WHY_DAMAGED : SPOOL_WHY_CLOSED;
 }
 
 /* False: there was nothing, or nothing that can be read now. */

@@ -7,6 +7,7 @@
 
 #include "dispatch.h"
 #include "feed.h"
+#include "spool_dead.h"
 
 enum beam_state {
 	BEAM_WANTED, /* beam_cluster has been asked for it */
@@ -52,6 +53,7 @@ enum leave { LEAVE_SENT, LEAVE_DEAD, LEAVE_LATE, LEAVE_ARCHIVED };
 struct removal {
 	struct spool_entry entry;
 	enum leave how;
+	enum spool_why why; /* LEAVE_DEAD */
 	struct move *move; /* NULL: it leaves */
 };
 

@@ -86,7 +86,8 @@ move(struct lane *lane, const struct spool_entry *e, struct beam *to)
 	if (h == NULL && !damaged)
 		return false;
 	if (h == NULL) {
-		dispatch_leave_lane(lane, e, LEAVE_DEAD);
+		dispatch_leave_lane(lane, e, LEAVE_DEAD)->why =
+		    SPOOL_WHY_DAMAGED;
 		return true;
 	}
 	m = must_calloc(1, sizeof *m);

@@ -11,11 +11,15 @@
 #include <string.h>
 
 #include "backoff.h"
+#include "checksum.h"
 #include "clock.h"
 #include "fault.h"
 #include "firehose.h"
+#include "json.h"
 #include "log.h"
+#include "narrow.h"
 #include "panic.h"
+#include "spool_dead.h"
 
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 10000
@@ -29,6 +33,12 @@
  * of its sequences a definite failure has used up. */
 #define ATTEMPT_BITS 8
 #define ATTEMPT_MAX ((1u << ATTEMPT_BITS) - 1)
+/* Errors that do not say what they are for: so many in a row and what was sent
+ * is halved, which costs requests only. A single event is given up later, and
+ * not while the task says the same to others. */
+#define VAGUE_HALVED 4
+#define VAGUE_GIVEN_UP 8
+#define REFUSAL_SAID_MS 60000
 
 static void pushed(void *context, const struct http_answer *);
 
@@ -79,6 +89,7 @@ not_sending(struct feed *f)
 	f->is_stuck = false;
 	loop_timer_stop(&f->timer);
 	buf_free(&f->packed);
+	buf_free(&f->piece);
 }
 
 void
@@ -92,6 +103,8 @@ feed_fini(struct feed *f)
 		not_sending(f);
 	}
 	loop_timer_stop(&f->timer);
+	free(f->refusal);
+	f->refusal = NULL;
 	held_release(&f->all->held, &f->held);
 	f->state = FEED_IDLE;
 	f->all = NULL;
@@ -130,6 +143,43 @@ pause_feed(struct feed *f, int64_t max_ms)
 	    retry_due);
 }
 
+static uint32_t
+task_mark(const struct feed *f)
+{
+	const char *id = replicant_task_id(f->replicant);
+
+	return checksum_crc32c(0, id, strlen(id));
+}
+
+static void
+batch_done(struct feed *f)
+{
+	struct held *done = f->held;
+
+	f->after = done->entry.id;
+	f->held = NULL;
+	f->progress = (struct spool_progress){ 0 };
+	f->vague = f->easily = 0;
+	f->is_fresh = false;
+	f->all->passed(f->all->context, f, done);
+	held_release(&f->all->held, &done);
+}
+
+/* What another task has taken is gone with it, and so are its sequences. */
+static void
+recall_progress(struct feed *f)
+{
+	uint32_t chunks = f->held->view.header->chunk_count;
+
+	f->progress = spool_progress(
+	    f->all->spool, f->held->entry.id, f->replicant_index);
+	if ((f->progress.task != 0 && f->progress.task != task_mark(f)) ||
+	    f->progress.chunk > chunks)
+		f->progress = (struct spool_progress){ 0 };
+	if (f->progress.chunk == chunks)
+		batch_done(f);
+}
+
 /* Takes the next batch of the lane in hand; false when there is none now. */
 static bool
 take_next(struct feed *f)
@@ -153,10 +203,7 @@ take_next(struct feed *f)
 			all->passed_over(all->context, f, &e);
 			continue;
 		}
-		f->progress =
-		    spool_progress(all->spool, e.id, f->replicant_index);
-		if (f->progress.chunk >= f->held->view.header->chunk_count)
-			f->progress = (struct spool_progress){ 0 };
+		recall_progress(f);
 	}
 	return true;
 }
@@ -207,6 +254,38 @@ name_producer(const struct feed *f, char out[static PRODUCER_BYTES])
 		    lane->at.partition);
 }
 
+/* In front of the bracket. */
+static void
+add_question(struct feed *f)
+{
+	struct json *row = json_new_object();
+
+	json_set_text(row, f->all->ds->timestamp_column, FEED_ASK_MARK);
+	f->piece.used--;
+	if (f->progress.asks != ASK_ALONE)
+		buf_add_text(&f->piece, ",");
+	json_print(row, &f->piece);
+	buf_add_text(&f->piece, "]");
+	json_free(&row);
+}
+
+/* The part of the chunk that goes out, when something in it is refused. */
+static void
+cut_piece(struct feed *f, struct push *p)
+{
+	if (!narrow_is_on(&f->progress))
+		return;
+	buf_init(&f->piece, SIZE_MAX);
+	if (f->progress.asks == ASK_ALONE)
+		buf_add_text(&f->piece, "[]");
+	else
+		narrow_text(&f->held->view, &f->progress, &f->piece);
+	if (f->progress.asks != ASK_NOTHING)
+		add_question(f);
+	p->body = f->piece.bytes;
+	p->body_bytes = f->piece.used;
+}
+
 static void
 send_chunk(struct feed *f)
 {
@@ -216,7 +295,8 @@ send_chunk(struct feed *f)
 	struct push push = { .url = replicant_url(f->replicant),
 		.task_id = replicant_task_id(f->replicant),
 		.producer = producer,
-		.sequence = (v->header->id + c->first) << ATTEMPT_BITS |
+		.sequence = (v->header->id + narrow_first(v, &f->progress))
+			<< ATTEMPT_BITS |
 		    f->progress.attempt,
 		.body = v->body + c->offset,
 		.body_bytes = c->bytes,
@@ -225,6 +305,7 @@ send_chunk(struct feed *f)
 		.context = f };
 
 	name_producer(f, producer);
+	cut_piece(f, &push);
 	pack(f, &push);
 	f->state = FEED_SENDING;
 	f->all->sending++;
@@ -252,24 +333,14 @@ feeds_run(struct feeds *all)
 
 /* ---- answers ---- */
 
+/* The spool has to know what comes next before it is sent. */
 static void
-chunk_taken(struct feed *f)
+store(struct feed *f)
 {
-	replicant_served(f->replicant);
-	f->failures = 0;
-	f->failing_since_ms = 0;
-	f->state = FEED_IDLE;
-	f->progress.attempt = 0;
-	if (++f->progress.chunk == f->held->view.header->chunk_count) {
-		struct held *done = f->held;
-
-		f->after = done->entry.id;
-		f->held = NULL;
-		f->progress.chunk = 0;
-		f->all->passed(f->all->context, f, done);
-		held_release(&f->all->held, &done);
-	}
-	feed_wake(f);
+	f->progress.task = task_mark(f);
+	f->is_fresh = true;
+	f->state = FEED_STORING;
+	TAILQ_INSERT_TAIL(&f->all->storing, f, link);
 }
 
 /* The next try needs a new sequence, and the spool has to know of it first:
@@ -287,8 +358,155 @@ use_new_sequence(struct feed *f)
 	}
 	FAULT_POINT(ANEW);
 	f->progress.attempt++;
-	f->state = FEED_STORING;
-	TAILQ_INSERT_TAIL(&f->all->storing, f, link);
+	store(f);
+}
+
+/* As much again; twice that when it goes well: what is refused lies behind. */
+static void
+piece_taken(struct feed *f)
+{
+	unsigned length = f->progress.events;
+
+	if (++f->easily > 1)
+		length *= 2;
+	f->progress.asks = ASK_NOTHING;
+	narrow_passed(&f->held->view, &f->progress, length);
+	store(f);
+}
+
+static void
+chunk_taken(struct feed *f)
+{
+	replicant_served(f->replicant);
+	f->failures = f->vague = 0;
+	f->failing_since_ms = 0;
+	f->state = FEED_IDLE;
+	if (narrow_is_on(&f->progress)) {
+		piece_taken(f);
+		return;
+	}
+	f->progress = (struct spool_progress){ .chunk = f->progress.chunk + 1 };
+	if (f->progress.chunk == f->held->view.header->chunk_count)
+		batch_done(f);
+	feed_wake(f);
+}
+
+/* It was sent before, and nobody knows what came of it. */
+static void
+skipped(struct feed *f)
+{
+	const struct batch_view *v = &f->held->view;
+	bool was_question = f->progress.asks != ASK_NOTHING;
+
+	f->failures = f->vague = 0;
+	f->failing_since_ms = 0;
+	if (was_question && f->is_fresh) {
+		piece_taken(f);
+		return;
+	}
+	f->progress.events = narrow_events(v, &f->progress);
+	if (!was_question)
+		f->progress.asks = ASK_BEHIND;
+	use_new_sequence(f);
+}
+
+/* ---- refusals ---- */
+
+static void
+set_aside(struct feed *f, const char *why)
+{
+	const struct batch_view *v = &f->held->view;
+
+	f->refusal = must_strdup(why);
+	f->refused_event = narrow_first(v, &f->progress);
+	narrow_passed(v, &f->progress, v->header->events);
+	f->easily = 0;
+	store(f);
+}
+
+/* The task does not say which row it is: what is whole was taken, as nearly
+ * always; a piece is one because something is refused, and is sent again. */
+static void
+untold(struct feed *f)
+{
+	const struct batch_view *v = &f->held->view;
+
+	f->progress.asks = ASK_NOTHING;
+	if (f->progress.events == v->chunks[f->progress.chunk].events)
+		piece_taken(f);
+	else
+		use_new_sequence(f);
+}
+
+/* An answer to a question, or an error in place of it. */
+static void
+told(struct feed *f, const struct push_answer *a)
+{
+	bool names_it = strstr(a->why, FEED_ASK_MARK) != NULL;
+	bool is_alone = f->progress.asks == ASK_ALONE;
+
+	f->failures = f->vague = 0;
+	f->failing_since_ms = 0;
+	if (names_it && !is_alone) {
+		piece_taken(f);
+	} else if (names_it) {
+		/* and it has not named it behind our rows */
+		f->progress.asks = ASK_NOTHING;
+		use_new_sequence(f);
+	} else if (!is_alone && a->result == PUSH_REFUSED) {
+		f->progress.asks = ASK_ALONE;
+		use_new_sequence(f);
+	} else {
+		untold(f);
+	}
+}
+
+/* Nothing of the request is taken, and never will be as it is. */
+static void
+refused(struct feed *f, const char *why)
+{
+	struct feeds *all = f->all;
+
+	f->failures = f->vague = f->easily = 0;
+	f->failing_since_ms = 0;
+	if (log_may_repeat(&all->refusal_said_ms, REFUSAL_SAID_MS))
+		log_warnx("task %s refuses rows: %.300s; they become dead "
+			  "letters, alone (tranqctl deadletters)",
+		    replicant_task_id(f->replicant), why);
+	if (narrow_refused(&f->held->view, &f->progress)) {
+		set_aside(f, why);
+	} else {
+		use_new_sequence(f);
+	}
+}
+
+/* Whether it is what we send that the task cannot stand, and not the task that
+ * stands nothing. */
+static bool
+is_alone_refused(const struct feed *f)
+{
+	struct replicant_record now = replicant_record(f->replicant);
+	uint64_t others = now.erred - f->before.erred - f->erred;
+
+	return now.served - f->before.served > others;
+}
+
+/* An error that does not say what it is for. */
+static bool
+is_given_up(struct feed *f)
+{
+	unsigned events = narrow_events(&f->held->view, &f->progress);
+
+	if (f->vague == 0 && !narrow_is_on(&f->progress)) {
+		f->before = replicant_record(f->replicant);
+		f->erred = 0;
+	}
+	f->vague++;
+	f->erred++;
+	replicant_erred(f->replicant);
+	if (events > 1)
+		return f->vague >= VAGUE_HALVED;
+	return f->vague >= VAGUE_GIVEN_UP && is_alone_refused(f);
 }
 
 /* A refusal may have no text. */
@@ -323,6 +541,13 @@ push_failed(struct feed *f, const struct push_answer *a)
 	char why[WHY_BYTES];
 
 	f->all->retries++;
+	if (a->result == PUSH_REFUSED || (a->vague && is_given_up(f))) {
+		if (f->progress.asks != ASK_NOTHING)
+			told(f, a);
+		else
+			refused(f, a->why);
+		return;
+	}
 	if (f->failures++ == 0)
 		f->failing_since_ms = now;
 	say_why(a, why);
@@ -349,10 +574,15 @@ pushed(void *context, const struct http_answer *answer)
 	if (a.result == PUSH_TAKEN) {
 		FAULT_POINT(PUSH_ANSWERED);
 		f->all->skipped += a.skipped;
-		chunk_taken(f);
+		if (a.skipped)
+			skipped(f);
+		else
+			chunk_taken(f);
 		return;
 	}
 	push_failed(f, &a);
+	if (f->state != FEED_STORING)
+		f->is_fresh = false; /* it goes out again as it was */
 }
 
 /* ---- new sequences ---- */
@@ -363,14 +593,37 @@ feeds_want_commit(const struct feeds *all)
 	return !TAILQ_EMPTY(&all->storing);
 }
 
+/* The dead letter: a batch of one event. */
+static void
+write_refusal(struct feeds *all, const struct feed *f)
+{
+	const struct batch_header *h = f->held->view.header;
+	struct batch_seal seal = { .id = spool_take_id(all->spool, 1),
+		.now_ms = clock_wall_ms() };
+	size_t bytes;
+	char *value =
+	    batch_pick(&f->held->view, &seal, f->refused_event, &bytes);
+
+	if (value == NULL)
+		panic_at(__FILE__, __LINE__, __func__, "no such event");
+	must(h->events > f->refused_event);
+	spool_refuse(all->spool, &f->held->entry, f->refused_event, value,
+	    bytes, f->refusal);
+	free(value);
+}
+
 void
 feeds_write(struct feeds *all)
 {
 	struct feed *f;
 
 	TAILQ_FOREACH(f, &all->storing, link)
-	spool_set_progress(
-	    all->spool, f->held->entry.id, f->replicant_index, &f->progress);
+	{
+		if (f->refusal != NULL)
+			write_refusal(all, f);
+		spool_set_progress(all->spool, f->held->entry.id,
+		    f->replicant_index, &f->progress);
+	}
 }
 
 void
@@ -381,6 +634,15 @@ feeds_written(struct feeds *all)
 	while ((f = TAILQ_FIRST(&all->storing)) != NULL) {
 		FAULT_POINT(ANEW_STORED);
 		TAILQ_REMOVE(&all->storing, f, link);
-		pause_feed(f, RETRY_MAX_MS);
+		all->refused += f->refusal != NULL;
+		free(f->refusal);
+		f->refusal = NULL;
+		f->state = FEED_IDLE;
+		if (f->progress.chunk == f->held->view.header->chunk_count)
+			batch_done(f);
+		if (f->failures > 0)
+			pause_feed(f, RETRY_MAX_MS);
+		else
+			feed_wake(f);
 	}
 }

@@ -7,6 +7,16 @@
  * sends them to its task in order of their ids, one request at a time, since
  * a task skips a producer's sequences that come late. Feeds do not wait for
  * each other.
+ *
+ * What a task refuses for what is in it is narrowed down (narrow.h) until the
+ * event that is refused stands alone; it becomes a dead letter and the rest  * goes on. Each step is in the spool before it is sent.
+ *
+ * What is skipped was sent before, and may have been taken or refused: its
+ * answer was lost, or its worker killed. The task is asked with a request that
+ * it cannot take, a row without a time behind the same events: it names the
+ * first row that it cannot read. A question that is skipped in its turn, though
+ * it was never sent before, is about a chunk behind which others were sent, so
+ * that it was taken.
  */
 #pragma once
 
@@ -58,6 +68,15 @@ struct feed {
 	uint64_t after; /* id of the last batch that its task has */
 	struct held *held; /* the one that goes there now */
 	struct spool_progress progress;
+	/* while an event is refused: */
+	unsigned vague; /* errors in a row that may be for its piece */
+	unsigned erred; /* all of them for this chunk */
+	struct replicant_record before; /* the first of these */
+	unsigned easily; /* pieces taken in a row */
+	bool is_fresh; /* its sequence was never sent before */
+	char *refusal; /* Druid's words, until the spool has them */
+	uint32_t refused_event; /* in the batch */
+	struct buf piece; /* what the request carries */
 	unsigned failures; /* in a row */
 	int64_t failing_since_ms;
 	struct loop_timer timer;
@@ -72,6 +91,15 @@ feed_damaged_fn(void *context, struct feed *, const struct spool_entry *);
 typedef void
 feed_skipped_fn(void *context, struct feed *, const struct spool_entry *);
 typedef void feed_failing_fn(void *context, struct feed *, int64_t for_ms);
+
+enum feed_asks {
+	ASK_NOTHING,
+	ASK_BEHIND, /* whether the piece's rows are good */
+	ASK_ALONE, /* whether the task names rows at all */
+};
+
+/* In place of a time, so that Druid's error names it. */
+#define FEED_ASK_MARK "tranqd asks whether the rows before this one are good"
 
 /* What all feeds of a dataSource share. */
 struct feeds {
@@ -88,7 +116,8 @@ struct feeds {
 	 * up the places of those that do not */
 	unsigned stuck, stuck_max;
 	bool on_hold;
-	uint64_t pushes, retries, skipped;
+	int64_t refusal_said_ms;
+	uint64_t pushes, retries, skipped, refused; /* refused: events */
 	/* a batch is with the feed's task (held: lent); one cannot be read any
 	 * more and was passed over; pushes have failed for so long */
 	feed_passed_fn *passed;

@@ -79,6 +79,29 @@ is_at_door(const struct http_answer *a)
 	    (a->status == 400 && strstr(a->body, "Producer sequence") != NULL);
 }
 
+/* No to a row, or to the body, by Druid's own words or Jackson's: druid-api.md
+ * 1.3. Nothing of such a request is taken. A closed firehose says 500 too, and
+ * so does whatever fails behind the door: their words are others. */
+static bool
+is_refusal(const struct http_answer *a)
+{
+	static const char *const words[] = { "ParseException", "Unparseable",
+		"Unexpected character", "Unrecognized token", "Illegal ",
+		"Invalid UTF-8", "Invalid numeric", "Numeric value",
+		"Number value length", "String value length",
+		"Document nesting depth", "Cannot deserialize",
+		"Duplicate field" };
+
+	if (a->status == 413)
+		return true;
+	if (a->status != 500 || strstr(a->body, "closed firehose") != NULL)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strstr(a->body, words[i]) != NULL)
+			return true;
+	return false;
+}
+
 /* Somebody has to mend something in Druid or in our configuration. */
 static const char *
 denial(int status)
@@ -106,6 +129,11 @@ judge_refusal(const struct http_answer *a)
 		p.result = PUSH_CROWDED;
 	else if (is_at_door(a))
 		p.result = PUSH_SAME;
+	else if (is_refusal(a))
+		p.result = PUSH_REFUSED;
+	else
+		p.vague = a->status == 500 &&
+		    strstr(a->body, "closed firehose") == NULL;
 	if (p.result == PUSH_SAME && (a->status == 401 || a->status == 403)) {
 		p.status = 0;
 		p.why = denial(a->status);

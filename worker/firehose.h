@@ -19,6 +19,8 @@ enum push_result {
 	PUSH_ABSENT, /* no such firehose there (not yet, or not any more), or
 			 another task's: ask where the task is */
 	PUSH_CROWDED, /* the task takes no more producers */
+	PUSH_REFUSED, /* it says no to what is in the request, and will again;
+			 its sequence is used up */
 };
 
 struct push_answer {
@@ -26,6 +28,7 @@ struct push_answer {
 	bool skipped; /* TAKEN: from an earlier try */
 	bool unreached; /* SAME: the task's address did not answer */
 	int status; /* of a refusal that `why` is the text of; else 0 */
+	bool vague; /* ANEW: it may be for what is in the request */
 	const char *why; /* not TAKEN: one sentence, lent */
 };
 

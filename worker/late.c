@@ -18,6 +18,7 @@
 #include "panic.h"
 #include "partition.h"
 #include "pile.h"
+#include "spool_dead.h"
 #include "task.h"
 
 #define DOCUMENT "late" /* in the spool: parcels and their attempts */
@@ -655,7 +656,10 @@ write_parcel(struct late *l, const struct parcel *p)
 			break;
 		case PARCEL_DONE:
 			if (p->kind == LATE_DROP || b->is_damaged)
-				spool_bury(l->p.spool, &b->entry);
+				spool_bury(l->p.spool, &b->entry,
+				    b->is_damaged ? SPOOL_WHY_DAMAGED
+						  : SPOOL_WHY_POLICY,
+				    clock_wall_ms());
 			else
 				spool_remove_late(
 				    l->p.spool, &b->entry, p->kind);

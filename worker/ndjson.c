@@ -40,6 +40,20 @@ event_end(const char *at, const char *end)
 	return at;
 }
 
+const char *
+ndjson_next(const char **at, const char *end, size_t *bytes)
+{
+	const char *event = *at;
+
+	while (event < end && *event != '{')
+		event++; /* between events: [ , ] */
+	if (event >= end)
+		return NULL;
+	*at = event_end(event, end);
+	*bytes = (size_t)(*at - event);
+	return event;
+}
+
 static void
 add_line(struct buf *b, const char *event, size_t bytes)
 {
@@ -59,20 +73,13 @@ add_line(struct buf *b, const char *event, size_t bytes)
 void
 ndjson_add(struct buf *b, const char *body, size_t bytes)
 {
-	const char *at = body, *end = body + bytes;
+	const char *at = body, *end = body + bytes, *event;
+	size_t length;
 
 	/* as a rule each event gives a bracket or comma away for its newline;
 	 * a body that a receiver gone wrong has made may need more */
 	if (buf_room(b, bytes) == NULL)
 		return;
-	while (at < end) {
-		const char *event = at;
-
-		if (*at != '{') {
-			at++; /* between events: [ , ] */
-			continue;
-		}
-		at = event_end(at, end);
-		add_line(b, event, (size_t)(at - event));
-	}
+	while ((event = ndjson_next(&at, end, &length)) != NULL)
+		add_line(b, event, length);
 }

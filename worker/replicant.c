@@ -42,6 +42,7 @@ struct replicant {
 	int64_t shutoff_ms; /* as the task itself says; 0: not known */
 	int64_t shutoff_again_ms; /* not asked for before */
 	bool has_served, complained;
+	struct replicant_record record;
 	bool is_doubted; /* a push did not find it */
 	bool has_closed, is_overdue;
 };
@@ -166,7 +167,20 @@ void
 replicant_served(struct replicant *r)
 {
 	r->has_served = true;
+	r->record.served++;
 	replicant_trouble(r, NULL);
+}
+
+void
+replicant_erred(struct replicant *r)
+{
+	r->record.erred++;
+}
+
+struct replicant_record
+replicant_record(const struct replicant *r)
+{
+	return r->record;
 }
 
 void

@@ -58,6 +58,12 @@ const char *replicant_firehose_id(const struct replicant *);
 bool replicant_is_starting(const struct replicant *);
 /* A push was taken. */
 void replicant_served(struct replicant *);
+/* A push met an error that may be of what was in it, or of the task. */
+void replicant_erred(struct replicant *);
+struct replicant_record {
+	uint64_t served, erred; /* pushes */
+};
+struct replicant_record replicant_record(const struct replicant *);
 /* Why it takes nothing now, for the status; NULL: nothing is wrong. */
 void replicant_trouble(struct replicant *, const char *why);
 /* A push did not find it: look again, soon. */

@@ -46,6 +46,7 @@ static const struct {
 	{ "archived", offsetof(struct spool_totals, archived) },
 	{ "appended", offsetof(struct spool_totals, appended) },
 	{ "copied", offsetof(struct spool_totals, copied) },
+	{ "droppedDeadLetters", offsetof(struct spool_totals, dropped_dead) },
 };
 
 /* ---- opening ---- */
@@ -232,8 +233,10 @@ read_state(struct spool *s, MDB_txn *txn)
 		spool_get_meta(s, txn, totals_table[i].name,
 		    (char *)&s->now.totals + totals_table[i].offset,
 		    sizeof(uint64_t));
-	rc = count_queue(s, txn);
-	return rc != 0 ? rc : spool_count_copies(s, txn);
+	if ((rc = count_queue(s, txn)) != 0 ||
+	    (rc = spool_count_copies(s, txn)) != 0)
+		return rc;
+	return spool_count_dead(s, txn);
 }
 
 /* LMDB calls a write that was cut short an I/O error. */
@@ -469,7 +472,7 @@ spool_totals(const struct spool *s)
 bool
 spool_has_room(const struct spool *s, uint64_t bytes)
 {
-	return s->now.bytes + s->now.kept + bytes <=
+	return s->now.bytes + s->now.kept + s->now.dead_bytes + bytes <=
 	    (uint64_t)s->options.bytes_max;
 }
 
@@ -565,9 +568,9 @@ spool_put(struct spool *s, const char *value, size_t bytes)
 
 /* Rare: only batches that met a definite failure have any. */
 static int
-forget_progress(struct spool *s, uint64_t id)
+forget(struct spool *s, uint64_t id, bool marks_too)
 {
-	struct progress_key key = { .id = htobe64(id) };
+	struct progress_key key = { .id = htobe64(id) }, at;
 	MDB_val k = spool_val(&key, sizeof key), v;
 	MDB_cursor *cursor;
 	int rc = mdb_cursor_open(s->write, s->progress, &cursor);
@@ -577,6 +580,9 @@ forget_progress(struct spool *s, uint64_t id)
 	rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
 	while (rc == 0 && k.mv_size == sizeof key &&
 	    memcmp(k.mv_data, &key.id, sizeof key.id) == 0) {
+		memcpy(&at, k.mv_data, sizeof at);
+		if (!marks_too && at.replicant == htobe32(SPOOL_REFUSED_MARK))
+			break; /* they come last */
 		if ((rc = mdb_cursor_del(cursor, 0)) == 0)
 			rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
 	}
@@ -584,19 +590,30 @@ forget_progress(struct spool *s, uint64_t id)
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+int
+spool_forget_progress(struct spool *s, uint64_t id)
+{
+	return forget(s, id, true);
+}
+
 bool
-spool_leave_queue(struct spool *s, const struct spool_entry *e)
+spool_leave_queue(struct spool *s, const struct spool_entry *e,
+    enum spool_place where, uint32_t *events)
 {
 	struct queue_key key = spool_queue_key(&e->at, e->id);
-	MDB_val k = spool_val(&key, sizeof key);
-	int rc = mdb_del(s->write, s->queue, &k, NULL);
+	MDB_val k = spool_val(&key, sizeof key), v;
+	int rc = mdb_get(s->write, s->queue, &k, &v);
+	struct queue_value q = { 0 };
 
 	if (rc == MDB_NOTFOUND)
 		return false;
-	spool_note(s, rc);
-	spool_note(s, forget_progress(s, e->id));
+	if (rc == 0 && v.mv_size == sizeof q)
+		memcpy(&q, v.mv_data, sizeof q);
+	spool_note(s, rc != 0 ? rc : mdb_del(s->write, s->queue, &k, NULL));
+	spool_note(s, forget(s, e->id, where != SPOOL_DEAD));
+	*events = q.events;
 	s->now.batches--;
-	s->now.events -= e->events;
+	s->now.events -= q.events;
 	s->now.bytes -= e->bytes;
 	return true;
 }
@@ -606,26 +623,13 @@ spool_remove(struct spool *s, const struct spool_entry *e)
 {
 	uint64_t id = htobe64(e->id);
 	MDB_val k = spool_val(&id, sizeof id);
+	uint32_t events;
 
-	if (s->error != 0 || !spool_leave_queue(s, e))
+	if (s->error != 0 || !spool_leave_queue(s, e, SPOOL_LEFT, &events))
 		return;
 	if (!spool_copy_left(s, e->id, SPOOL_LEFT))
 		spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
-	s->now.totals.sent += e->events;
-}
-
-void
-spool_bury(struct spool *s, const struct spool_entry *e)
-{
-	uint64_t id = htobe64(e->id);
-	MDB_val k = spool_val(&id, sizeof id),
-		v = spool_val(&e->events, sizeof e->events);
-
-	if (s->error != 0 || !spool_leave_queue(s, e))
-		return;
-	spool_note(s, mdb_put(s->write, s->dead, &k, &v, 0));
-	spool_copy_left(s, e->id, SPOOL_DEAD); /* the value stays */
-	s->now.totals.dead += e->events;
+	s->now.totals.sent += events;
 }
 
 static void

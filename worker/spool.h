@@ -9,8 +9,8 @@
  *   batch    id → value of a batch (batch.h)
  *   queue    interval, partition, lane, id → events, bytes, sealed: the order
  *            of sending; a batch waits as long as it stands here
- *   dead     id → events: batches whose interval closed first; their values
- *            stay in `batch`
+ *   dead     id → events, reason, …: batches that cannot be delivered; their
+ *            values stay in `batch` (spool_dead.h)
  *   progress id, replicant → how far a batch got there, when a definite
  *            failure made a new sequence necessary
  *   copy     id → batches of which the archive still has to get a copy, and
@@ -60,12 +60,18 @@ struct spool_totals {
 	uint64_t late; /* came outside the window and were kept */
 	uint64_t archived, appended; /* what became of them */
 	uint64_t copied; /* to the archive, besides (archive.all) */
+	uint64_t dropped_dead; /* dead letters, by an operator */
 };
 
 /* A replicant has the chunks before this one; this one goes out with its
- * `attempt`th sequence. */
+ * `attempt`th sequence. events > 0: something in the chunk is refused, it goes
+ * out in pieces; the task has those before `first`, the next one is `events`
+ * long. */
 struct spool_progress {
 	uint32_t chunk, attempt;
+	uint32_t first, events;
+	uint32_t task; /* which of the replicant's tasks in turn: of its id */
+	uint32_t asks; /* enum feed_asks */
 };
 
 /* How far a ring is safe in the spool. */
@@ -111,8 +117,6 @@ bool spool_is_queued(const struct spool *, const struct spool_entry *);
  * the new value lacks count as sent. It must be queued. */
 void spool_replace(struct spool *, const struct spool_entry *,
     const char *value, size_t bytes);
-/* Leaves the queue, stays as a dead letter. */
-void spool_bury(struct spool *, const struct spool_entry *);
 void spool_set_cursor(
     struct spool *, unsigned receiver, const struct spool_cursor *);
 /* It waits elsewhere from now on. */

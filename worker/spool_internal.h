@@ -2,8 +2,8 @@
  * spool_internal - what the spool's own files share
  *
  * Process: worker.   Owner: spool.c; spool_late.c has what changes a
- * batch's place, spool_copy.c what concerns copies, spool_read.c
- * what only looks.
+ * batch's place, spool_copy.c what concerns copies, spool_dead.c dead letters,
+ * spool_read.c what only looks.
  */
 #pragma once
 
@@ -23,8 +23,11 @@ struct queue_key { /* big-endian: LMDB compares bytes */
 
 struct progress_key {
 	uint64_t id;
-	uint32_t replicant, unused;
+	uint32_t replicant; /* SPOOL_REFUSED_MARK: the event is refused */
+	uint32_t event; /* 0 with a replicant */
 };
+
+#define SPOOL_REFUSED_MARK UINT32_MAX
 
 struct queue_value {
 	uint32_t events, bytes;
@@ -42,6 +45,7 @@ struct copy_value {
 struct counts {
 	uint64_t batches, events, bytes;
 	uint64_t kept; /* bytes that are here for their copy only */
+	uint64_t dead_count, dead_bytes; /* dead letters */
 	struct spool_totals totals;
 	uint64_t next_id;
 };
@@ -119,7 +123,12 @@ void spool_looked(struct spool *);
 /* The batch has left the queue. True: its value must stay for its copy. */
 bool spool_copy_left(struct spool *, uint64_t id, enum spool_place);
 int spool_count_copies(struct spool *, MDB_txn *);
+int spool_count_dead(struct spool *, MDB_txn *);
 /* Of the open transaction: the first error stays. */
 void spool_note(struct spool *, int rc);
-/* false: it has left already, by a commit that only seemed to fail. */
-bool spool_leave_queue(struct spool *, const struct spool_entry *) MUST_CHECK;
+/* false: it has left already, by a commit that only seemed to fail. *events:
+ * that were in it, without refused ones. Those stay marked at a dead letter. */
+bool spool_leave_queue(struct spool *, const struct spool_entry *,
+    enum spool_place, uint32_t *events) MUST_CHECK;
+/* All that is noted beside a batch, the marks of refused events too. */
+int spool_forget_progress(struct spool *, uint64_t id);

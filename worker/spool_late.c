@@ -12,16 +12,14 @@ spool_move(
     struct spool *s, const struct spool_entry *e, const struct spool_lane *to)
 {
 	struct queue_key key = spool_queue_key(to, e->id);
-	struct queue_value q = { .events = e->events,
-		.bytes = e->bytes,
-		.sealed_ms = e->sealed_ms };
+	struct queue_value q = { .bytes = e->bytes, .sealed_ms = e->sealed_ms };
 	MDB_val k = spool_val(&key, sizeof key), v = spool_val(&q, sizeof q);
 
-	if (s->error != 0 || !spool_leave_queue(s, e))
+	if (s->error != 0 || !spool_leave_queue(s, e, SPOOL_LEFT, &q.events))
 		return;
 	spool_note(s, mdb_put(s->write, s->queue, &k, &v, 0));
 	s->now.batches++;
-	s->now.events += e->events;
+	s->now.events += q.events;
 	s->now.bytes += e->bytes;
 }
 
@@ -51,14 +49,15 @@ spool_remove_late(
 {
 	uint64_t id = htobe64(e->id);
 	MDB_val k = spool_val(&id, sizeof id);
+	uint32_t events;
 
 	must(how != LATE_DROP);
-	if (s->error != 0 || !spool_leave_queue(s, e))
+	if (s->error != 0 || !spool_leave_queue(s, e, SPOOL_LEFT, &events))
 		return;
 	if (!spool_copy_left(s, e->id, SPOOL_LEFT))
 		spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
 	if (how == LATE_ARCHIVE)
-		s->now.totals.archived += e->events;
+		s->now.totals.archived += events;
 	else
-		s->now.totals.appended += e->events;
+		s->now.totals.appended += events;
 }

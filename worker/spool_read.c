@@ -155,8 +155,9 @@ spool_progress(struct spool *s, uint64_t id, unsigned replicant)
 
 	if (txn == NULL)
 		return p;
-	if (mdb_get(txn, s->progress, &k, &v) == 0 && v.mv_size == sizeof p)
-		memcpy(&p, v.mv_data, sizeof p);
+	/* a spool of before has the chunk and the attempt only */
+	if (mdb_get(txn, s->progress, &k, &v) == 0 && v.mv_size <= sizeof p)
+		memcpy(&p, v.mv_data, v.mv_size);
 	spool_looked(s);
 	return p;
 }

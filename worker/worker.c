@@ -36,6 +36,7 @@
 #include "realm.h"
 #include "session.h"
 #include "spool.h"
+#include "spool_dead.h"
 #include "zk.h"
 
 #define REMOVAL_DELAY_MS 20 /* removals wait this long for a commit to join */
@@ -220,6 +221,9 @@ count(struct worker *w)
 		.archived = t->archived,
 		.appended = t->appended,
 		.copied = t->copied,
+		.dropped_dead = t->dropped_dead,
+		.dead_count = spool_dead_count(w->spool),
+		.dead_bytes = spool_dead_bytes(w->spool),
 		.spool_batches = spool_batches(w->spool),
 		.spool_events = spool_events(w->spool),
 		.spool_bytes = spool_bytes(w->spool),

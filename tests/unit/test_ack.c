@@ -72,7 +72,9 @@ ack(struct rig *r, uint64_t generation, const struct batch_ticket *tickets,
 	};
 	struct batch_view v = { .header = &h, .tickets = tickets };
 
-	ack_batch(r->acks, &v, kind);
+	for (unsigned i = 0; i < count; i++)
+		h.events += tickets[i].events;
+	ack_batch(r->acks, &v, kind, NULL, 0);
 }
 
 static bool
@@ -127,6 +129,37 @@ test_to_each_its_own(void **state)
 	assert_int_equal(a.kind, ACK_DEAD);
 }
 
+/* Whose event is refused learns it, by the event's place in the batch; this one
+ * has left its first event behind. */
+static void
+test_refused(void **state)
+{
+	static const struct batch_ticket tickets[] = { { 0, 0, 2 },
+		{ 11, 0, 2 }, { 12, 0, 1 }, { 13, 0, 2 } };
+	static const struct spool_refused refused[] = { { 2, 7001 },
+		{ 3, 7002 } };
+	static const struct ack expected[] = { { 11, 7001, 1, ACK_DEAD, 0 },
+		{ 11, 1000, 1, ACK_SENT, 0 }, { 12, 7002, 1, ACK_DEAD, 0 },
+		{ 13, 1000, 2, ACK_SENT, 0 } };
+	struct batch_header h = { .id = 1000,
+		.generation = GENERATION,
+		.ticket_count = 4,
+		.events = 6 };
+	struct batch_view v = { .header = &h, .tickets = tickets };
+	struct rig *r = *state;
+	struct ack a;
+
+	ack_batch(r->acks, &v, ACK_SENT, refused, 2);
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+		assert_true(channel_next_ack(&r->receiver[0], &a));
+		assert_int_equal(a.ticket, expected[i].ticket);
+		assert_int_equal(a.batch, expected[i].batch);
+		assert_int_equal(a.events, expected[i].events);
+		assert_int_equal(a.kind, expected[i].kind);
+	}
+	assert_false(channel_next_ack(&r->receiver[0], &a));
+}
+
 /* Of an earlier supervisor, or of a receiver that there is not any more. */
 static void
 test_nobody_waits(void **state)
@@ -149,7 +182,7 @@ static void
 ack_many(struct rig *r, unsigned receiver, unsigned from, unsigned to)
 {
 	for (unsigned i = from; i < to; i++) {
-		struct batch_ticket t = { i, receiver, 1 };
+		struct batch_ticket t = { i + 1, receiver, 1 };
 
 		ack(r, GENERATION, &t, 1, ACK_SENT);
 	}
@@ -162,7 +195,7 @@ take(struct rig *r, unsigned receiver, unsigned next, unsigned most)
 	struct ack a;
 
 	for (; most > 0 && channel_next_ack(&r->receiver[receiver], &a); most--)
-		assert_int_equal(a.ticket, next++);
+		assert_int_equal(a.ticket, ++next);
 	return next;
 }
 
@@ -242,6 +275,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ACK_TEST(test_to_each_its_own),
+		ACK_TEST(test_refused),
 		ACK_TEST(test_nobody_waits),
 		ACK_TEST(test_slow_receiver),
 		ACK_TEST(test_room_wakes),

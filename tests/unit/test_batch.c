@@ -82,13 +82,36 @@ test_value(void **state)
 	assert_int_equal(v.chunks[2].first, 4);
 	assert_int_equal(v.chunks[2].events, 1);
 	/* one a row of events of one ticket of one receiver */
-	assert_int_equal(v.header->ticket_count, 3);
+	assert_int_equal(v.header->ticket_count, 4);
 	assert_int_equal(v.tickets[0].ticket, 11);
 	assert_int_equal(v.tickets[0].receiver, 0);
 	assert_int_equal(v.tickets[0].events, 2);
 	assert_int_equal(v.tickets[1].receiver, 1);
 	assert_int_equal(v.tickets[1].events, 1);
-	assert_int_equal(v.tickets[2].ticket, 12);
+	assert_int_equal(v.tickets[2].ticket, 0); /* nobody waits for it */
+	assert_int_equal(v.tickets[2].events, 1);
+	assert_int_equal(v.tickets[3].ticket, 12);
+	free(value);
+}
+
+/* Those before the first that somebody waits for are a run as well. */
+static void
+test_runs(void **state)
+{
+	struct batch *b = batch_new(hour, 7, 2);
+	struct batch_view v;
+	size_t bytes;
+	char *value;
+
+	(void)state;
+	add(b, "{}", 0, 1);
+	add(b, "{}", 0, 2);
+	add(b, "{}", 12, 1);
+	value = finish(b, &bytes, &v);
+	assert_int_equal(v.header->ticket_count, 2);
+	assert_int_equal(v.tickets[0].ticket, 0);
+	assert_int_equal(v.tickets[0].events, 2);
+	assert_int_equal(v.tickets[1].ticket, 12);
 	free(value);
 }
 
@@ -301,6 +324,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_value),
+		cmocka_unit_test(test_runs),
 		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_chunks_are_json),
 		cmocka_unit_test(test_chunk_bytes),

@@ -231,8 +231,14 @@ test_answers(void **state)
 		{ 400, "Bad Request", PUSH_ANEW, false },
 		{ 429, "", PUSH_ANEW, false },
 		{ 503, "<html>no backend</html>", PUSH_ANEW, false },
-		{ 500, "{\"error\":\"Unexpected character\"}", PUSH_ANEW,
+		{ 500, "<html>500 Server Error</html>", PUSH_ANEW, false },
+		/* Druid's no to what is in it */
+		{ 500, "{\"error\":\"Unexpected character\"}", PUSH_REFUSED,
 		    false },
+		{ 500, "<pre>ParseException: Unparseable timestamp</pre>",
+		    PUSH_REFUSED, false },
+		{ 413, "", PUSH_REFUSED, false },
+		{ 503, "ParseException", PUSH_ANEW, false },
 		{ 500, "<html>Cannot add events to closed firehose!</html>",
 		    PUSH_ANEW, false },
 	};

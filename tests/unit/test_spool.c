@@ -30,6 +30,7 @@
 
 #include "panic.h"
 #include "spool.h"
+#include "spool_dead.h"
 
 #define NOW_MS INT64_C(1763806800123)
 #define FIRST_ID ((uint64_t)(NOW_MS / 1000) << 22)
@@ -389,7 +390,7 @@ test_remove(void **state)
 	/* what has left cannot leave again */
 	spool_begin(r->spool);
 	spool_remove(r->spool, &a);
-	spool_bury(r->spool, &a);
+	spool_bury(r->spool, &a, SPOOL_WHY_CLOSED, 1000);
 	expect_commit(r);
 	check_waiting(r, 1, 6);
 	assert_int_equal(spool_totals(r->spool)->sent, 4);
@@ -403,7 +404,7 @@ test_bury(void **state)
 	struct spool_entry a = put_one(r, &first_lane, 4), e;
 
 	spool_begin(r->spool);
-	spool_bury(r->spool, &a);
+	spool_bury(r->spool, &a, SPOOL_WHY_CLOSED, 1000);
 	expect_commit(r);
 	check_waiting(r, 0, 0);
 	assert_int_equal(spool_totals(r->spool)->dead, 4);
@@ -566,7 +567,8 @@ test_progress(void **state)
 	check_progress(r, all[0].id, 0, 0);
 	spool_begin(r->spool);
 	for (unsigned i = 0; i < 3; i++) {
-		struct spool_progress p = { i + 1, 2 * (i + 1) };
+		struct spool_progress p = { .chunk = i + 1,
+			.attempt = 2 * (i + 1) };
 
 		spool_set_progress(r->spool, all[i].id, 0, &p);
 		spool_set_progress(r->spool, all[i].id, 99, &p);
@@ -587,7 +589,7 @@ test_progress(void **state)
 	check_progress(r, all[1].id, 99, 0);
 	check_progress(r, all[2].id, 0, 3);
 	spool_begin(r->spool);
-	spool_bury(r->spool, &all[2]);
+	spool_bury(r->spool, &all[2], SPOOL_WHY_CLOSED, 1000);
 	expect_commit(r);
 	check_progress(r, all[2].id, 0, 0);
 	check_progress(r, all[0].id, 0, 1);
@@ -1273,7 +1275,7 @@ test_damaged_value(void **state)
 	assert_false(damaged); /* not there is another thing */
 	assert_true(loads(r, good.id, 2));
 	spool_begin(r->spool);
-	spool_bury(r->spool, &bad);
+	spool_bury(r->spool, &bad, SPOOL_WHY_CLOSED, 1000);
 	expect_commit(r);
 	check_waiting(r, 1, 2);
 	free(all);

@@ -2,6 +2,7 @@
  * test_spool_late - late batches and copies in the spool
  */
 #include "spool.h"
+#include "spool_dead.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -234,7 +235,7 @@ test_dead(void **state)
 
 	mark(r);
 	spool_begin(r->spool);
-	spool_bury(r->spool, &r->a);
+	spool_bury(r->spool, &r->a, SPOOL_WHY_CLOSED, 1000);
 	commit(r);
 	spool_begin(r->spool);
 	spool_copied(r->spool, r->a.id);
