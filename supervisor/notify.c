@@ -43,6 +43,13 @@ notify_send(const char *state)
 }
 
 void
+notify_alive(void)
+{
+	if (getenv("WATCHDOG_USEC") != NULL)
+		notify_send("WATCHDOG=1");
+}
+
+void
 notify_reloading(void)
 {
 	char state[96];

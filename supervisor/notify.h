@@ -9,5 +9,7 @@
 
 /* `state`: lines such as "READY=1\nSTATUS=…". */
 void notify_send(const char *state);
+/* For systemd's watchdog (WatchdogSec in the unit), if it wants to know. */
+void notify_alive(void);
 /* RELOADING=1 with the time that Type=notify-reload asks for. */
 void notify_reloading(void);

@@ -448,6 +448,7 @@ feel_pulses(struct loop_timer *t)
 	loop_timer_start(
 	    s->loop, t, pulse_period_ms(s->conf->hang_timeout_ms), feel_pulses);
 	for_each_child(s, check_child, s);
+	notify_alive();
 }
 
 /* Every few seconds: samples for the rates. */

@@ -477,7 +477,7 @@ test_memory_that_is_not_to_be_had(void **state UNUSED)
 static void
 test_systemd_is_told(void **state UNUSED)
 {
-	static const char *const expected[] = { "READY=1\n",
+	static const char *const expected[] = { "WATCHDOG=1", "READY=1\n",
 		"RELOADING=1\nMONOTONIC_USEC=", "READY=1\n", "STOPPING=1\n" };
 	struct daemon d = { .port = 0 };
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
@@ -488,19 +488,24 @@ test_systemd_is_told(void **state UNUSED)
 	snprintf(at.sun_path, sizeof at.sun_path, "%s/notify", d.dir);
 	assert_int_equal(bind(fd, (const void *)&at, sizeof at), 0);
 	setenv("NOTIFY_SOCKET", at.sun_path, 1);
+	setenv("WATCHDOG_USEC", "60000000", 1);
 	write_conf(&d, "a:PT10M", "");
 	launch(&d);
 	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
 	wait_for_start(&d);
 	kill(d.pid, SIGHUP);
 	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
-		ssize_t bytes = recv(fd, text, sizeof text - 1, 0);
+		do {
+			ssize_t bytes = recv(fd, text, sizeof text - 1, 0);
 
-		assert_true(bytes > 0);
-		text[bytes] = '\0';
+			assert_true(bytes > 0);
+			text[bytes] = '\0';
+			/* that comes again and again */
+		} while (i > 0 && strncmp(text, expected[0], 8) == 0);
 		if (strncmp(text, expected[i], strlen(expected[i])) != 0)
 			fail_msg("'%s', not '%s'", text, expected[i]);
-		if (i == 2)
+		if (i == 3)
 			kill(d.pid, SIGTERM);
 	}
 	assert_int_equal(wait_for_exit(&d), 0);
