@@ -244,8 +244,15 @@ channel_next_ack(struct channel *c, struct ack *ack)
 	uint64_t bytes;
 	const struct ack *from = ring_peek(&c->acks, &bytes);
 
-	if (from == NULL || bytes < sizeof *from)
+	if (from == NULL)
 		return false;
+	if (bytes < sizeof *from) {
+		/* no worker of ours leaves a part of one; left there, it would
+		 * keep us awake for ever */
+		ring_take(&c->acks, bytes);
+		ring_advance(&c->acks, ring_taken(&c->acks));
+		return false;
+	}
 	*ack = *from;
 	ring_take(&c->acks, sizeof *from);
 	ring_advance(&c->acks, ring_taken(&c->acks));
