@@ -214,7 +214,7 @@ send_ack(struct fuzz_input *in, struct channel *c)
 		ack.ticket = fuzz_number(in, 8);
 	if (how & 8)
 		ack.events = (uint32_t)fuzz_number(in, 4);
-	(void)channel_ack(c, &ack);
+	(void)!channel_ack(c, &ack); /* the ring may be full */
 }
 
 static void
