@@ -61,6 +61,61 @@ init_memory(char *memory, const char *ds, unsigned receiver,
 	atomic_store_explicit(&h->magic, CHANNEL_MAGIC, memory_order_release);
 }
 
+static bool
+is_as_made(const struct channel_header *h, const struct channel_header *made)
+{
+	return h->magic == made->magic && h->version == made->version &&
+	    h->receiver == made->receiver &&
+	    h->generation == made->generation &&
+	    h->event_bytes == made->event_bytes &&
+	    h->ack_bytes == made->ack_bytes &&
+	    memcmp(h->ds, made->ds, sizeof h->ds) == 0;
+}
+
+static bool
+mend_memory(char *memory, const struct channel_header *made)
+{
+	struct channel_header *h = (void *)memory;
+	struct controls *c = (void *)(memory + CONTROLS_AT);
+	bool events = ring_mend(&c->events, made->event_bytes);
+	bool acks = ring_mend(&c->acks, made->ack_bytes);
+
+	if (is_as_made(h, made))
+		return events && acks;
+	/* its counters are no better than the rest */
+	memcpy(memory, made, sizeof *made);
+	return false;
+}
+
+bool
+channel_mend(int fd, const char *ds, unsigned receiver, uint64_t generation,
+    uint64_t bytes)
+{
+	struct channel_header made = { .magic = CHANNEL_MAGIC,
+		.version = CHANNEL_VERSION,
+		.receiver = receiver,
+		.generation = generation,
+		.event_bytes = power_of_two(bytes),
+		.ack_bytes = CHANNEL_ACK_BYTES };
+	char *memory =
+	    mmap(NULL, DATA_AT, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	bool whole;
+
+	if (memory == MAP_FAILED) {
+		log_warn("channel of %s", ds);
+		return true; /* nobody else will map it either */
+	}
+	snprintf(made.ds, sizeof made.ds, "%s", ds);
+	whole = mend_memory(memory, &made);
+	if (!whole)
+		log_error("channel of %s and receiver %u: somebody has written "
+			  "over it; what it held is given up",
+		    ds, receiver);
+	munmap(memory, DATA_AT);
+	return whole;
+}
+
 int
 channel_create(
     const char *ds, unsigned receiver, uint64_t generation, uint64_t bytes)

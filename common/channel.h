@@ -83,6 +83,12 @@ struct channel {
  * event_bytes: rounded up to a power of two of whole pages. */
 int channel_create(const char *ds, unsigned receiver, uint64_t generation,
     uint64_t event_bytes);
+/* Supervisor, before one side is started again: sets right what that side's
+ * predecessor may have written over (ring_mend), with a line in the log. false:
+ * there was something, and the other side must be started again too. The
+ * arguments are those of channel_create. */
+bool channel_mend(int memory_fd, const char *ds, unsigned receiver,
+    uint64_t generation, uint64_t event_bytes);
 /* Maps it, and rings both bells (-1: there is none) for a predecessor that
  * died before it could. false, with a reason logged, when it cannot be mapped
  * or is not a channel of this version. Keeps memory_fd (not owned). */

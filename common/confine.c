@@ -37,7 +37,7 @@
 /* Stands in a filter for the process's own id, which is never that large. */
 #define SELF_MARK 0x3ffffffeu
 #define NAME_BYTES 40
-#define ASKED_MAX 16
+#define IN_VAIN_MAX 32
 
 /* clang-format off */
 static const char both_may[] =
@@ -67,7 +67,9 @@ static const char worker_may[] =
 static const char receiver_blind[] =
     "access faccessat faccessat2 getcwd lstat lstat64 readlink readlinkat "
     "stat stat64";
-static const char receiver_in_vain[] = "creat open openat openat2";
+static const char receiver_in_vain[] = 
+    "creat link linkat mkdir mkdirat open openat openat2 rename renameat "
+    "renameat2 rmdir truncate truncate64 unlink unlinkat";
 /* Whoever asks for these is not what we have started. */
 static const char receiver_never[] = "bind connect socket socketpair";
 static const char worker_never[] = "creat";
@@ -98,7 +100,7 @@ struct confine {
 
 static struct life *life;
 /* The numbers of receiver_in_vain, when this process is a receiver. */
-static int in_vain[ASKED_MAX];
+static int in_vain[IN_VAIN_MAX];
 static unsigned in_vain_count;
 
 const char *
@@ -173,13 +175,14 @@ call_refused(int signal, siginfo_t *info, void *context)
 		answer(context, ENOENT);
 		return;
 	}
-	/* It came at the call and from there on nothing else was to come, so
-	 * whatever was locked does not matter. */
+	/* nothing goes on behind this, so no lock that is held matters */
 	confine_call_name(info->si_syscall, name);
 	snprintf(text, sizeof text,
 	    "system call %s: this process has no use for it (tranqd.confine)",
 	    name);
-	panic_at(__FILE__, __LINE__, __func__, text);
+	panic_words(text);
+	log_error("%s", text);
+	abort();
 }
 
 static bool
@@ -514,7 +517,7 @@ remember_in_vain(void)
 	while (CAN_ANSWER && *at != '\0') {
 		size_t bytes = strcspn(at, " ");
 
-		must(bytes < sizeof name && in_vain_count < ASKED_MAX);
+		must(bytes < sizeof name && in_vain_count < IN_VAIN_MAX);
 		memcpy(name, at, bytes);
 		name[bytes] = '\0';
 		in_vain[in_vain_count++] = seccomp_syscall_resolve_name(name);

@@ -27,6 +27,14 @@ map_page(int fd)
 	return at != MAP_FAILED ? at : NULL;
 }
 
+static void
+mark(struct life *life)
+{
+	life->version = LIFE_VERSION;
+	/* release: whoever sees the magic sees the version */
+	atomic_store_explicit(&life->magic, LIFE_MAGIC, memory_order_release);
+}
+
 int
 life_create(void)
 {
@@ -41,9 +49,7 @@ life_create(void)
 		close(fd);
 		return -1;
 	}
-	life->version = LIFE_VERSION;
-	/* release: whoever sees the magic sees the version */
-	atomic_store_explicit(&life->magic, LIFE_MAGIC, memory_order_release);
+	mark(life);
 	munmap(life, sizeof *life);
 	/* a child that shrank it would kill the supervisor by SIGBUS */
 	must(fcntl(fd, F_ADD_SEALS,
@@ -111,6 +117,13 @@ life_doing(const struct life *life)
 void
 life_begin(struct life *life)
 {
+	/* the last one has written over it */
+	if (atomic_load_explicit(&life->magic, memory_order_acquire) !=
+		LIFE_MAGIC ||
+	    life->version != LIFE_VERSION) {
+		memset(life, 0, sizeof *life);
+		mark(life);
+	}
 	life_step(life, LIFE_START);
 	life->panic[0] = life->confined[0] = '\0';
 	atomic_store_explicit(&life->refused, 0, memory_order_relaxed);

@@ -27,6 +27,26 @@ ring_init(struct ring_control *c, uint64_t size)
 }
 
 bool
+ring_mend(struct ring_control *c, uint64_t size)
+{
+	uint64_t head = atomic_load_explicit(&c->head, memory_order_acquire);
+	uint64_t tail = atomic_load_explicit(&c->tail, memory_order_acquire);
+	bool is_whole = c->version == RING_VERSION && c->size == size &&
+	    atomic_load_explicit(&c->magic, memory_order_acquire) == RING_MAGIC;
+
+	if (tail - head > size || (tail | head) % RING_ALIGN != 0) {
+		tail -= tail % RING_ALIGN;
+		atomic_store_explicit(&c->tail, tail, memory_order_release);
+		atomic_store_explicit(&c->head, tail, memory_order_release);
+		is_whole = false;
+	}
+	c->version = RING_VERSION;
+	c->size = size;
+	atomic_store_explicit(&c->magic, RING_MAGIC, memory_order_release);
+	return is_whole;
+}
+
+bool
 ring_attach(struct ring *r, struct ring_control *c, char *data, uint64_t size)
 {
 	uint64_t head, tail;

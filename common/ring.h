@@ -46,6 +46,10 @@ struct ring {
 
 /* Makes an empty ring in zeroed memory. size: a power of two, whole pages. */
 void ring_init(struct ring_control *, uint64_t size);
+/* Supervisor, before one side is started again: what the last one may have
+ * written over is as it was made, and positions that cannot be true mean an
+ * empty ring; the other side finds out (ring_skip). true: nothing was wrong. */
+bool ring_mend(struct ring_control *, uint64_t size);
 /* Checks what is there; false when it is no ring of this version and size
  * or its positions cannot be. `data` is the double mapping. */
 bool ring_attach(

@@ -251,7 +251,7 @@ copy_text(const char *from, size_t from_bytes, char *to, size_t to_bytes)
 	memcpy(to, from, bytes);
 	to[bytes] = '\0';
 	for (char *p = to; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ')
+		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
 			*p = '?';
 }
 

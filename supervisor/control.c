@@ -20,6 +20,8 @@
 #include "log.h"
 #include "panic.h"
 
+#define GROUPS_MAX 1024 /* of a user, that are looked through */
+
 enum client_state { CLIENT_FREE, CLIENT_READS, CLIENT_WAITS, CLIENT_WRITES };
 
 struct client {
@@ -38,6 +40,8 @@ struct control {
 	struct loop *loop;
 	char *path;
 	int fd;
+	uid_t uid; /* who may ask, besides root and ourselves */
+	gid_t gid;
 	struct loop_io io;
 	control_fn *handle;
 	void *context;
@@ -175,16 +179,33 @@ client_ready(struct loop_io *io, uint32_t events)
 		write_out(cl);
 }
 
-/* Root, or who runs the daemon. */
 static bool
-is_allowed(int fd)
+is_member(int fd, const struct ucred *who, gid_t gid)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t bytes = sizeof groups;
+
+	if (who->gid == gid)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) < 0)
+		return false;
+	for (size_t i = 0; i < bytes / sizeof groups[0]; i++)
+		if (groups[i] == gid)
+			return true;
+	return false;
+}
+
+/* Root, who runs the daemon, tranqd.user and his group. */
+static bool
+is_allowed(const struct control *c, int fd)
 {
 	struct ucred who;
 	socklen_t bytes = sizeof who;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) < 0)
 		return false;
-	if (who.uid == 0 || who.uid == geteuid())
+	if (who.uid == 0 || who.uid == geteuid() || who.uid == c->uid ||
+	    is_member(fd, &who, c->gid))
 		return true;
 	log_warnx("control socket: uid %u (pid %d) is not allowed to ask",
 	    (unsigned)who.uid, (int)who.pid);
@@ -213,9 +234,10 @@ welcome(struct control *c, struct client *cl, int fd)
 	}
 	cl->state = CLIENT_READS;
 	loop_timer_start(c->loop, &cl->timer, CONTROL_READ_MS, time_over);
-	if (!is_allowed(fd))
+	if (!is_allowed(c, fd))
 		refuse(cl,
-		    "permission denied; be root or the user that runs tranqd");
+		    "permission denied; be root, the user that runs tranqd, "
+		    "or of his group");
 }
 
 static void
@@ -349,10 +371,22 @@ control_open(struct loop *loop, const char *path, control_fn *handle,
 	c->fd = fd;
 	c->handle = handle;
 	c->context = context;
+	c->uid = geteuid();
+	c->gid = getegid();
 	for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
 		c->clients[i].io.fd = -1;
 	must(loop_io_start(loop, &c->io, fd, EPOLLIN, accept_client));
 	return c;
+}
+
+void
+control_allow(struct control *c, uid_t uid, gid_t gid)
+{
+	c->uid = uid;
+	c->gid = gid;
+	if (chown(c->path, (uid_t)-1, gid) < 0)
+		log_warn("control socket %s: cannot be given to group %u",
+		    c->path, (unsigned)gid);
 }
 
 void

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "ctl.h"
 #include "loop.h"
 #include "prepare.h"
@@ -23,6 +25,8 @@ typedef void control_fn(
 /* Listens at `path`; takes over a socket that a dead daemon has left. */
 struct control *control_open(struct loop *, const char *path, control_fn *,
     void *context, struct trouble *) MUST_CHECK;
+/* This user and the members of this group may ask too. */
+void control_allow(struct control *, uid_t, gid_t);
 /* Sends what is still to be sent as far as it goes without waiting, and
  * removes the socket. */
 void control_close(struct control **);

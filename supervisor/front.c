@@ -49,6 +49,8 @@ spawn_receiver(struct child *c)
 		h->channels[i] =
 		    (struct heritage_channel){ src->channels[f->index].fd,
 			    src->bell, f->bell };
+		if (!source_mend(src, f->index))
+			child_reload(&src->worker, 0);
 		spawn_keep(&plan, src->channels[f->index].fd);
 		spawn_keep(&plan, src->bell);
 	}

@@ -164,13 +164,21 @@ code_for(int error)
 }
 
 bool
-prepare_run_dir(const struct conf *conf, struct trouble *t)
+prepare_run_dir(
+    const struct conf *conf, const struct identity *id, struct trouble *t)
 {
+	bool is_new = access(conf->run_dir, F_OK) != 0;
+
 	if (!make_path(conf->run_dir, 0755))
 		return trouble_set(t, code_for(errno), errno,
 		    "tranqd.runDir %s: cannot be made; make it writable for "
 		    "this user or choose another one",
 		    conf->run_dir);
+	/* his group finds the control socket in it */
+	if (is_new && id->change &&
+	    chown(conf->run_dir, (uid_t)-1, id->gid) < 0)
+		log_warn("%s: cannot be given to group %u", conf->run_dir,
+		    (unsigned)id->gid);
 	return true;
 }
 
@@ -217,19 +225,21 @@ try_write(int dir_fd)
 }
 
 static bool
-ready_dir(const char *path, const struct identity *id, struct trouble *t)
+ready_dir(
+    const char *path, mode_t mode, const struct identity *id, struct trouble *t)
 {
 	int fd = -1;
 	bool good;
 
-	if (make_path(path, 0750))
+	if (make_path(path, mode))
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return trouble_set(t, code_for(errno), errno,
 		    "directory %s cannot be made; make it, or choose another "
 		    "tranqd.dataDir",
 		    path);
-	if (id->change) {
+	/* root too: without capabilities he may not write what is another's */
+	if (geteuid() == 0) {
 		if (fchown(fd, id->uid, id->gid) < 0)
 			log_warn("%s: cannot be given to uid %u", path,
 			    (unsigned)id->uid);
@@ -250,15 +260,16 @@ prepare_data_dir(
     const struct conf *conf, const struct identity *id, struct trouble *t)
 {
 	static const char *const parts[] = { "", "/spool", "/quarantine" };
+	static const mode_t modes[] = { 0750, 0700, 0700 };
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		char path[PATH_BYTES];
 
 		snprintf(path, sizeof path, "%s%s", conf->data_dir, parts[i]);
-		if (!ready_dir(path, id, t))
+		if (!ready_dir(path, modes[i], id, t))
 			return false;
 	}
-	return ready_dir(conf->archive_path, id, t);
+	return ready_dir(conf->archive_path, 0750, id, t);
 }
 
 bool
@@ -274,7 +285,7 @@ prepare_spool(const struct conf *conf, const char *ds,
 		    "slash",
 		    ds);
 	snprintf(path, sizeof path, "%s/spool/%s", conf->data_dir, ds);
-	return ready_dir(path, id, t);
+	return ready_dir(path, 0700, id, t);
 }
 
 /*

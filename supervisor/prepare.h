@@ -21,7 +21,7 @@ struct trouble {
 bool trouble_set(struct trouble *, int code, int error, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
-/* Whom children run as. */
+/* Whom children run as; ourselves when nothing is to be changed. */
 struct identity {
 	bool change; /* we are root and tranqd.user is set */
 	uid_t uid;
@@ -33,7 +33,8 @@ struct identity {
 void prepare_check(struct conf *, struct conf_problems *);
 bool prepare_identity(
     const struct conf *, struct identity *, struct trouble *) MUST_CHECK;
-bool prepare_run_dir(const struct conf *, struct trouble *) MUST_CHECK;
+bool prepare_run_dir(
+    const struct conf *, const struct identity *, struct trouble *) MUST_CHECK;
 /* {runDir}/tranqd.pid, locked as long as the process lives and the returned
  * descriptor is open; -1: another tranqd has it. `was_killed`: the one before
  * us has left it behind, so its children may still be about to leave. */

@@ -8,6 +8,7 @@
 #include "source.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,13 @@
 #define HEADER_BYTES 4096u
 
 _Static_assert(sizeof(struct channel_header) <= HEADER_BYTES, "one page");
+
+bool
+source_mend(struct source *src, unsigned receiver)
+{
+	return channel_mend(src->channels[receiver].fd, src->name, receiver,
+	    src->generation, (uint64_t)src->conf->ring_bytes);
+}
 
 static pid_t
 spawn_worker(struct child *c)
@@ -55,6 +63,9 @@ spawn_worker(struct child *c)
 	for (unsigned i = 0; i < src->channel_count; i++) {
 		h->channels[i] = (struct heritage_channel){ src->channels[i].fd,
 			src->bell, s->fronts[i].bell };
+		if (!source_mend(src, i))
+			/* it is out of its mind, or was */
+			supervisor_kill(&s->fronts[i].child, SIGKILL);
 		spawn_keep(&plan, src->channels[i].fd);
 		spawn_keep(&plan, s->fronts[i].bell);
 	}

@@ -54,6 +54,9 @@ struct source *source_new(struct supervisor *, const struct conf *,
     const char *name, struct trouble *) MUST_CHECK;
 /* Its worker is at rest. The spool stays. */
 void source_free(struct source **);
+/* Its channel to this receiver, before one of both sides is started; false:
+ * channel_mend. */
+bool source_mend(struct source *, unsigned receiver);
 void source_sums(const struct source *, struct source_sums *);
 void source_sample(struct source *, int64_t now_ms);
 void source_rates(struct source *, int64_t now_ms, double *out);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -36,6 +37,7 @@
 #include "status.h"
 
 #define PATH_BYTES 1024
+#define PRIVATE_UMASK 027
 #define TICK_MS 5000
 /* So long do we wait for all children before we call ourselves started. */
 #define START_MS (10 * 1000)
@@ -605,6 +607,8 @@ open_control(struct supervisor *s, struct trouble *t)
 {
 	s->control = control_open(
 	    s->loop, conf_control_socket(s->conf), command_arrived, s, t);
+	if (s->control != NULL && s->identity.change)
+		control_allow(s->control, s->identity.uid, s->identity.gid);
 	return s->control != NULL;
 }
 
@@ -625,8 +629,8 @@ write_second_pid_file(struct supervisor *s, struct trouble *t)
 static bool
 prepare_all(struct supervisor *s, struct trouble *t)
 {
-	return prepare_run_dir(s->conf, t) && lock_run_dir(s, t) &&
-	    prepare_identity(s->conf, &s->identity, t) &&
+	return prepare_identity(s->conf, &s->identity, t) &&
+	    prepare_run_dir(s->conf, &s->identity, t) && lock_run_dir(s, t) &&
 	    prepare_limits(s->conf, s->conf->receiver_count, t) &&
 	    prepare_data_dir(s->conf, &s->identity, t) && read_keys(s, t) &&
 	    open_port(s, PORT_HTTP, t) && open_port(s, PORT_HTTPS, t) &&
@@ -742,6 +746,7 @@ supervisor_run(const struct supervisor_options *options, struct conf **conf)
 	reload_init(&s);
 	log_info("tranqd %s starts with %s", TRANQD_VERSION, options->file);
 	privileges_hide(s.conf->core_dumps);
+	umask(PRIVATE_UMASK);
 	if (prepare_all(&s, &trouble))
 		run(&s);
 	else

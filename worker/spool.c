@@ -280,7 +280,7 @@ map_env(struct spool *s)
 	mdb_env_set_maxdbs(s->env, 8);
 	mdb_env_set_mapsize(s->env, (map + page - 1) / page * page);
 	/* NOTLS: the kept read transaction belongs to us, not to the thread */
-	if ((rc = mdb_env_open(s->env, s->dir, MDB_NOTLS, 0640)) != 0)
+	if ((rc = mdb_env_open(s->env, s->dir, MDB_NOTLS, 0600)) != 0)
 		return rc;
 	mdb_reader_check(s->env, &stale); /* of a worker that was killed */
 	return 0;

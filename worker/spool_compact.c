@@ -157,7 +157,7 @@ open_new(struct compaction *c)
 	mdb_env_set_mapsize(c->env, map);
 	/* nobody else knows the file: no lock */
 	if ((c->code = mdb_env_open(
-		 c->env, c->new_path, MDB_NOSUBDIR | MDB_NOLOCK, 0640)) == 0)
+		 c->env, c->new_path, MDB_NOSUBDIR | MDB_NOLOCK, 0600)) == 0)
 		c->code = mdb_txn_begin(c->env, NULL, 0, &c->txn);
 	return c->code == 0;
 }

@@ -52,7 +52,7 @@ static int
 open_lock(const char *dir, int flags)
 {
 	char *path = must_format("%s/owner.lock", dir);
-	int fd = open(path, flags | O_CLOEXEC, 0640);
+	int fd = open(path, flags | O_CLOEXEC, 0600);
 
 	free(path);
 	return fd;
@@ -108,7 +108,7 @@ bool
 spool_dir_reserve(const char *dir, const char *name, size_t bytes)
 {
 	char *path = must_format("%s/%s", dir, name);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640), error;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), error;
 
 	free(path);
 	if (fd < 0)

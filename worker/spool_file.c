@@ -29,7 +29,7 @@ write_fresh(MDB_env *env, const char *path)
 	int rc;
 
 	mdb_env_set_maxdbs(env, DATABASES_MAX);
-	if ((rc = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0640)) !=
+	if ((rc = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0600)) !=
 		0 ||
 	    (rc = mdb_txn_begin(env, NULL, 0, &txn)) != 0)
 		return rc;

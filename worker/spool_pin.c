@@ -25,7 +25,7 @@ spool_pin_open(const char *dir, char *error, size_t bytes)
 	int rc = mdb_env_create(&p->env);
 
 	if (rc == 0)
-		rc = mdb_env_open(p->env, dir, MDB_RDONLY | MDB_NOTLS, 0640);
+		rc = mdb_env_open(p->env, dir, MDB_RDONLY | MDB_NOTLS, 0600);
 	if (rc == 0)
 		rc = mdb_txn_begin(p->env, NULL, MDB_RDONLY, &p->txn);
 	if (rc == 0) {
