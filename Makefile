@@ -154,6 +154,11 @@ $(BUILD)/tests/hash_rows: $(O)/tests/druid/tranquility/hash_rows.o \
 		$(LIB_RECEIVER) $(LIB_WORKER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) -lm)
 
+# tests/fault/test_power_cut.py asks for it.
+$(BUILD)/tests/spool_cuts: $(O)/tests/fault/spool_cuts.o $(LIB_WORKER) \
+		$(LIB_COMMON)
+	$(call link,$(LIBS_WORKER) $(LIBS_COMMON))
+
 # What a fault test puts between tranqd and the C library.
 $(BUILD)/tests/preload_%.so: tests/fault/preload_%.c
 	@mkdir -p $(@D)
@@ -211,7 +216,7 @@ test: deps ## unit, golden, integration and short fault tests
 unit-programs: $(TESTS)
 
 # tranqd with its fault points, in a folder beside the one that is installed
-fault-programs: $(PRELOADS)
+fault-programs: $(PRELOADS) $(BUILD)/tests/spool_cuts
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fault FAULTS=1 \
 	    OPTIMIZE="-O1 -g" $(BUILD)/fault/bin/tranqd
 

@@ -15,6 +15,8 @@ enum spool_file {
 	SPOOL_FILE_CLOSED, /* cannot be opened: errno */
 };
 
+/* A name of one of a spool's databases (spool.h). */
+bool spool_check_name(const char *name, size_t bytes);
 /* Looks at the structure of {dir}/data.mdb: every page that LMDB would go by,
  * not at the batches' own bytes, which have their checksums. What is wrong
  * comes as a phrase in `error`. */

@@ -18,6 +18,7 @@
 
 #include "lmdb_file.h"
 #include "panic.h"
+#include "spool_check.h"
 #include "spool_dir.h"
 
 #define COMMIT_BYTES (64u * MiB) /* of values, in one transaction */
@@ -101,8 +102,9 @@ take_name(void *context, const struct lmdb_file_record *r)
 {
 	struct compaction *c = context;
 
-	if (!r->is_tree || c->name_count == NAMES_MAX) {
-		take_damage(c, r->page, "holds what no spool has");
+	if (!r->is_tree || c->name_count == NAMES_MAX ||
+	    !spool_check_name(r->key, r->key_bytes)) {
+		take_damage(c, r->page, "names what no spool has");
 		return false;
 	}
 	memcpy(c->names[c->name_count], r->key, r->key_bytes);

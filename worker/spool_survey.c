@@ -17,6 +17,7 @@
 
 #include "lmdb_file.h"
 #include "panic.h"
+#include "spool_check.h"
 #include "spool_internal.h"
 #include "spool_pin.h"
 
@@ -149,6 +150,14 @@ take_copy(void *context, const struct lmdb_file_record *r)
 	p.bytes = c.bytes;
 	if (c.where == SPOOL_LEFT) /* else another list has it */
 		add_place(v, &p);
+	return true;
+}
+
+static bool
+check_name(void *context, const struct lmdb_file_record *r)
+{
+	if (!spool_check_name(r->key, r->key_bytes))
+		page_damaged(context, r->page, "names what no spool has");
 	return true;
 }
 
@@ -404,6 +413,7 @@ spool_survey(struct spool_survey *s, char *error, size_t bytes)
 {
 	struct survey v = { .s = s, .lock_fd = -1 };
 	struct lmdb_file_visit pages = { NULL, page_damaged, &v };
+	struct lmdb_file_visit names = { check_name, NULL, &v };
 	bool good = begin(&v, error, bytes);
 
 	if (good) {
@@ -411,6 +421,7 @@ spool_survey(struct spool_survey *s, char *error, size_t bytes)
 		s->pages = lmdb_file_pages(v.file);
 		s->page_bytes = lmdb_file_page_bytes(v.file);
 		lmdb_file_check(v.file, &pages);
+		lmdb_file_walk_names(v.file, &names);
 		read_lists(&v);
 		let_go(&v);
 		if (s->reads_batches)
