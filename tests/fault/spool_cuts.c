@@ -50,7 +50,9 @@
 #define NOW_MS INT64_C(1763806800123)
 #define SPOOL_BYTES ((int64_t)64 * MiB)
 #define ERROR_BYTES 600
-#define FIRST_MOMENTS 30 /* none of them is left out: files are made */
+/* While files are made: few moments, and none is left out. */
+#define FIRST_MOMENTS 30
+#define FIRST_VARIANTS 25
 #define VARIANTS 5 /* of a moment: nothing, all, and so many less two */
 
 /* ---- numbers that a seed gives ---- */
@@ -955,9 +957,9 @@ look_through(const char *record, struct expectation *x)
 
 static void
 check_moment(const struct disk *d, const char *image,
-    const struct expectation *x, uint64_t at, unsigned *cuts)
+    const struct expectation *x, uint64_t at, unsigned variants, unsigned *cuts)
 {
-	for (unsigned v = 0; v < VARIANTS; v++) {
+	for (unsigned v = 0; v < variants; v++) {
 		enum amount amount = v < SOME ? (enum amount)v : SOME;
 
 		snprintf(where, sizeof where,
@@ -994,11 +996,14 @@ check_all(const char *record, struct disk *d, const char *image,
 			answers++;
 			continue;
 		}
-		if (moment++ % stride == shift || moment <= FIRST_MOMENTS)
-			check_moment(d, image, x, at, &cuts);
+		if (moment < FIRST_MOMENTS)
+			check_moment(d, image, x, at, FIRST_VARIANTS, &cuts);
+		else if (moment % stride == shift)
+			check_moment(d, image, x, at, VARIANTS, &cuts);
+		moment++;
 		take_entry(d, record, e);
 	}
-	check_moment(d, image, x, at, &cuts);
+	check_moment(d, image, x, at, VARIANTS, &cuts);
 	printf("%u moments, %u cuts, %u commits, %" PRIu64 " answers\n",
 	    moments, cuts, x->count, answers);
 }
