@@ -5,19 +5,22 @@ A run is recorded, every write with its bytes and every sync
 (preload_record.c); spool_cuts.c rebuilds what a disk may have kept of it, and
 opens each. Beside it real file systems are shut down in the middle."""
 
+import collections
+import http.client
 import os
+import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../helper"))
 
 import drill  # noqa: E402
 import harness  # noqa: E402
+from loop_disk import LoopDisk  # noqa: E402
 from sandbox import ROOT  # noqa: E402
 
 TESTS = os.path.join(ROOT, os.environ.get("TRANQ_BUILD", "build"), "tests")
@@ -117,6 +120,97 @@ class TestWorker(CutCase):
         cuts = self.check_cuts("worker", 8000 if LONG else 250,
                                str(self.events))
         self.assertGreater(cuts, 4000 if LONG else 200)
+
+
+class TestShutdown(drill.Case):
+    """A file system that is shut down under load, mounted again, and tranqd
+    started again on it: nothing is lost, nothing is doubled."""
+    time_bound = 1200 if LONG else 180
+
+    disk = server = None
+
+    def tearDown(self):
+        """The disk before the folder in which it is."""
+        if self.server is not None and self.server.is_running:
+            self.server.kill_all()
+        if self.disk is not None:
+            self.disk.close()
+        super().tearDown()
+
+    def post(self, client_number):
+        run = f"r{self.round}c{client_number}"
+        first = 0
+        try:
+            with harness.Client(self.server.port, timeout=30) as client:
+                while not self.is_over:
+                    some = harness.events(random.randint(1, 40), first, run)
+                    first += len(some)
+                    ids = drill.ids(some)
+                    self.sent.update(ids)
+                    answer = client.post("a", some,
+                                         is_async=client_number % 2 == 0)
+                    if answer.status == 200:
+                        self.answered.update(ids)
+                        self.good += 1
+        except (OSError, http.client.HTTPException):
+            pass    # it was killed: no answer, no promise
+
+    def one_round(self, flags):
+        self.is_over, self.good = False, 0
+        threads = [threading.Thread(target=self.post, args=(n,))
+                   for n in range(4)]
+        for t in threads:
+            t.start()
+        most = random.randint(5, 120)
+        try:
+            harness.wait_for(lambda: self.good >= most, "answers", 60)
+            self.disk.cut(flags)
+            time.sleep(random.random() * 0.3)    # it may notice, or not
+        finally:
+            self.is_over = True
+            self.server.kill_all()
+            for t in threads:
+                t.join()
+        self.disk.mount_again()
+        self.server.start()
+        self.round += 1
+
+    def check_found(self):
+        """All that was answered 200, nothing twice, nothing from nowhere."""
+        self.await_drained(self.server, seconds=60)
+        count = collections.Counter(drill.ids(self.druid.events("a")))
+        lost = self.answered - set(count)
+        self.assertEqual((len(lost), sorted(lost)[:5]), (0, []))
+        self.assertEqual({i: n for i, n in count.items() if n > 1}, {})
+        self.assertEqual(set(count) - self.sent, set())
+        self.check_accounts(self.server)
+
+    def check_disk(self, kind, flags, rounds):
+        self.disk = LoopDisk.make(kind, self.folder)
+        random.seed(SEED)
+        self.round, self.sent, self.answered = 0, set(), set()
+        self.druid = self.sandbox("--check", "full")
+        self.server = self.tranqd(drill.config(
+            ["a"], self.druid.url, properties={
+                "tranqd.dataDir": os.path.join(self.disk.path, "data"),
+                "http.blockTimeout": "PT1S"}))
+        for _ in range(rounds):
+            self.one_round(flags)
+        self.check_found()
+        print(f"  {kind}: {rounds} cuts, {len(self.answered)} events answered "
+              "200, 0 lost, 0 doubled", file=sys.stderr)
+
+    def test_ext4(self):
+        self.check_disk("ext4", LoopDisk.NO_LOG_FLUSH, 40 if LONG else 3)
+
+    def test_ext4_with_its_log(self):
+        self.check_disk("ext4", LoopDisk.LOG_FLUSH, 20 if LONG else 1)
+
+    def test_xfs(self):
+        self.check_disk("xfs", LoopDisk.NO_LOG_FLUSH, 40 if LONG else 3)
+
+    def test_xfs_with_its_log(self):
+        self.check_disk("xfs", LoopDisk.LOG_FLUSH, 20 if LONG else 1)
 
 
 if __name__ == "__main__":
