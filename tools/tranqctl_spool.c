@@ -77,6 +77,30 @@ verify(const char *dir)
 	return SPOOL_BAD;
 }
 
+/* The batch's lines but those of events that have left it, which are dead
+ * letters of their own. */
+static bool
+write_lines(struct export *e, const struct spool_survey_batch *b)
+{
+	const char *at = e->lines.bytes, *end = at + e->lines.used;
+	unsigned refused = 0;
+
+	for (uint32_t event = 0; at < end; event++) {
+		const char *line_end = memchr(at, '\n', (size_t)(end - at));
+		size_t bytes =
+		    (size_t)((line_end != NULL ? line_end + 1 : end) - at);
+
+		if (refused < b->refused_count && b->refused[refused] == event)
+			refused++;
+		else if (fwrite(at, 1, bytes, stdout) != bytes)
+			return false;
+		else
+			e->events++;
+		at += bytes;
+	}
+	return true;
+}
+
 static bool
 export_batch(void *context, const struct spool_survey_batch *b)
 {
@@ -87,10 +111,8 @@ export_batch(void *context, const struct spool_survey_batch *b)
 		return true;
 	buf_reset(&e->lines);
 	ndjson_add(&e->lines, b->view->body, b->view->header->body_bytes);
-	e->failed = e->lines.failed ||
-	    fwrite(e->lines.bytes, 1, e->lines.used, stdout) != e->lines.used;
+	e->failed = e->lines.failed || !write_lines(e, b);
 	e->batches++;
-	e->events += b->view->header->events;
 	return !e->failed;
 }
 

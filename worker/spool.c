@@ -33,10 +33,7 @@
  * have come to: more than four million events in every second since 1970. */
 #define FIRST_ID_SHIFT 22
 
-static const struct {
-	const char *name;
-	size_t offset;
-} totals_table[] = {
+const struct spool_total spool_totals_table[] = {
 	{ "received", offsetof(struct spool_totals, received) },
 	{ "sent", offsetof(struct spool_totals, sent) },
 	{ "droppedWindow", offsetof(struct spool_totals, dropped_window) },
@@ -47,6 +44,7 @@ static const struct {
 	{ "appended", offsetof(struct spool_totals, appended) },
 	{ "copied", offsetof(struct spool_totals, copied) },
 	{ "droppedDeadLetters", offsetof(struct spool_totals, dropped_dead) },
+	{ NULL, 0 },
 };
 
 /* ---- opening ---- */
@@ -229,10 +227,10 @@ read_state(struct spool *s, MDB_txn *txn)
 		s, txn, "nextId", &s->now.next_id, sizeof s->now.next_id))
 		return MDB_CORRUPTED;
 	s->identity[sizeof s->identity - 1] = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(totals_table); i++)
-		spool_get_meta(s, txn, totals_table[i].name,
-		    (char *)&s->now.totals + totals_table[i].offset,
-		    sizeof(uint64_t));
+	for (const struct spool_total *t = spool_totals_table; t->name != NULL;
+	     t++)
+		spool_get_meta(s, txn, t->name,
+		    (char *)&s->now.totals + t->offset, sizeof(uint64_t));
 	if ((rc = count_queue(s, txn)) != 0 ||
 	    (rc = spool_count_copies(s, txn)) != 0)
 		return rc;
@@ -691,9 +689,9 @@ static void
 store_counts(struct spool *s)
 {
 	set_meta(s, "nextId", &s->now.next_id, sizeof s->now.next_id);
-	for (size_t i = 0; i < ARRAY_LEN(totals_table); i++)
-		set_meta(s, totals_table[i].name,
-		    (char *)&s->now.totals + totals_table[i].offset,
+	for (const struct spool_total *t = spool_totals_table; t->name != NULL;
+	     t++)
+		set_meta(s, t->name, (char *)&s->now.totals + t->offset,
 		    sizeof(uint64_t));
 }
 

@@ -12,6 +12,7 @@
 
 #include <lmdb.h>
 
+#include "fault.h"
 #include "panic.h"
 #include "spool_check.h"
 #include "spool_dir.h"
@@ -55,6 +56,7 @@ make(const char *dir)
 		rc = write_fresh(env, fresh);
 	if (env != NULL)
 		mdb_env_close(env);
+	FAULT_POINT(SPOOL_FRESH);
 	if (rc == 0 && (rename(fresh, path) != 0 || !spool_dir_sync(dir)))
 		rc = errno;
 	free(path);

@@ -42,6 +42,13 @@ struct copy_value {
 	uint16_t is_copied;
 };
 
+/* A total's key in `meta`; a row without a name is the last. */
+struct spool_total {
+	const char *name;
+	size_t offset; /* in struct spool_totals */
+};
+extern const struct spool_total spool_totals_table[];
+
 struct counts {
 	uint64_t batches, events, bytes;
 	uint64_t kept; /* bytes that are here for their copy only */

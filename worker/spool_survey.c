@@ -32,6 +32,12 @@ struct place {
 	bool is_seen;
 };
 
+/* An event that has left its batch. */
+struct mark {
+	uint64_t id;
+	uint32_t event;
+};
+
 struct survey {
 	struct spool_survey *s;
 	struct lmdb_file *file;
@@ -39,7 +45,10 @@ struct survey {
 	int lock_fd;
 	struct place *places; /* sorted by id and kind */
 	size_t count, size;
-	enum spool_survey_place reading; /* whose list it is */
+	struct mark *marks; /* sorted */
+	size_t mark_count, mark_size;
+	uint32_t *refused; /* of one batch, with room for all marks */
+	struct spool_totals totals;
 	/* the next batch, where one after the other is read */
 	struct buf value;
 	uint64_t id;
@@ -161,6 +170,62 @@ check_name(void *context, const struct lmdb_file_record *r)
 	return true;
 }
 
+static bool
+take_mark(void *context, const struct lmdb_file_record *r)
+{
+	struct survey *v = context;
+	struct progress_key key;
+
+	if (r->key_bytes != sizeof key)
+		return bad_record(v, "progress");
+	memcpy(&key, r->key, sizeof key);
+	if (key.replicant != htobe32(SPOOL_REFUSED_MARK))
+		return true;
+	if (v->mark_count == v->mark_size) {
+		v->mark_size = MAX_OF(v->mark_size * 2, 64u);
+		v->marks =
+		    must_realloc(v->marks, v->mark_size * sizeof v->marks[0]);
+	}
+	v->marks[v->mark_count++] =
+	    (struct mark){ be64toh(key.id), be32toh(key.event) };
+	return true;
+}
+
+static bool
+take_total(void *context, const struct lmdb_file_record *r)
+{
+	struct survey *v = context;
+
+	for (const struct spool_total *t = spool_totals_table; t->name != NULL;
+	     t++)
+		if (r->value != NULL && r->value_bytes == sizeof(uint64_t) &&
+		    r->key_bytes == strlen(t->name) &&
+		    memcmp(r->key, t->name, r->key_bytes) == 0)
+			memcpy((char *)&v->totals + t->offset, r->value,
+			    r->value_bytes);
+	return true;
+}
+
+/* The sum that `tranqctl status` shows, as far as the spool knows it. */
+static void
+check_accounts(struct survey *v)
+{
+	const struct spool_totals *t = &v->totals;
+	uint64_t elsewhere = t->sent + t->dropped_window + t->dead +
+	    t->quarantined + t->archived + t->appended + t->dropped_dead;
+
+	for (size_t i = 0; i < v->count; i++)
+		if (v->places[i].place == SURVEY_WAITING)
+			elsewhere += v->places[i].events;
+	if (t->received == elsewhere)
+		return;
+	v->s->other++;
+	tell(v,
+	    "the accounts do not hold: %" PRIu64 " events received, %" PRIu64
+	    " elsewhere",
+	    t->received, elsewhere);
+}
+
 static int
 compare(const void *a, const void *b)
 {
@@ -178,7 +243,8 @@ read_lists(struct survey *v)
 		const char *name;
 		bool (*record)(void *, const struct lmdb_file_record *);
 	} lists[] = { { "queue", take_queued }, { "dead", take_dead },
-		{ "copy", take_copy } };
+		{ "copy", take_copy }, { "progress", take_mark },
+		{ "meta", take_total } };
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		struct lmdb_file_visit visit = { lists[i].record, NULL, v };
@@ -189,6 +255,28 @@ read_lists(struct survey *v)
 	}
 	if (v->count > 0)
 		qsort(v->places, v->count, sizeof v->places[0], compare);
+	v->refused = must_calloc(v->mark_count, sizeof v->refused[0]);
+	check_accounts(v);
+}
+
+/* Those of one batch. */
+static unsigned
+find_refused(struct survey *v, uint64_t id)
+{
+	size_t low = 0, high = v->mark_count;
+	unsigned count = 0;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (v->marks[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < v->mark_count && v->marks[low].id == id; low++)
+		v->refused[count++] = v->marks[low].event;
+	return count;
 }
 
 static struct place *
@@ -252,6 +340,8 @@ take_batch(struct survey *v)
 		batch_damaged(v, &b, "its bytes do not fit their checksum");
 	else
 		b.view = &view;
+	b.refused = v->refused;
+	b.refused_count = find_refused(v, v->id);
 	if (p == NULL && b.view != NULL) {
 		b.events = view.header->events;
 		v->s->other++;
@@ -432,6 +522,8 @@ spool_survey(struct spool_survey *s, char *error, size_t bytes)
 	if (v.lock_fd >= 0)
 		close(v.lock_fd);
 	free(v.places);
+	free(v.marks);
+	free(v.refused);
 	return good;
 }
 

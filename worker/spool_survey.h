@@ -25,6 +25,9 @@ struct spool_survey_batch {
 	uint64_t bytes;
 	uint32_t events; /* as its list says */
 	const struct batch_view *view; /* NULL: damaged */
+	/* events of it, by their place, that are dead letters by themselves */
+	const uint32_t *refused;
+	unsigned refused_count;
 };
 
 struct spool_survey_sum {

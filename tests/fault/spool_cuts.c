@@ -45,6 +45,7 @@
 #include "partition.h"
 #include "spool.h"
 #include "spool_check.h"
+#include "spool_dead.h"
 #include "spool_survey.h"
 
 #define NOW_MS INT64_C(1763806800123)
@@ -256,7 +257,7 @@ change_one(struct script *s)
 		l->e.at = late;
 		l->is_late = true;
 		return;
-	case 2: spool_bury(s->spool, &l->e); break;
+	case 2: spool_bury(s->spool, &l->e, SPOOL_WHY_CLOSED, NOW_MS); break;
 	default:
 		if (l->is_late)
 			spool_remove_late(s->spool, &l->e, LATE_ARCHIVE);

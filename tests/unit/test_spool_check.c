@@ -72,6 +72,7 @@ put(struct spool *s, unsigned events)
 	struct batch_seal seal = { .id = spool_take_id(s, events),
 		.generation = 1,
 		.now_ms = NOW_MS };
+	struct spool_totals more = { .received = events };
 	struct spool_entry e = { .at = { interval.start, interval.end, 0, 0 },
 		.id = seal.id,
 		.events = events };
@@ -90,6 +91,7 @@ put(struct spool *s, unsigned events)
 	value = batch_seal(&b, &seal, &bytes);
 	e.bytes = (uint32_t)bytes;
 	spool_put(s, value, bytes);
+	spool_count(s, &more);
 	free(value);
 	return e;
 }
