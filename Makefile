@@ -21,7 +21,7 @@ COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf json \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
 	conf_show trust_store key_store ctl
 SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
-	front control status | notify title rate footprint pulse vitals
+	front control dead_order status | notify title rate footprint pulse vitals
 RECEIVER = receiver listener connection patience exchange http_request route post \
 	content inflate smile smile_event line_parser parse_spec delimited \
 	regex_line json_lines flatten body json_scan partition_hash settings \
@@ -30,16 +30,16 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
-WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dead spool_dir spool_file spool_check \
+WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact dispatch dispatch_move \
-	late archive append \
+	late archive append dead dead_letter \
 	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | archive_file lmdb_file held http_client zk zk_call zk_address | backoff checksum \
 	batch_task pile parcel ndjson narrow \
 	partition place beam_data task
 TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \
-	tranqctl_reindex tranqctl_rows tranqctl_spool
+	tranqctl_reindex tranqctl_rows tranqctl_spool tranqctl_dead
 SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
 LOAD = $(patsubst tools/%.c,%,$(wildcard tools/load*.c)) text_map digest
 UNIT = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))

@@ -59,6 +59,12 @@ enum order {
 	ORDER_CHANNEL,
 	/* receiver → supervisor: as above; `value` as it came */
 	ORDER_CONF_TAKEN,
+	/* → worker: dead letters; `index`: ORDER_DEAD_REQUEUE or
+	 * ORDER_DEAD_DROP, `value`: the key of one, or ORDER_DEAD_ALL */
+	ORDER_DEAD,
+	/* worker → supervisor: done. `index`: letters, `value`: their events,
+	 * and from bit 32 on letters that stay */
+	ORDER_DEAD_DONE,
 	/* → child: nothing to do. That its loop turns is the answer (life.h) */
 	ORDER_PING,
 };
@@ -66,6 +72,14 @@ enum order {
 /* To a worker: a successor takes over rings and spool at once; end what is on
  * its way to Druid, and take nothing more. */
 #define ORDER_STOP_HAND_OVER 1
+
+#define ORDER_DEAD_REQUEUE 0
+#define ORDER_DEAD_DROP 1
+#define ORDER_DEAD_ALL UINT64_MAX
+/* Why a dead letter stays. */
+#define ORDER_DEAD_STAY                                                   \
+	"their interval is over and late.policy is drop (set archive or " \
+	"append, or export them), or they cannot be read"
 
 struct order_message {
 	uint32_t order;

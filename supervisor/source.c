@@ -18,6 +18,7 @@
 
 #include "panic.h"
 
+#include "dead_order.h"
 #include "spawn.h"
 #include "supervisor.h"
 
@@ -78,15 +79,18 @@ spawn_worker(struct child *c)
 static void
 worker_changed(struct child *c)
 {
-	const struct source *src = c->owner;
+	struct source *src = c->owner;
 
+	if (c->state != CHILD_READY)
+		dead_order_broken(src);
 	supervisor_look(src->supervisor);
 }
 
 static void
-worker_report(struct child *c UNUSED, const struct order_message *m UNUSED)
+worker_report(struct child *c, const struct order_message *m)
 {
-	/* workers have nothing to report but READY */
+	if (m->order == ORDER_DEAD_DONE)
+		dead_order_done(c->owner, m);
 }
 
 static int64_t

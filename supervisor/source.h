@@ -39,6 +39,8 @@ struct source {
 	struct child worker;
 	enum source_change change;
 	struct rate rate; /* received, sent */
+	uint64_t dead_ticket; /* dead_order.c; 0: nobody waits */
+	struct order_message dead_order;
 };
 
 /* Sums over its channels, as they are now. */

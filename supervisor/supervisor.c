@@ -30,6 +30,7 @@
 #include "panic.h"
 #include "receiver_keys.h"
 
+#include "dead_order.h"
 #include "footprint.h"
 #include "notify.h"
 #include "port.h"
@@ -418,13 +419,14 @@ answer_status(struct supervisor *s, uint64_t ticket)
 
 static void
 command_arrived(void *context, uint64_t ticket, enum ctl_command command,
-    const char *arguments UNUSED)
+    const char *arguments)
 {
 	struct supervisor *s = context;
 
 	switch (command) {
 	case CTL_STATUS: answer_status(s, ticket); return;
 	case CTL_RELOAD: reload_ask(s, ticket); return;
+	case CTL_DEADLETTERS: dead_order_begin(s, ticket, arguments); return;
 	case CTL_STOP:
 		remember_stop(s, ticket);
 		begin_stop(s, "tranqctl stop");

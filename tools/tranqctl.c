@@ -15,6 +15,7 @@
 #include "json.h"
 #include "panic.h"
 #include "tranqctl_archive.h"
+#include "tranqctl_dead.h"
 #include "trust_store.h"
 #include "tranqctl_output.h"
 #include "tranqctl_spool.h"
@@ -27,7 +28,7 @@ enum { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_DAEMON };
 
 struct arguments {
 	const char *socket, *file;
-	bool json, prints, replaces;
+	bool json, prints, replaces, all;
 	const char *overlord;
 	const char *command;
 	char **words; /* behind the command */
@@ -39,8 +40,10 @@ print_usage(FILE *to)
 {
 	fputs("usage: tranqctl [-s SOCKET | -c FILE] COMMAND\n\n", to);
 	for (int i = 0; i < CTL_COMMANDS; i++)
-		fprintf(to, "  %-8s  %s\n", ctl_name((enum ctl_command)i),
-		    ctl_text((enum ctl_command)i));
+		if (i != CTL_DEADLETTERS) /* not as such */
+			fprintf(to, "  %-8s  %s\n",
+			    ctl_name((enum ctl_command)i),
+			    ctl_text((enum ctl_command)i));
 	fputs("  archive   list [DATASOURCE]: late events in files\n"
 	      "            reindex [--replace] [--print] [--overlord URL] "
 	      "DATASOURCE [INTERVAL]:\n"
@@ -52,12 +55,18 @@ print_usage(FILE *to)
 	      "as they can be read\n"
 	      "            compact DATASOURCE: its file written anew, while "
 	      "tranqd does not run\n"
+	      "  deadletters  what cannot be delivered, with and without a "
+	      "daemon:\n"
+	      "            list [DATASOURCE]; show DATASOURCE KEY\n"
+	      "            export | requeue | drop DATASOURCE KEY | --all\n"
 	      "  help      this text\n"
 	      "  version   of this program\n\n"
 	      "  -s SOCKET  the daemon's control socket "
 	      "(" DEFAULT_SOCKET ")\n"
 	      "  -c FILE    the daemon's configuration, to find the socket\n"
-	      "  --json     status as JSON, for programs; archive list too\n"
+	      "  --json     status as JSON, for programs; archive and "
+	      "deadletters list too\n"
+	      "  --all      export, requeue, drop: all of the dataSource's\n"
 	      "  --print    reindex: the tasks, submitting nothing\n"
 	      "  --replace  reindex: what Druid has of the interval goes, the "
 	      "files\n"
@@ -75,6 +84,7 @@ parse(int argc, char **argv, struct arguments *a)
 		{ "socket", required_argument, NULL, 's' },
 		{ "config", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "all", no_argument, NULL, 'a' },
 		{ "print", no_argument, NULL, 'p' },
 		{ "replace", no_argument, NULL, 'r' },
 		{ "overlord", required_argument, NULL, 'o' },
@@ -90,6 +100,7 @@ parse(int argc, char **argv, struct arguments *a)
 		case 's': a->socket = optarg; break;
 		case 'c': a->file = optarg; break;
 		case 'j': a->json = true; break;
+		case 'a': a->all = true; break;
 		case 'p': a->prints = true; break;
 		case 'r': a->replaces = true; break;
 		case 'o': a->overlord = optarg; break;
@@ -104,7 +115,8 @@ parse(int argc, char **argv, struct arguments *a)
 	a->words = argv + optind + 1;
 	a->word_count = argc - optind - 1;
 	if (a->word_count > 0 && strcmp(a->command, "archive") != 0 &&
-	    strcmp(a->command, "spool") != 0)
+	    strcmp(a->command, "spool") != 0 &&
+	    strcmp(a->command, "deadletters") != 0)
 		return false;
 	return true;
 }
@@ -255,6 +267,28 @@ do_spool(const struct arguments *a)
 }
 
 static int
+do_dead(const struct arguments *a)
+{
+	struct conf *conf = load_conf(a);
+	struct dead_arguments dead = { .conf = conf,
+		.words = a->words,
+		.count = a->word_count,
+		.as_json = a->json,
+		.all = a->all };
+	int code = EXIT_USAGE;
+
+	if (conf == NULL)
+		return EXIT_USAGE;
+	switch (dead_command(&dead)) {
+	case DEAD_GOOD: code = EXIT_DONE; break;
+	case DEAD_FAILED: code = EXIT_REFUSED; break;
+	case DEAD_WRONG_USE: break;
+	}
+	conf_free(&conf);
+	return code;
+}
+
+static int
 do_archive(const struct arguments *a)
 {
 	struct archive_arguments archive = { .words = a->words,
@@ -306,6 +340,8 @@ main(int argc, char **argv)
 		return do_archive(&a);
 	if (strcmp(a.command, "spool") == 0)
 		return do_spool(&a);
+	if (strcmp(a.command, "deadletters") == 0)
+		return do_dead(&a);
 	if (!ctl_parse(a.command, &command, &rest) || rest[0] != '\0') {
 		fprintf(stderr, "tranqctl: no command '%s'\n", a.command);
 		print_usage(stderr);

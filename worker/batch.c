@@ -234,11 +234,11 @@ pick(struct batch *b, const char *text, size_t bytes)
 }
 
 static struct batch *
-same_place(const struct batch_view *v)
+same_place(const struct batch_view *v, unsigned partition)
 {
 	struct batch *b =
 	    batch_new((struct interval){ v->header->start, v->header->end },
-		v->header->partition, 1);
+		partition, 1);
 
 	/* chunks as long as the longest */
 	b->chunk_bytes_max = 0;
@@ -263,17 +263,17 @@ batch_pick(const struct batch_view *v, const struct batch_seal *seal,
 		if ((text = ndjson_next(&at, end, &length)) == NULL)
 			return NULL;
 	} while (event-- > 0);
-	b = same_place(v);
+	b = same_place(v, v->header->partition);
 	pick(b, text, length);
 	return batch_seal(&b, seal, bytes);
 }
 
 char *
 batch_without(const struct batch_view *v, const struct batch_seal *seal,
-    const unsigned *events, unsigned count, size_t *bytes)
+    unsigned partition, const unsigned *events, unsigned count, size_t *bytes)
 {
 	const char *at = v->body, *end = at + v->header->body_bytes, *text;
-	struct batch *b = same_place(v);
+	struct batch *b = same_place(v, partition);
 	unsigned i = 0, next = 0;
 	size_t length;
 

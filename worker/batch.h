@@ -108,10 +108,10 @@ char *batch_move(const struct batch_view *, const struct batch_seal *,
  * many. seal's lane and generation: 0. */
 char *batch_pick(const struct batch_view *, const struct batch_seal *,
     unsigned event, size_t *bytes);
-/* A new value of it without the events of a sorted list; at least one stays.
- * Nobody's ticket. */
+/* A new value of it, for that partition, without the events of a sorted list; at
+ * least one stays. Nobody's ticket. */
 char *batch_without(const struct batch_view *, const struct batch_seal *,
-    const unsigned *events, unsigned count, size_t *bytes);
+    unsigned partition, const unsigned *events, unsigned count, size_t *bytes);
 
 /* Takes a value apart. false when it is damaged or not of this version. */
 bool batch_view(const char *value, size_t bytes, struct batch_view *);

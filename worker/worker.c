@@ -19,6 +19,7 @@
 #include "beam_store_local.h"
 #include "beam_store_zk.h"
 #include "clock.h"
+#include "dead.h"
 #include "discovery.h"
 #include "dispatch.h"
 #include "fault.h"
@@ -75,6 +76,7 @@ struct worker {
 	struct late *late;
 	struct dispatch *dispatch;
 	struct intake *intake;
+	struct dead *dead;
 
 	struct loop_io control, bell;
 	struct loop_timer seal_timer, removal_timer, disk_timer;
@@ -396,6 +398,7 @@ commit(struct worker *w)
 	intake_write(w->intake);
 	dispatch_write(w->dispatch);
 	late_write(w->late);
+	dead_write(w->dead);
 	at_step(w, LIFE_COMMIT);
 	result = spool_commit(w->spool, error, sizeof error);
 	at_step(w, LIFE_TAKE);
@@ -409,6 +412,7 @@ commit(struct worker *w)
 	late_written(w->late); /* before others bring it more */
 	dispatch_written(w->dispatch);
 	intake_written(w->intake);
+	dead_written(w->dead);
 }
 
 static void
@@ -481,9 +485,10 @@ take_and_commit(struct worker *w)
 	}
 	if (seal_in > 0)
 		loop_timer_start(w->loop, &w->seal_timer, seal_in, wake_due);
-	if (!dispatch_wants_commit(w->dispatch) && !late_wants_commit(w->late))
+	if (!dispatch_wants_commit(w->dispatch) &&
+	    !late_wants_commit(w->late) && !dead_wants_commit(w->dead))
 		return;
-	if (w->removal_due)
+	if (w->removal_due || dead_wants_commit(w->dead))
 		commit(w);
 	else if (!loop_timer_active(&w->removal_timer))
 		loop_timer_start(w->loop, &w->removal_timer, REMOVAL_DELAY_MS,
@@ -532,6 +537,17 @@ is_done(struct worker *w, bool quiet)
 	    !dispatch_wants_commit(w->dispatch);
 }
 
+/* After the counters, so that who asked sees what he has done. */
+static void
+report_dead(struct worker *w)
+{
+	struct order_message m;
+
+	if (dead_report(w->dead, &m) &&
+	    !order_send(w->heritage->control_fd, &m, -1, -1))
+		log_warn("cannot report to the supervisor");
+}
+
 static void
 turn_end(void *context)
 {
@@ -548,10 +564,11 @@ turn_end(void *context)
 	at_step(w, LIFE_TELL);
 	look_for_changes(w);
 	publish(w);
+	report_dead(w);
 	quiet = rings_quiet(w);
 	if (w->is_leaving && is_done(w, quiet))
 		loop_stop(w->loop);
-	if (!quiet)
+	if (!quiet || (dead_wants_commit(w->dead) && !spool_failed(w->spool)))
 		loop_poll(w->loop);
 	at_step(w, LIFE_SLEEP);
 }
@@ -630,6 +647,8 @@ control_ready(struct loop_io *io, uint32_t events UNUSED)
 	while ((got = order_receive(io->fd, &m, &fd0, &fd1)) > 0) {
 		if (m.order == ORDER_STOP)
 			leave(w, &m);
+		if (m.order == ORDER_DEAD)
+			dead_order(w->dead, &m);
 		if (m.order == ORDER_REOPEN_LOG)
 			order_take_log(&m, fd0);
 		else if (fd0 >= 0)
@@ -720,6 +739,7 @@ make_parts(struct worker *w)
 		.ds = w->ds,
 		.spool = w->spool,
 		.archive_dir = w->heritage->conf->archive_path };
+	struct dead_parts dead = { .ds = w->ds, .spool = w->spool };
 	struct intake_parts intake = { .ds = w->ds,
 		.channels = w->channels,
 		.channel_count = w->channel_count,
@@ -740,7 +760,9 @@ make_parts(struct worker *w)
 	dispatch.acks = w->acks;
 	late.overlord = w->overlord;
 	w->late = dispatch.late = intake.late = late_new(&late);
-	w->dispatch = dispatch_new(&dispatch);
+	w->dispatch = dead.dispatch = dispatch_new(&dispatch);
+	dead.late = w->late;
+	w->dead = dead_new(&dead);
 	intake.dispatch = w->dispatch;
 	w->intake = intake_new(&intake);
 	intake_resume(w->intake);
@@ -773,6 +795,7 @@ static void
 free_parts(struct worker *w)
 {
 	intake_free(&w->intake);
+	dead_free(&w->dead);
 	dispatch_free(&w->dispatch);
 	late_free(&w->late);
 	acks_free(&w->acks);

@@ -13,8 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dead_letter.h"
 #include "narrow.h"
 #include "panic.h"
+#include "partition.h"
 #include "spool.h"
 #include "spool_dead.h"
 
@@ -271,7 +273,7 @@ test_revive(void **state)
 	assert_int_equal(spool_refused(r->spool, r->e.id, refused, 5), 1);
 	event = refused[0].event;
 	seal.id = spool_take_id(r->spool, 4);
-	value = batch_without(&r->view, &seal, &event, 1, &bytes);
+	value = batch_without(&r->view, &seal, 2, &event, 1, &bytes);
 	spool_begin(r->spool);
 	spool_revive(r->spool, r->e.id, value, bytes);
 	commit(r);
@@ -282,6 +284,25 @@ test_revive(void **state)
 	    "[{\"e\":\"4,}\"}]");
 	assert_int_equal(spool_refused(r->spool, r->e.id, refused, 5), 0);
 	assert_null(spool_load(r->spool, r->e.id, &bytes, &(bool){ false }));
+}
+
+static void
+test_fate(void **state)
+{
+	struct ds_conf ds = { .late = LATE_DROP };
+	struct spool_dead d = { .start = 0, .end = 1000 };
+
+	(void)state;
+	assert_true(period_parse("PT1S", &ds.window));
+	assert_int_equal(dead_letter_fate(&ds, &d, 1999), DEAD_LETTER_QUEUED);
+	assert_int_equal(dead_letter_fate(&ds, &d, 2000), DEAD_LETTER_STAYS);
+	ds.late = LATE_ARCHIVE;
+	assert_int_equal(dead_letter_fate(&ds, &d, 1999), DEAD_LETTER_QUEUED);
+	assert_int_equal(dead_letter_fate(&ds, &d, 2000), DEAD_LETTER_LATE);
+	d.partition = PARTITION_LATE;
+	assert_int_equal(dead_letter_fate(&ds, &d, 0), DEAD_LETTER_LATE);
+	d.partition = PARTITION_ANY_TIME;
+	assert_int_equal(dead_letter_fate(&ds, &d, 9999), DEAD_LETTER_QUEUED);
 }
 
 /* ---- what is sent when something is refused ---- */
@@ -335,6 +356,7 @@ main(void)
 		DEAD_TEST(test_refuse),
 		DEAD_TEST(test_drop),
 		DEAD_TEST(test_revive),
+		DEAD_TEST(test_fate),
 		DEAD_TEST(test_narrow),
 	};
 
