@@ -23,6 +23,9 @@
 /* Late events may be of any interval, as many as there are events: not all of
  * their batches can be open at one time. */
 #define OPEN_LATE_MAX 64
+/* Of all open batches: a window of many short intervals, or a receiver gone
+ * wrong, may bring an interval with each event. */
+#define OPEN_MAX 1024
 
 struct source {
 	struct channel *channel;
@@ -126,21 +129,32 @@ is_full(const struct intake *in, const struct batch *b)
 
 static void seal_one(struct intake *, struct batch **, int64_t wall_ms);
 
-/* The late batch that was opened first makes room for one more. */
 static void
-close_a_late_one(struct intake *in)
+close_one(struct intake *in, unsigned i)
+{
+	if (in->last == in->open[i])
+		in->last = NULL;
+	in->open_late -= in->open[i]->partition == PARTITION_LATE;
+	seal_one(in, &in->open[i], clock_wall_ms());
+	in->open_count--;
+	memmove(&in->open[i], &in->open[i + 1],
+	    (in->open_count - i) * sizeof in->open[0]);
+}
+
+/* The batch that was opened first makes room for one more, a late one for late
+ * ones. */
+static void
+make_room(struct intake *in, unsigned partition)
 {
 	unsigned i = 0;
 
-	while (in->open[i]->partition != PARTITION_LATE)
-		i++;
-	if (in->last == in->open[i])
-		in->last = NULL;
-	seal_one(in, &in->open[i], clock_wall_ms());
-	in->open_count--;
-	in->open_late--;
-	memmove(&in->open[i], &in->open[i + 1],
-	    (in->open_count - i) * sizeof in->open[0]);
+	if (partition == PARTITION_LATE && in->open_late == OPEN_LATE_MAX) {
+		while (in->open[i]->partition != PARTITION_LATE)
+			i++;
+		close_one(in, i);
+	} else if (in->open_count == OPEN_MAX) {
+		close_one(in, 0);
+	}
 }
 
 static struct batch *
@@ -148,8 +162,7 @@ open_batch(struct intake *in, unsigned partition, struct interval bucket)
 {
 	struct batch *b;
 
-	if (partition == PARTITION_LATE && in->open_late == OPEN_LATE_MAX)
-		close_a_late_one(in);
+	make_room(in, partition);
 	b = batch_new(
 	    bucket, partition, (unsigned)in->p.ds->firehose_chunk_events);
 	in->open_late += partition == PARTITION_LATE;

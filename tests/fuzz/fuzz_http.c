@@ -10,8 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "buf.h"
-#include "panic.h"
+#include "auth.h"
+#include "fuzz_input.h"
+#include "one_ds.h"
 #include "route.h"
 
 #define TEXT_MAX (4 * MiB)
@@ -98,6 +99,29 @@ note_request(
 	    route->is_detailed, route->type, route->coding, route->ds_bytes);
 }
 
+/* Nobody comes in who does not know a password. */
+static void
+check_credentials(const char *value, size_t bytes)
+{
+	static const char file[] =
+	    "a:$5$rounds=1000$salt$"
+	    "0123456789012345678901234567890123456789012\n"
+	    "b:sha256:00000000000000000000000000000000"
+	    "00000000000000000000000000000000\n";
+	static struct auth *auth;
+	struct conf_problems problems = { 0 };
+
+	if (auth == NULL) {
+		struct conf *conf =
+		    one_ds(NULL, "\"druid.overlord.url\":\"http://x\"");
+
+		auth = auth_new(conf, file, sizeof file - 1, &problems);
+		conf_free(&conf);
+	}
+	must(auth != NULL && problems.count == 0);
+	must(auth_check(auth, value, bytes, 0) != AUTH_GOOD);
+}
+
 static void
 take_request(const struct http_request *r, const char *head, struct buf *to)
 {
@@ -110,8 +134,10 @@ take_request(const struct http_request *r, const char *head, struct buf *to)
 	check_view(r, r->query);
 	check_view(r, r->content_type);
 	check_view(r, r->content_encoding);
-	if (http_request_field(r, head, "authorization", &value))
+	if (http_request_field(r, head, "authorization", &value)) {
 		check_view(r, value);
+		check_credentials(head + value.at, value.bytes);
+	}
 	route_find(&route, r, head);
 	must(route.kind != ROUTE_REFUSED ||
 	    (route.status >= 400 && route.text != NULL));
@@ -220,6 +246,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	/* pieces copy a head again and again: no more of it than says all */
 	if (bytes < 2 || bytes > 3 * HTTP_HEAD_MAX)
 		return 0;
+	fuzz_silence();
 	buf_init(&whole, TEXT_MAX);
 	buf_init(&pieces, TEXT_MAX);
 	read_connection(text, bytes - 1, 0, &whole);

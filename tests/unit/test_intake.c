@@ -1035,6 +1035,25 @@ test_garbage(void **state)
 	assert_true(is_free(r, 0));
 }
 
+/* More intervals than batches may be open: the oldest are sealed meanwhile. */
+static void
+test_many_intervals(void **state)
+{
+	struct rig *r = *state;
+
+	r->ring_bytes = 256u * KiB;
+	begin(r, "");
+	for (int i = 0; i < 1500; i++)
+		write_block(r,
+		    (struct block){
+			.events = 1, .ms = NOW_MS + i * INT64_C(3600000) });
+	turn(r);
+	assert_true(is_free(r, 0));
+	assert_int_equal(spool_batches(r->spool), 1500);
+	expect_all_once(r);
+	check_totals(r, 1500, 0, 0);
+}
+
 /* Where the worker is in the ring stands in memory that the receiver may
  * write. */
 static void
@@ -1189,6 +1208,7 @@ main(void)
 		INTAKE_TEST(test_damaged_block),
 		INTAKE_TEST(test_garbage),
 		INTAKE_TEST(test_impossible_position),
+		INTAKE_TEST(test_many_intervals),
 		INTAKE_TEST(test_full_spool),
 		INTAKE_TEST(test_block_larger_than_spool),
 		INTAKE_TEST(test_turn_is_bounded),
