@@ -40,7 +40,12 @@
 #define VAGUE_GIVEN_UP 8
 #define REFUSAL_SAID_MS 60000
 
+/* How long a request that is not confirmed is held on to, in times of
+ * firehoseRetryPeriod: by default what the kernel itself takes to give up. */
+#define HOLD_FACTOR 15
+
 static void pushed(void *context, const struct http_answer *);
+static void push_held(void *context);
 
 void
 feeds_init(struct feeds *all)
@@ -301,6 +306,8 @@ send_chunk(struct feed *f)
 		.body = v->body + c->offset,
 		.body_bytes = c->bytes,
 		.timeout_ms = f->all->ds->firehose_retry_ms,
+		.hold_ms = f->all->ds->firehose_retry_ms * HOLD_FACTOR,
+		.held = push_held,
 		.done = pushed,
 		.context = f };
 
@@ -548,7 +555,8 @@ push_failed(struct feed *f, const struct push_answer *a)
 			refused(f, a->why);
 		return;
 	}
-	if (f->failures++ == 0)
+	f->failures++;
+	if (f->failing_since_ms == 0)
 		f->failing_since_ms = now;
 	say_why(a, why);
 	complain(f, why, is_early);
@@ -561,6 +569,20 @@ push_failed(struct feed *f, const struct push_answer *a)
 	else
 		pause_feed(f, is_early ? RETRY_STARTING_MAX_MS : RETRY_MAX_MS);
 	all->failing(all->context, f, now - f->failing_since_ms);
+}
+
+/* It goes on, and so does the time for which the task has taken nothing. */
+static void
+push_held(void *context)
+{
+	struct feed *f = context;
+	int64_t now = loop_now_ms(f->all->loop);
+
+	if (f->failing_since_ms == 0)
+		f->failing_since_ms = now;
+	replicant_trouble(f->replicant,
+	    "Timeout was reached: it does not confirm what it is sent");
+	f->all->failing(f->all->context, f, now - f->failing_since_ms);
 }
 
 static void

@@ -44,6 +44,8 @@ firehose_push(struct http_client *http, const struct push *p)
 		.headers = headers,
 		.authorize = true,
 		.timeout_ms = p->timeout_ms,
+		.hold_ms = p->hold_ms,
+		.held = p->held,
 		.done = p->done,
 		.context = p->context };
 

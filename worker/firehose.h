@@ -41,6 +41,8 @@ struct push {
 	size_t body_bytes;
 	bool is_smile; /* JSON else */
 	int64_t timeout_ms;
+	int64_t hold_ms; /* http_client.h: a body that may be there in part */
+	http_held_fn *held;
 	http_done_fn *done; /* gets what firehose_judge understands */
 	void *context;
 };

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+
+#include <linux/sockios.h>
 
 #include <curl/curl.h>
 
@@ -26,6 +29,7 @@
 #define UPLOAD_BYTES (2L * 1024 * 1024)
 #define SEND_BUFFER_BYTES (1024 * 1024)
 #define IDLE_HANDLES_MAX 16
+#define HOLD_LOOK_MS 250
 
 struct http_exchange {
 	struct http_client *client;
@@ -38,6 +42,12 @@ struct http_exchange {
 	char why[CURL_ERROR_SIZE];
 	http_done_fn *done;
 	void *context;
+	/* a call that is held on to */
+	int fd; /* its connection, -1: none */
+	struct loop_timer timer; /* its time is over; a look */
+	int64_t timeout_ms, hold_ms, held_ms;
+	http_held_fn *held;
+	bool is_cut; /* given up with bytes that were not confirmed */
 };
 
 /* A socket that curl wants watched. */
@@ -85,6 +95,7 @@ free_exchange(struct http_exchange *x)
 	struct http_client *c = x->client;
 
 	unlink_exchange(x);
+	loop_timer_stop(&x->timer);
 	curl_multi_remove_handle(c->multi, x->easy);
 	if (c->idle_count < IDLE_HANDLES_MAX) {
 		curl_easy_reset(x->easy);
@@ -112,7 +123,8 @@ outcome_of(const struct http_exchange *x, CURLcode code)
 	/* also a time-out or a break while still connecting */
 	if (request_sent == 0)
 		return HTTP_UNREACHED;
-	return body_sent < x->body_bytes ? HTTP_CUT_SHORT : HTTP_UNKNOWN;
+	return x->is_cut || body_sent < x->body_bytes ? HTTP_CUT_SHORT
+						      : HTTP_UNKNOWN;
 }
 
 /* What to do about it, when it is for the operator to do. */
@@ -199,6 +211,75 @@ conclude_all(struct http_client *c)
 	}
 }
 
+/* ---- requests that are not confirmed ---- */
+
+/* Bytes of it that the other machine has not confirmed; 0 when it has all, or
+ * when that is not the question: not all has left, or nothing. */
+static int
+unconfirmed(const struct http_exchange *x)
+{
+	curl_off_t body_sent = 0;
+	int bytes = 0;
+
+	curl_easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &body_sent);
+	if (x->fd < 0 || body_sent < x->body_bytes ||
+	    ioctl(x->fd, SIOCOUTQ, &bytes) < 0)
+		return 0;
+	return bytes;
+}
+
+/* Nothing that the kernel has still to send may come to the other side later,
+ * beside what is sent in its place. */
+static void
+cut(struct http_exchange *x)
+{
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	x->is_cut = true;
+	setsockopt(x->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
+static void
+hold_due(struct loop_timer *t)
+{
+	struct http_exchange *x = t->context;
+	bool was_held = x->held_ms > 0;
+	int bytes = unconfirmed(x);
+
+	if (bytes > 0 && x->held_ms < x->hold_ms) {
+		x->held_ms += HOLD_LOOK_MS;
+		loop_timer_start(x->client->loop, t, HOLD_LOOK_MS, hold_due);
+		if (x->held != NULL)
+			x->held(x->context); /* x may be gone */
+		return;
+	}
+	if (bytes == 0 && was_held) { /* now for the answer */
+		x->held_ms = 0;
+		x->hold_ms = 0;
+		loop_timer_start(x->client->loop, t, x->timeout_ms, hold_due);
+		return;
+	}
+	if (bytes > 0)
+		cut(x);
+	snprintf(x->why, sizeof x->why, "Timeout was reached: no answer%s",
+	    bytes > 0 ? ", and part of the request is not confirmed" : "");
+	conclude(x, CURLE_OPERATION_TIMEDOUT);
+}
+
+static void
+note_socket(CURL *easy, int fd, bool is_gone)
+{
+	struct http_exchange *x = NULL;
+
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&x);
+	if (x == NULL) /* curl's own */
+		return;
+	if (!is_gone)
+		x->fd = fd;
+	else if (x->fd == fd)
+		x->fd = -1;
+}
+
 /* ---- curl on the loop ---- */
 
 static void
@@ -241,14 +322,14 @@ socket_ready(struct loop_io *io, uint32_t events)
 }
 
 static int
-want_socket(
-    CURL *easy UNUSED, curl_socket_t fd, int what, void *context, void *known)
+want_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
 {
 	struct http_client *c = context;
 	struct watch *w = known;
 	uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0u) |
 	    (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
 
+	note_socket(easy, fd, what == CURL_POLL_REMOVE);
 	if (what == CURL_POLL_REMOVE) {
 		if (w != NULL)
 			loop_io_stop(&w->io);
@@ -362,7 +443,11 @@ set_request(struct http_exchange *x, const struct http_call *call)
 
 	set(curl_easy_setopt(e, CURLOPT_URL, call->url));
 	set(curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https"));
-	set(curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms));
+	/* what is held on to ends by its own timer */
+	set(curl_easy_setopt(e, CURLOPT_TIMEOUT_MS,
+	    (long)(call->hold_ms == 0
+		    ? call->timeout_ms
+		    : 2 * call->timeout_ms + call->hold_ms + 1000)));
 	set(curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
 	    (long)MIN_OF(call->timeout_ms, CONNECT_TIMEOUT_MS)));
 	set(curl_easy_setopt(e, CURLOPT_NOPROXY, "*"));
@@ -456,6 +541,11 @@ http_send(struct http_client *c, const struct http_call *call)
 	x->easy = take_handle(c);
 	x->done = call->done;
 	x->context = call->context;
+	x->fd = -1;
+	x->timer.context = x;
+	x->timeout_ms = call->timeout_ms;
+	x->hold_ms = call->hold_ms;
+	x->held = call->held;
 	x->body_bytes = (curl_off_t)call->body_bytes;
 	buf_init(&x->answer, HTTP_ANSWER_MAX + 1 /* a NUL */);
 	set_plumbing(x);
@@ -470,6 +560,8 @@ http_send(struct http_client *c, const struct http_call *call)
 	c->first = x;
 	c->under_way++;
 	must(curl_multi_add_handle(c->multi, x->easy) == CURLM_OK);
+	if (x->hold_ms > 0)
+		loop_timer_start(c->loop, &x->timer, x->timeout_ms, hold_due);
 	return x;
 }
 

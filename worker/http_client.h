@@ -17,7 +17,9 @@ struct http_client;
 enum http_outcome {
 	HTTP_ANSWERED, /* status and body are there */
 	HTTP_UNREACHED, /* no connection: the request never left */
-	HTTP_CUT_SHORT, /* broken off before all of the request had left */
+	/* broken off before all of the request had left, or while not all of
+	 * it was confirmed */
+	HTTP_CUT_SHORT,
 	HTTP_UNKNOWN, /* all of it left, no complete answer came */
 };
 
@@ -32,6 +34,7 @@ struct http_answer {
 };
 
 typedef void http_done_fn(void *context, const struct http_answer *);
+typedef void http_held_fn(void *context);
 
 struct http_call {
 	const char *url;
@@ -42,6 +45,13 @@ struct http_call {
 	const char *const *headers;
 	bool authorize; /* with user and password, if there are any */
 	int64_t timeout_ms; /* for the whole of it */
+	/* A request whose bytes the other machine has not all confirmed when
+	 * the time is over may be there in part, whole, or not at all. The
+	 * kernel goes on trying, so it is held on to until that is clear, at
+	 * most this long; 0: it is not. `held`, if any, is told again and
+	 * again; it may cancel the call. */
+	int64_t hold_ms;
+	http_held_fn *held;
 	http_done_fn *done; /* once, from the loop, unless cancelled */
 	void *context;
 };

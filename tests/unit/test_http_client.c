@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ struct told {
 	size_t body_bytes;
 	char why[256], redirect[256];
 	void (*then)(struct told *);
+	struct http_exchange *exchange;
 };
 
 static int
@@ -475,6 +477,169 @@ test_slow_answer(void **state)
 	assert_int_equal(script_requests(r->server), 1);
 }
 
+/* ---- not confirmed ---- */
+
+#define UNREAD_BYTES (600 * 1024)
+
+static int held_calls;
+
+static void
+held(void *context UNUSED)
+{
+	held_calls++;
+}
+
+/* A server that reads nothing until it is told to: its machine confirms no
+ * more than a small buffer takes. */
+static int
+deaf_server(char url[static 64])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd, bytes = 4096;
+
+	a.sin_port = htons((uint16_t)closed_port(&fd));
+	assert_int_equal(
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	snprintf(url, 64, "http://127.0.0.1:%d/x", ntohs(a.sin_port));
+	return fd;
+}
+
+static struct http_call
+long_call(char *body, int64_t hold_ms)
+{
+	struct http_call call = { .body = body,
+		.body_bytes = UNREAD_BYTES,
+		.timeout_ms = SHORT_MS,
+		.hold_ms = hold_ms,
+		.held = held };
+
+	memset(body, ' ', UNREAD_BYTES);
+	held_calls = 0;
+	return call;
+}
+
+/* Reads until nothing comes for a moment; true: the connection was reset. */
+static bool
+drain(struct rig *r, int fd)
+{
+	char bytes[65536];
+	ssize_t got = 1;
+
+	for (int quiet = 0; got != 0 && quiet < 5;) {
+		got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+		if (got < 0 && errno == ECONNRESET)
+			return true;
+		quiet = got > 0 ? 0 : quiet + 1;
+		if (got < 0)
+			usleep(2000);
+		loop_poll(r->loop);
+		loop_once(r->loop);
+	}
+	return false;
+}
+
+/* Given up at last: what the kernel still has never gets there. */
+static void
+test_never_confirmed(void **state)
+{
+	struct rig *r = *state;
+	struct told t = { 0 };
+	char url[64], *body = must_malloc(UNREAD_BYTES);
+	int listening = deaf_server(url), fd;
+
+	send_to(r, &t, url, long_call(body, 600));
+	LOOP_UNTIL(r->loop, t.times > 0);
+	assert_int_equal(t.outcome, HTTP_CUT_SHORT);
+	assert_in_range(held_calls, 2, 3);
+	assert_non_null(strstr(t.why, "not confirmed"));
+	fd = accept(listening, NULL, NULL);
+	assert_true(fd >= 0);
+	assert_true(drain(r, fd));
+	close(fd);
+	close(listening);
+	forget(&t);
+	free(body);
+}
+
+/* All of it gets there after its time: then the answer is waited for. */
+static void
+test_confirmed_late(void **state)
+{
+	static const char answer[] =
+	    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+	struct rig *r = *state;
+	char url[64], *body = must_malloc(UNREAD_BYTES);
+	int listening = deaf_server(url), fd;
+
+	for (int answers = 0; answers < 2; answers++) {
+		struct told t = { 0 };
+
+		send_to(r, &t, url, long_call(body, LONG_MS));
+		LOOP_UNTIL(r->loop, held_calls > 0);
+		assert_int_equal(t.times, 0);
+		fd = accept(listening, NULL, NULL);
+		assert_true(fd >= 0);
+		assert_false(drain(r, fd));
+		if (answers)
+			assert_int_equal(
+			    write(fd, answer, strlen(answer)), strlen(answer));
+		LOOP_UNTIL(r->loop, t.times > 0);
+		assert_int_equal(
+		    t.outcome, answers ? HTTP_ANSWERED : HTTP_UNKNOWN);
+		close(fd);
+		forget(&t);
+	}
+	close(listening);
+	free(body);
+}
+
+static void
+cancel_it(void *context)
+{
+	struct told *t = context;
+	struct http_exchange *x = t->exchange;
+
+	held_calls++;
+	http_cancel(t->rig->http, &x);
+}
+
+static void
+test_cancel_in_held(void **state)
+{
+	struct rig *r = *state;
+	struct told t = { 0 };
+	char url[64], *body = must_malloc(UNREAD_BYTES);
+	struct http_call call = long_call(body, LONG_MS);
+	int listening = deaf_server(url);
+
+	call.held = cancel_it;
+	t.exchange = send_to(r, &t, url, call);
+	LOOP_UNTIL(r->loop, held_calls > 0);
+	assert_int_equal(held_calls, 1);
+	assert_int_equal(http_under_way(r->http), 0);
+	assert_int_equal(t.times, 0);
+	close(listening);
+	free(body);
+}
+
+/* Nothing is held on to that has all got there, or has no connection. */
+static void
+test_nothing_to_hold(void **state)
+{
+	struct rig *r = *state;
+	struct http_call call = post("[{}]");
+
+	held_calls = 0;
+	call.timeout_ms = SHORT_MS;
+	call.hold_ms = LONG_MS;
+	call.held = held;
+	script_hold(r->server);
+	expect_unknown(r, call);
+	assert_int_equal(held_calls, 0);
+}
+
 /* An answer may be as long as the limit, and not longer. */
 static void
 test_long_answers(void **state)
@@ -699,6 +864,10 @@ main(void)
 		HTTP_TEST(test_cut_short),
 		HTTP_TEST(test_unknown),
 		HTTP_TEST(test_slow_answer),
+		HTTP_TEST(test_never_confirmed),
+		HTTP_TEST(test_confirmed_late),
+		HTTP_TEST(test_cancel_in_held),
+		HTTP_TEST(test_nothing_to_hold),
 		HTTP_TEST(test_long_answers),
 		HTTP_TEST(test_cancel),
 		HTTP_TEST(test_cancel_in_done),
