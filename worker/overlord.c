@@ -48,6 +48,7 @@ struct overlord {
 	char *urls[URLS_MAX]; /* from the configuration */
 	unsigned url_count, url_at;
 	char *found; /* by the resolver */
+	char *last; /* the one before */
 	unsigned place; /* counts the changes of where it is */
 	bool finding;
 	TAILQ_HEAD(, overlord_ask) asks;
@@ -126,6 +127,7 @@ overlord_free(struct overlord **overlord)
 	for (unsigned i = 0; i < o->url_count; i++)
 		free(o->urls[i]);
 	free(o->found);
+	free(o->last);
 	free(o);
 }
 
@@ -133,6 +135,12 @@ const char *
 overlord_where(const struct overlord *o)
 {
 	return o->where;
+}
+
+const char *
+overlord_last(const struct overlord *o)
+{
+	return o->last;
 }
 
 bool
@@ -172,7 +180,8 @@ distrust(struct overlord *o, const struct overlord_ask *a)
 		o->url_at = (o->url_at + 1) % o->url_count;
 		return;
 	}
-	free(o->found);
+	free(o->last);
+	o->last = o->found;
 	o->found = NULL;
 }
 

@@ -29,6 +29,9 @@ struct overlord *overlord_new(struct http_client *, const struct ds_conf *,
 void overlord_free(struct overlord **);
 /* The resolver's answer: "http://host:port", or NULL with the reason. */
 void overlord_found(struct overlord *, const char *url, const char *why);
+/* Where it was found before and did not serve; NULL: nowhere. Better than
+ * nothing while nobody can be asked. Lent. */
+const char *overlord_last(const struct overlord *);
 /* For the status: where it is, or what was looked for and failed. Lent. */
 const char *overlord_where(const struct overlord *);
 /* Whether that has become another text since the last call. */

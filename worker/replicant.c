@@ -368,6 +368,18 @@ is_closing(struct replicant *r)
 	return true;
 }
 
+/* Nobody can say where it is. Where it was may still be right; if another task
+ * has that port by now, it refuses what is meant for this one. */
+static void
+try_last_place(struct replicant *r)
+{
+	ask_later(r);
+	if (r->state != REPLICANT_SOUGHT || r->url == NULL)
+		return;
+	r->state = REPLICANT_OPEN;
+	r->changed(r->context, r);
+}
+
 static void
 status_known(void *context, enum result result, const struct task_status *s)
 {
@@ -375,7 +387,7 @@ status_known(void *context, enum result result, const struct task_status *s)
 
 	r->asking = NULL;
 	if (result != RESULT_OK) {
-		ask_later(r);
+		try_last_place(r);
 		return;
 	}
 	r->task = s->state;

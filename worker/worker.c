@@ -82,6 +82,7 @@ struct worker {
 	struct loop_timer seal_timer, removal_timer, disk_timer;
 	struct loop_timer describe_timer, deadline_timer;
 	bool removal_due, describe_due;
+	bool was_connected; /* to ZooKeeper, when it was described */
 	enum stopped stopped, complained;
 	/* a commit has failed: nothing is taken or written before it is time
 	 * to try again, and nothing is promised before that has gone well */
@@ -119,6 +120,10 @@ overlord_place(void *context, const struct discovery_answer *a)
 		url = place_url(a->place.host, &place);
 		overlord_found(w->overlord, url, NULL);
 		free(url);
+		return;
+	}
+	if (a->result == RESULT_RETRY && overlord_last(w->overlord) != NULL) {
+		overlord_found(w->overlord, overlord_last(w->overlord), NULL);
 		return;
 	}
 	if (a->result == RESULT_OK) {
@@ -164,6 +169,12 @@ note_overdue(unsigned tasks)
 	return note;
 }
 
+static bool
+is_connected(const struct worker *w)
+{
+	return w->zk != NULL && zk_is_connected(w->zk);
+}
+
 static char *
 describe(struct worker *w)
 {
@@ -178,9 +189,10 @@ describe(struct worker *w)
 		json_set(j, "late", late);
 	json_set_text(j, "overlord", overlord_where(w->overlord));
 	json_set_text(j, "zookeeper",
-	    w->zk == NULL                ? "not used"
-		: zk_is_connected(w->zk) ? "connected"
-					 : "not connected");
+	    w->zk == NULL         ? "not used"
+		: is_connected(w) ? "connected"
+				  : "not connected");
+	w->was_connected = is_connected(w);
 	if (note[0] != '\0')
 		json_append(notes, json_new_text(note));
 	if (overdue > 0)
@@ -285,6 +297,7 @@ look_for_changes(struct worker *w)
 	changed |= overlord_changed(w->overlord);
 	changed |= beam_cluster_changed(w->cluster);
 	changed |= late_changed(w->late);
+	changed |= is_connected(w) != w->was_connected;
 	if (!changed)
 		return;
 	w->describe_due = true;

@@ -404,6 +404,7 @@ test_resolver(void **state)
 	submit(r);
 	submit(r);
 	assert_int_equal(r->looks, 1); /* one look for both */
+	assert_null(overlord_last(r->overlord));
 	overlord_found(r->overlord, NULL, "not in discovery; there are: a b");
 	assert_int_equal(r->answers, 2);
 	assert_int_equal(r->result, RESULT_RETRY);
@@ -420,6 +421,7 @@ test_resolver(void **state)
 	submit_and_wait(r);
 	assert_int_equal(r->looks, 2); /* the place was known */
 	assert_int_equal(r->result, RESULT_RETRY);
+	assert_string_equal(overlord_last(r->overlord), script_url(r->server));
 	submit(r);
 	assert_int_equal(r->looks, 3);
 	script_answer(r->second, 200, "{\"task\":\"x\"}");
