@@ -152,6 +152,7 @@ class TestJumps(ClockCase):
         self.assertGreater(self.sent(), 400, accounts)
         self.check_restart()
 
+    @drill.long_form
     def test_back_and_forward(self):
         poster = self.jump(-1, 1)
         self.check_books(poster)
@@ -195,6 +196,7 @@ class TestJumps(ClockCase):
 class TestRepeatedSecond(ClockCase):
     """A leap second, as kernels have it: the last second of a day twice."""
 
+    @drill.long_form
     def test_at_midnight(self):
         midnight = (time.time() // DAY + 1) * DAY
         self.start(drill.data_source("wikipedia"), midnight - 1.5)
@@ -282,6 +284,7 @@ class TestSummerTime(ClockCase):
     def test_day_of_25_hours(self):
         self.check_day("Europe/Paris", 1, 25)
 
+    @drill.long_form
     def test_day_of_half_an_hour_less(self):
         self.check_day("Australia/Lord_Howe", 1, 23.5)
 

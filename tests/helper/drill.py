@@ -12,12 +12,16 @@
 import collections
 import os
 import re
+import unittest
 
 import harness
 from harness import wait_for
 from zookeeper import ZooKeeper
 
 LONG = bool(os.environ.get("TRANQ_LONG"))
+
+# A decorator: not in the short form.
+long_form = unittest.skipUnless(LONG, "in the long form: make fault")
 
 # So that a test sees within a second what takes minutes in production.
 QUICK = {"druidBeam.overlordPollPeriod": "PT0.3S",

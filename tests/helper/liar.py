@@ -33,7 +33,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.request_body = self.rfile.read(
+            int(self.headers.get("Content-Length", 0)))
         front = self.server.front
         lie, spoil = front.choose(self.path, body)
         try:

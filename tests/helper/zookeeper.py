@@ -41,7 +41,8 @@ class ZooKeeper:
     """tick_ms bounds session timeouts: a session lasts 2 to 20 ticks unless
     session_ms, the shortest allowed, says otherwise."""
 
-    def __init__(self, tick_ms=200, session_ms=400):
+    def __init__(self, tick_ms=200, session_ms=400, address="127.0.0.1"):
+        self.address = address
         self.tick_ms = tick_ms
         self.session_ms = session_ms
         self.folder = tempfile.mkdtemp(prefix="tranqd-zookeeper-")
@@ -61,7 +62,7 @@ class ZooKeeper:
 
     @property
     def connect(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     def start(self):
         """Starts it, on the port it had before, and waits until it answers."""
@@ -98,7 +99,7 @@ class ZooKeeper:
 
     def ask(self, word, timeout=5):
         """One of its four-letter words, for instance ruok, stat, dump, cons."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout) as s:
+        with socket.create_connection((self.address, self.port), timeout) as s:
             s.settimeout(timeout)
             s.sendall(word.encode())
             answer = b""
@@ -124,7 +125,7 @@ class ZooKeeper:
             f.write(
                 f"tickTime={self.tick_ms}\n"
                 f"dataDir={self.folder}/data\n"
-                "clientPortAddress=127.0.0.1\n"
+                f"clientPortAddress={self.address}\n"
                 f"clientPort={self.port}\n"
                 f"minSessionTimeout={self.session_ms}\n"
                 "maxSessionTimeout=60000\n"
