@@ -153,8 +153,12 @@ firehose_judge(const struct http_answer *a)
 	case HTTP_UNREACHED: p.unreached = true; return p;
 	case HTTP_UNKNOWN:
 		/* a refusal that broke off is one: its text is lost, and the
-		 * sequence may be used up all the same */
-		return a->status >= 400 ? judge_refusal(a) : p;
+		 * sequence may be used up all the same. But nobody is to blame
+		 * its events for that */
+		if (a->status >= 400)
+			p = judge_refusal(a);
+		p.vague = false;
+		return p;
 	case HTTP_CUT_SHORT:
 		/* the task may have recorded the sequence and cannot have read
 		 * the whole body */

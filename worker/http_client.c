@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <linux/sockios.h>
+#include <linux/tcp.h>
 
 #include <curl/curl.h>
 
@@ -213,19 +213,20 @@ conclude_all(struct http_client *c)
 
 /* ---- requests that are not confirmed ---- */
 
-/* Bytes of it that the other machine has not confirmed; 0 when it has all, or
- * when that is not the question: not all has left, or nothing. */
-static int
-unconfirmed(const struct http_exchange *x)
+/* Whether the other machine has not confirmed all of it. Not when that is no
+ * question: not all has left, or nothing. */
+static bool
+is_unconfirmed(const struct http_exchange *x)
 {
+	struct tcp_info info = { 0 };
+	socklen_t bytes = sizeof info;
 	curl_off_t body_sent = 0;
-	int bytes = 0;
 
 	curl_easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &body_sent);
 	if (x->fd < 0 || body_sent < x->body_bytes ||
-	    ioctl(x->fd, SIOCOUTQ, &bytes) < 0)
-		return 0;
-	return bytes;
+	    getsockopt(x->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) < 0)
+		return false;
+	return info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0;
 }
 
 /* Nothing that the kernel has still to send may come to the other side later,
@@ -244,25 +245,25 @@ hold_due(struct loop_timer *t)
 {
 	struct http_exchange *x = t->context;
 	bool was_held = x->held_ms > 0;
-	int bytes = unconfirmed(x);
+	bool unconfirmed = is_unconfirmed(x);
 
-	if (bytes > 0 && x->held_ms < x->hold_ms) {
+	if (unconfirmed && x->held_ms < x->hold_ms) {
 		x->held_ms += HOLD_LOOK_MS;
 		loop_timer_start(x->client->loop, t, HOLD_LOOK_MS, hold_due);
 		if (x->held != NULL)
 			x->held(x->context); /* x may be gone */
 		return;
 	}
-	if (bytes == 0 && was_held) { /* now for the answer */
+	if (!unconfirmed && was_held) { /* now for the answer */
 		x->held_ms = 0;
 		x->hold_ms = 0;
 		loop_timer_start(x->client->loop, t, x->timeout_ms, hold_due);
 		return;
 	}
-	if (bytes > 0)
+	if (unconfirmed)
 		cut(x);
 	snprintf(x->why, sizeof x->why, "Timeout was reached: no answer%s",
-	    bytes > 0 ? ", and part of the request is not confirmed" : "");
+	    unconfirmed ? ", and part of the request is not confirmed" : "");
 	conclude(x, CURLE_OPERATION_TIMEDOUT);
 }
 

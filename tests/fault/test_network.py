@@ -24,7 +24,9 @@ HEAL_SECONDS = 25 + CUT_SECONDS
 class NetworkCase(drill.Case):
     time_bound = 300
     hosts = 1
-    properties = {"druidBeam.firehoseRetryPeriod": "PT1S",
+    # what is not confirmed is held on to 15 times as long, longer than a cut
+    properties = {"druidBeam.firehoseRetryPeriod":
+                  "PT4S" if drill.LONG else "PT1S",
                   "zookeeper.timeout": "PT2S"}
 
     @classmethod
