@@ -33,6 +33,26 @@ source_mend(struct source *src, unsigned receiver)
 	    src->generation, (uint64_t)src->conf->ring_bytes);
 }
 
+/* The spool's directory is made ready before the first start, and again when a
+ * worker has failed to start: the operator may have mended it. Not each time:
+ * a disk that does not answer holds up who asks it, and there are others to
+ * look after. False with c->refusal. */
+static bool
+ready_spool(struct child *c)
+{
+	const struct source *src = c->owner;
+	const struct death *last = restart_death(&c->history, 0);
+	struct trouble trouble;
+
+	if (c->incarnation > 1 && (last == NULL || last->ready_ms >= 0))
+		return true;
+	if (prepare_spool(
+		src->conf, src->name, &src->supervisor->identity, &trouble))
+		return true;
+	snprintf(c->refusal, sizeof c->refusal, "%s", trouble.text);
+	return false;
+}
+
 static pid_t
 spawn_worker(struct child *c)
 {
@@ -44,14 +64,10 @@ spawn_worker(struct child *c)
 		.ds = src->name,
 		.identity = &s->identity };
 	struct heritage *h = &plan.heritage;
-	struct trouble trouble;
 	pid_t pid;
 
-	/* each time, so that it gets on when the operator has mended it */
-	if (!prepare_spool(src->conf, src->name, &s->identity, &trouble)) {
-		snprintf(c->refusal, sizeof c->refusal, "%s", trouble.text);
+	if (!ready_spool(c))
 		return -1;
-	}
 	h->conf = src->conf;
 	h->confine = s->confine;
 	h->ds = conf_find(src->conf, src->name, strlen(src->name));

@@ -50,8 +50,7 @@ struct source_sums {
 	uint64_t requests, refused_full, refused_malformed;
 };
 
-/* Makes channels, bell and life page, and starts nothing. The spool's directory
- * is made at each start of the worker. */
+/* Makes channels, bell and life page, and starts nothing. */
 struct source *source_new(struct supervisor *, const struct conf *,
     const char *name, struct trouble *) MUST_CHECK;
 /* Its worker is at rest. The spool stays. */

@@ -2,6 +2,7 @@
 """Processes that hang, are stopped, crash under a debugger, cannot be started,
 or die all at once; and what is left behind after many of them."""
 
+import fcntl
 import mmap
 import os
 import re
@@ -11,6 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -20,6 +22,7 @@ import drill  # noqa: E402
 import harness  # noqa: E402
 import process  # noqa: E402
 from harness import wait_for  # noqa: E402
+from loop_disk import LoopDisk  # noqa: E402
 
 MIB = 1 << 20
 BUILD = os.path.join(harness.ROOT, os.environ.get("TRANQ_BUILD", "build"))
@@ -218,6 +221,75 @@ class TestHang(SupervisionCase):
         self.check_hung(death, pid, "waits for the disk")
         self.faults.release()
         self.end(running)
+
+
+@long_form
+class TestFrozenDisk(drill.Case):
+    """A disk that does not answer: a real one, frozen (fsfreeze)."""
+    FREEZE, THAW = 0xc0045877, 0xc0045878   # FIFREEZE, FITHAW
+
+    def ice(self, what):
+        fd = os.open(self.disk.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, what, 0)
+        finally:
+            os.close(fd)
+
+    def thaw(self):
+        try:
+            self.ice(self.THAW)
+        except OSError:  # it is not frozen
+            pass
+
+    def setUp(self):
+        super().setUp()
+        place = tempfile.mkdtemp(prefix="tranqd-disk-")
+        self.addCleanup(shutil.rmtree, place, ignore_errors=True)
+        self.disk = LoopDisk.make("ext4", place)
+        self.addCleanup(self.disk.close)
+        self.addCleanup(self.thaw)
+        self.druid = self.sandbox("--check", "full")
+        self.server = self.tranqd(drill.config(
+            ["wikipedia"], self.druid.url, properties=dict(HANG, **{
+                "tranqd.dataDir": os.path.join(self.disk.path, "data")})))
+
+    def tearDown(self):
+        self.thaw()
+        super().tearDown()
+
+    def worker(self):
+        return self.server.data_source("wikipedia")["worker"]
+
+    def test_it(self):
+        """For a while it is borne. For longer the worker is killed, and its
+        successor waits until the kernel has let go of it."""
+        running = self.start_load(
+            self.server, rate=2000, compare=self.druid.url, retry=True,
+            connections=4, seconds=600, events=None, settle=60)
+        wait_for(lambda: self.druid.stats()["events"] > 1000)
+        pid = self.worker()["pid"]
+        self.ice(self.FREEZE)
+        wait_for(lambda: self.worker().get("silentMs", 0) > 2500,
+                 "it waits for long", 20)
+        self.assertIn("waits for the disk", self.worker()["silence"])
+        self.thaw()
+        had = self.druid.stats()["events"]
+        wait_for(lambda: self.druid.stats()["events"] > had)
+        self.assertEqual(self.worker()["pid"], pid)
+        self.ice(self.FREEZE)
+        wait_for(lambda: "it is killed" in self.worker().get("silence", ""),
+                 "it is killed", 30)
+        self.assertEqual(self.worker()["pid"], pid)
+        self.thaw()
+        wait_for(lambda: self.worker()["pid"] not in (0, pid)
+                 and self.worker()["state"] == "ready", "it is replaced")
+        self.assertEqual(self.worker()["lastDeath"]["how"],
+                         "hung and was killed")
+        had = self.druid.stats()["events"]
+        wait_for(lambda: self.druid.stats()["events"] > had)
+        running.stop()
+        self.check_load(running.finish())
+        self.check_whole(self.server, self.druid, killed=True)
 
 
 class TestStopped(SupervisionCase):
