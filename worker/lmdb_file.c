@@ -30,6 +30,9 @@
 
 enum page_flags { P_BRANCH = 1, P_LEAF = 2, P_OVERFLOW = 4, P_META = 8 };
 enum node_flags { F_BIGDATA = 1, F_SUBDATA = 2 };
+/* Keys that are numbers; the file was made under its own name. Others change
+ * how LMDB reads a tree, and no spool has them. */
+enum tree_flags { T_INTEGERKEY = 0x08, T_NOSUBDIR = 0x4000 };
 
 struct page_head {
 	uint64_t number;
@@ -67,6 +70,7 @@ _Static_assert(sizeof(struct meta_record) == 136, "as LMDB writes it");
 struct lmdb_file {
 	int fd;
 	unsigned page_bytes;
+	int error; /* of reading: the first */
 	uint64_t file_pages; /* whole ones */
 	struct meta_record meta;
 	unsigned char *used; /* a bit a page, while it is checked */
@@ -88,7 +92,7 @@ struct walk {
 /* ---- the file as a whole ---- */
 
 static bool
-read_at(const struct lmdb_file *f, void *to, size_t bytes, uint64_t at)
+read_at(struct lmdb_file *f, void *to, size_t bytes, uint64_t at)
 {
 	char *out = to;
 
@@ -97,6 +101,8 @@ read_at(const struct lmdb_file *f, void *to, size_t bytes, uint64_t at)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && f->error == 0)
+			f->error = errno;
 		if (n <= 0)
 			return false;
 		out += n;
@@ -314,6 +320,12 @@ bool
 lmdb_file_is_empty(const struct lmdb_file *f)
 {
 	return f->meta.top.entries == 0;
+}
+
+int
+lmdb_file_error(const struct lmdb_file *f)
+{
+	return f->error;
 }
 
 unsigned
@@ -619,6 +631,9 @@ lmdb_file_walk(struct lmdb_file *f, const struct lmdb_file_tree *tree,
 	w->visit = visit;
 	w->from = from;
 	w->whole = true;
+	if ((tree->flags & ~(unsigned)T_NOSUBDIR) !=
+	    (tree->is_free_list ? T_INTEGERKEY : 0u))
+		tell(w, 0, "or a page of names marks a tree %#x", tree->flags);
 	if (tree->root != NO_PAGE) {
 		if (tree->depth == 0 || tree->depth > DEPTH_MAX)
 			tell(w, tree->root, "heads a tree of depth %u",
@@ -640,7 +655,8 @@ tree_of(const struct tree_record *t)
 		.branch_pages = t->branch_pages,
 		.leaf_pages = t->leaf_pages,
 		.overflow_pages = t->overflow_pages,
-		.depth = t->depth };
+		.depth = t->depth,
+		.flags = t->flags };
 }
 
 bool

@@ -24,7 +24,7 @@ struct lmdb_file;
 struct lmdb_file_tree {
 	uint64_t root; /* UINT64_MAX: empty */
 	uint64_t entries, branch_pages, leaf_pages, overflow_pages;
-	unsigned depth;
+	unsigned depth, flags;
 	bool is_free_list; /* keys are numbers */
 };
 
@@ -58,6 +58,8 @@ bool lmdb_file_take(struct lmdb_file *, uint64_t txn);
 uint64_t lmdb_file_txn(const struct lmdb_file *);
 uint64_t lmdb_file_pages(const struct lmdb_file *); /* that it has in use */
 bool lmdb_file_is_empty(const struct lmdb_file *); /* no record, no tree */
+/* errno of the first read that failed; 0: none has. */
+int lmdb_file_error(const struct lmdb_file *);
 unsigned lmdb_file_page_bytes(const struct lmdb_file *);
 
 /* Goes through all that makes up the state: meta pages, every tree's pages and

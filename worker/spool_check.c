@@ -60,8 +60,10 @@ check_open(struct lmdb_file *f, char *error, size_t bytes)
 	struct lmdb_file_visit names = { check_name, NULL, &damage };
 	struct lmdb_file_tree meta;
 
-	if (!lmdb_file_check(f, &v))
-		return SPOOL_FILE_DAMAGED;
+	if (!lmdb_file_check(f, &v)) {
+		errno = lmdb_file_error(f);
+		return errno != 0 ? SPOOL_FILE_CLOSED : SPOOL_FILE_DAMAGED;
+	}
 	/* one that is whole and has nothing in it is one that is begun */
 	if (lmdb_file_is_empty(f))
 		return SPOOL_FILE_GOOD;
@@ -78,6 +80,7 @@ spool_check(const char *dir, char *error, size_t bytes)
 	char *path = must_format("%s/data.mdb", dir);
 	struct lmdb_file *f;
 	enum spool_file found;
+	int code;
 
 	f = lmdb_file_open(path, error, bytes);
 	if (f != NULL)
@@ -90,7 +93,9 @@ spool_check(const char *dir, char *error, size_t bytes)
 		found = SPOOL_FILE_DAMAGED;
 	else
 		found = SPOOL_FILE_CLOSED;
+	code = errno;
 	lmdb_file_close(&f);
 	free(path);
+	errno = code;
 	return found;
 }

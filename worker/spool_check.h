@@ -12,7 +12,7 @@ enum spool_file {
 	SPOOL_FILE_GOOD,
 	SPOOL_FILE_FOREIGN, /* of another program, version or machine */
 	SPOOL_FILE_DAMAGED,
-	SPOOL_FILE_CLOSED, /* cannot be opened: errno */
+	SPOOL_FILE_CLOSED, /* cannot be opened or read: errno */
 };
 
 /* A name of one of a spool's databases (spool.h). */
