@@ -405,6 +405,7 @@ skipped(struct feed *f)
 	const struct batch_view *v = &f->held->view;
 	bool was_question = f->progress.asks != ASK_NOTHING;
 
+	FAULT_POINT(SKIPPED);
 	f->failures = f->vague = 0;
 	f->failing_since_ms = 0;
 	if (was_question && f->is_fresh) {
@@ -641,8 +642,10 @@ feeds_write(struct feeds *all)
 
 	TAILQ_FOREACH(f, &all->storing, link)
 	{
-		if (f->refusal != NULL)
+		if (f->refusal != NULL) {
 			write_refusal(all, f);
+			FAULT_POINT(ASIDE);
+		}
 		spool_set_progress(all->spool, f->held->entry.id,
 		    f->replicant_index, &f->progress);
 	}
@@ -656,6 +659,8 @@ feeds_written(struct feeds *all)
 	while ((f = TAILQ_FIRST(&all->storing)) != NULL) {
 		FAULT_POINT(ANEW_STORED);
 		TAILQ_REMOVE(&all->storing, f, link);
+		if (f->refusal != NULL)
+			FAULT_POINT(ASIDE_STORED);
 		all->refused += f->refusal != NULL;
 		free(f->refusal);
 		f->refusal = NULL;
