@@ -29,6 +29,8 @@ BACK_SECONDS = 30
 DAYS = 86400
 WAYS = ("one", "all") if drill.LONG else ("one",)
 ELSEWHERE = {"own"}
+# nobody waits for acks of asynchronous requests
+NO_ASYNC = {"ACK_TOLD", "ACK_SEEN"}
 
 
 def strikes(which):
@@ -151,7 +153,9 @@ class TestServe(PointCase):
 
     def kill_at_each(self, **options):
         running = self.load(**options)
-        for n, (name, way) in enumerate(strikes(names("serve"))):
+        which = [name for name in names("serve")
+                 if "async" not in options or name not in NO_ASYNC]
+        for n, (name, way) in enumerate(strikes(which)):
             self.goes_on()
             self.strike(name, way, self.connect, at=1 + n % 3)
             if drill.LONG:
