@@ -514,7 +514,7 @@ read_file(const char *file, struct buf *to)
 	while (to->used <= CONF_BYTES_MAX) {
 		char *room = buf_room(to, 64 * KiB);
 
-		must(room != NULL);
+		must_afford(room != NULL);
 		n = read(fd, room, 64 * KiB);
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -26,7 +26,7 @@ read_all(int fd, struct buf *to, size_t max)
 		char *room = buf_room(to, part);
 		ssize_t n;
 
-		must(room != NULL);
+		must_afford(room != NULL);
 		n = read(fd, room, part);
 		if (n < 0 && errno == EINTR)
 			continue;

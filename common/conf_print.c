@@ -76,7 +76,7 @@ conf_print_example(void)
 	json_set(document, "properties", properties);
 	buf_init(&text, MiB);
 	json_print_pretty(document, &text);
-	must(!text.failed);
+	must_afford(!text.failed);
 	puts(buf_text(&text));
 	buf_free(&text);
 	json_free(&document);

@@ -92,7 +92,7 @@ format_text(const char *format, va_list args)
 {
 	char *text = NULL;
 
-	must(vasprintf(&text, format, args) >= 0);
+	must_afford(vasprintf(&text, format, args) >= 0);
 	return text;
 }
 

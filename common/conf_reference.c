@@ -176,7 +176,7 @@ conf_reference_escape(const char *text)
 			buf_add_text(&to, "$");
 		buf_add(&to, text, 1);
 	}
-	must(!to.failed);
+	must_afford(!to.failed);
 	result = must_strdup(buf_text(&to));
 	buf_free(&to);
 	return result;

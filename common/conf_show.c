@@ -24,7 +24,7 @@ conf_show_value(const struct conf_property *p, const void *base)
 
 	buf_init(&text, 64 * KiB);
 	conf_property_print(p, base, &text);
-	must(!text.failed);
+	must_afford(!text.failed);
 	number = strtoll(buf_text(&text), NULL, 10);
 	if (p->type == CONF_SECRET)
 		value = json_new_text(text.used > 0 ? "(set)" : "");

@@ -393,7 +393,7 @@ read_servers(const char *text, char **value, char why[static CONF_WHY_BYTES])
 	char *servers = strndup(text, (size_t)(chroot - text)), *list, *full;
 	bool good;
 
-	must(servers != NULL);
+	must_afford(servers != NULL);
 	good = read_list(servers, &list, why, check_server);
 	free(servers);
 	if (!good)

@@ -19,7 +19,7 @@ key_store_init(struct key_store *s)
 {
 	*s = (struct key_store){ .certificates = sk_X509_new_null(),
 		.legacy = OSSL_PROVIDER_try_load(NULL, "legacy", 1) };
-	must(s->certificates != NULL);
+	must_afford(s->certificates != NULL);
 	ERR_clear_error();
 }
 
@@ -60,7 +60,7 @@ key_store_pem(const struct key_store *s, bool with_key)
 	char *bytes, *pem;
 	long count;
 
-	must(bio != NULL);
+	must_afford(bio != NULL);
 	for (int i = 0; i < sk_X509_num(s->certificates); i++)
 		must(PEM_write_bio_X509(
 			 bio, sk_X509_value(s->certificates, i)) == 1);
@@ -111,7 +111,7 @@ view_of(const struct buf *bytes)
 {
 	BIO *bio = BIO_new_mem_buf(bytes->bytes, (int)bytes->used);
 
-	must(bio != NULL);
+	must_afford(bio != NULL);
 	return bio;
 }
 

@@ -41,12 +41,17 @@ panic_at(const char *file, int line, const char *function, const char *what)
 	abort();
 }
 
+void
+panic_no_memory(void)
+{
+	fatalx("out of memory; give the process more, or lower "
+	       "tranqd.ringBytes and http.bodyMemoryBytes");
+}
+
 static void *
 checked(void *memory)
 {
-	if (memory == NULL)
-		fatalx("out of memory; give the process more, or lower "
-		       "tranqd.ringBytes and http.bodyMemoryBytes");
+	must_afford(memory != NULL);
 	return memory;
 }
 

@@ -22,6 +22,11 @@ void panic_words(const char *text);
 NORETURN void
 panic_at(const char *file, int line, const char *function, const char *what);
 
+/* What can be false for want of memory only: ends the process as must_malloc
+ * does. */
+#define must_afford(x) (LIKELY(x) ? (void)0 : panic_no_memory())
+NORETURN void panic_no_memory(void);
+
 /* Allocation that ends the process when there is no memory: a worker is
  * restarted from its spool, the supervisor allocates at start and reload
  * only. Requests whose size a client decides use malloc and are refused. */

@@ -133,7 +133,7 @@ do_config(const struct arguments *a)
 	shown = conf_show(conf);
 	buf_init(&text, SHOWN_BYTES_MAX);
 	json_print_pretty(shown, &text);
-	must(!text.failed);
+	must_afford(!text.failed);
 	if (puts(buf_text(&text)) < 0 || fflush(stdout) != 0) {
 		fprintf(
 		    stderr, "tranqd: standard output: %s\n", strerror(errno));

@@ -100,6 +100,8 @@ listen_by_name(const struct conf *conf, enum port_kind kind, struct trouble *t)
 
 	snprintf(port, sizeof port, "%lld", (long long)configured(conf, kind));
 	why = getaddrinfo(conf->http_address, port, &hints, &found);
+	if (why == EAI_MEMORY)
+		panic_no_memory();
 	if (why != 0) {
 		trouble_set(t, EX_CONFIG, 0,
 		    "http.address %s: %s; write an address of this machine",

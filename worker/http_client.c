@@ -433,7 +433,7 @@ take_handle(struct http_client *c)
 	CURL *easy =
 	    c->idle_count > 0 ? c->idle[--c->idle_count] : curl_easy_init();
 
-	must(easy != NULL);
+	must_afford(easy != NULL);
 	return easy;
 }
 
@@ -589,7 +589,7 @@ http_escape(const char *text)
 {
 	char *escaped = curl_easy_escape(NULL, text, 0), *copy;
 
-	must(escaped != NULL);
+	must_afford(escaped != NULL);
 	copy = must_strdup(escaped);
 	curl_free(escaped);
 	return copy;

@@ -110,7 +110,7 @@ add_field(struct flatten *f, enum field_type type, const char *name)
 	buf_add(&prefix, ",", 1);
 	buf_add_json_string(&prefix, name, strlen(name));
 	buf_add(&prefix, ":", 2); /* with a NUL */
-	must(!prefix.failed);
+	must_afford(!prefix.failed);
 	field->prefix = prefix.bytes;
 	field->prefix_bytes = prefix.used - 1;
 	f->needs_index |= type != FIELD_ROOT;

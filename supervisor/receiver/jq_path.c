@@ -308,7 +308,7 @@ static bool
 start(struct jq_path *q, char *why)
 {
 	q->jq = jq_init();
-	must(q->jq != NULL);
+	must_afford(q->jq != NULL);
 	q->runs = 0;
 	jq_set_error_cb(q->jq, keep_error, why);
 	if (!jq_compile(q->jq, q->program))

@@ -42,7 +42,7 @@ compile_delimited(struct line_parser *p, const struct parse_spec *s)
 	if (s->format == PARSE_SPEC_CSV)
 		spec.dialect = is_old ? DELIMITED_OPENCSV : DELIMITED_RFC4180;
 	p->delimited = delimited_new(&spec);
-	must(p->delimited != NULL);
+	must_afford(p->delimited != NULL);
 	return true;
 }
 

@@ -54,7 +54,7 @@ read_file(const struct gathering *g, const char *property, const char *path,
     struct buf *to)
 {
 	/* room for all at once: growing would leave copies behind */
-	must(buf_room(to, RECEIVER_KEYS_FILE_MAX + FILE_SPARE) != NULL);
+	must_afford(buf_room(to, RECEIVER_KEYS_FILE_MAX + FILE_SPARE) != NULL);
 	if (!conf_file_read(path, to, RECEIVER_KEYS_FILE_MAX)) {
 		conf_problem_of(g->problems, g->conf, property,
 		    "%s: cannot be read: %s; name a file of at most %u MiB "

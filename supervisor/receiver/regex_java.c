@@ -193,7 +193,7 @@ regex_java_rewrite(const char *pattern, char why[REGEX_JAVA_WHY_BYTES])
 			return NULL;
 		}
 	}
-	must(buf_text(&r.out) != NULL);
+	must_afford(buf_text(&r.out) != NULL);
 	return r.out.bytes;
 }
 

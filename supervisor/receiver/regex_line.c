@@ -46,7 +46,7 @@ compile(const char *pattern, uint32_t options, char why[REGEX_LINE_WHY_BYTES])
 		return NULL;
 	}
 	c = pcre2_compile_context_create(NULL);
-	must(c != NULL);
+	must_afford(c != NULL);
 	pcre2_set_max_pattern_length(c, PATTERN_BYTES_MAX);
 	/* nearest to Java's: `.` stops at U+0085, U+2028, U+2029 there */
 	pcre2_set_newline(c, PCRE2_NEWLINE_ANYCRLF);
@@ -101,7 +101,7 @@ set_list(struct regex_line *r, const struct regex_line_spec *spec,
 	if (r->list == NULL)
 		return false;
 	r->separator = pcre2_match_data_create_from_pattern(r->list, NULL);
-	must(r->separator != NULL);
+	must_afford(r->separator != NULL);
 	set_limit(r, 0);
 	if (match(r, r->list, "", 0, 0, r->separator) == PCRE2_ERROR_NOMATCH)
 		return true;
@@ -118,7 +118,7 @@ add_column(struct regex_line *r, const char *name)
 	buf_add(&text, ",", 1);
 	buf_add_json_string(&text, name, strlen(name));
 	buf_add(&text, ":", 2); /* with a NUL */
-	must(!text.failed);
+	must_afford(!text.failed);
 	r->columns[r->column_count++] = text.bytes;
 }
 
@@ -159,7 +159,7 @@ set_pattern(struct regex_line *r, const struct regex_line_spec *spec,
 		return false;
 	}
 	r->groups = pcre2_match_data_create_from_pattern(r->pattern, NULL);
-	must(r->groups != NULL);
+	must_afford(r->groups != NULL);
 	return true;
 }
 
@@ -170,7 +170,7 @@ regex_line_new(const struct regex_line_spec *spec, enum regex_line_fault *fault,
 	struct regex_line *r = must_calloc(1, sizeof *r);
 
 	r->context = pcre2_match_context_create(NULL);
-	must(r->context != NULL);
+	must_afford(r->context != NULL);
 	pcre2_set_heap_limit(r->context, HEAP_KIB_MAX);
 	*fault = REGEX_LINE_PATTERN;
 	if (!set_pattern(r, spec, why)) {

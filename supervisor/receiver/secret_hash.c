@@ -40,10 +40,11 @@ secret_hash_key_new(void)
 	};
 	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 
-	must(mac != NULL);
+	must_afford(mac != NULL);
 	k->ctx = EVP_MAC_CTX_new(mac);
 	EVP_MAC_free(mac);
-	must(k->ctx != NULL && RAND_bytes(key, sizeof key) == 1 &&
+	must_afford(k->ctx != NULL);
+	must(RAND_bytes(key, sizeof key) == 1 &&
 	    EVP_MAC_init(k->ctx, key, sizeof key, how) == 1);
 	OPENSSL_cleanse(key, sizeof key);
 	return k;

@@ -25,7 +25,7 @@ make_member(struct settings_ds *s)
 	buf_init(&b, 64 * KiB + 8 * strlen(column));
 	buf_add_json_string(&b, column, strlen(column));
 	buf_add(&b, ":", 1);
-	must(buf_text(&b) != NULL);
+	must_afford(buf_text(&b) != NULL);
 	s->member = b.bytes;
 	s->member_bytes = b.used;
 }

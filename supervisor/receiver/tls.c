@@ -73,7 +73,7 @@ bio_of(const char *bytes, size_t count)
 {
 	BIO *bio = BIO_new_mem_buf(bytes, (int)count);
 
-	must(bio != NULL);
+	must_afford(bio != NULL);
 	return bio;
 }
 

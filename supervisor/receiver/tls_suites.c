@@ -244,7 +244,7 @@ joined(const struct choice *c, bool is_tls13)
 			buf_addf(&list, "%s%s", list.used > 0 ? ":" : "",
 			    is_tls13 ? s->standard : s->name);
 	}
-	must(buf_text(&list) != NULL);
+	must_afford(buf_text(&list) != NULL);
 	return list.bytes;
 }
 

@@ -88,3 +88,38 @@ class Files(_Shared):
     def clear(self):
         for r in self.control.rules:
             r.operations = 0
+
+
+class _Memory(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in (
+        "kinds", "epoch", "next", "step", "last", "strikes", "struck",
+        "most")]
+
+
+class Memory(_Shared):
+    """The n-th allocation fails: memory.fail("worker", first=0, step=1,
+    last=49) gives n = 0 … 49 to the next fifty workers that begin, or to
+    those that run (each takes one)."""
+
+    def __init__(self, folder):
+        super().__init__(folder, "alloc", "TRANQ_FAULT_ALLOC", _Memory)
+
+    def fail(self, kinds, *, first, step=1, last=None, strikes=1):
+        c = self.control
+        c.kinds = 0  # off while it changes
+        c.next, c.step = first, step
+        c.last = first if last is None else last
+        c.strikes = strikes
+        c.struck = c.most = 0
+        c.epoch += 1
+        c.kinds = mask(KINDS, kinds)
+
+    def struck(self):
+        return self.control.struck
+
+    def most(self):
+        """Allocations of the process that had most of them."""
+        return self.control.most
+
+    def clear(self):
+        self.control.kinds = 0
