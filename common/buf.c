@@ -131,3 +131,12 @@ buf_text(struct buf *b)
 	*end = '\0';
 	return b->bytes;
 }
+
+const char *
+buf_must_text(struct buf *b)
+{
+	const char *text = buf_text(b);
+
+	must_afford(text != NULL);
+	return text;
+}

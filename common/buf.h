@@ -29,3 +29,6 @@ void buf_add_json_string(struct buf *, const char *text, size_t count);
 void buf_consume(struct buf *, size_t count);
 /* The bytes with a NUL behind them (not counted); NULL when failed. */
 const char *buf_text(struct buf *);
+/* The same of a text whose length nobody outside decides: without memory the
+ * process ends. */
+const char *buf_must_text(struct buf *);

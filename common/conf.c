@@ -537,8 +537,8 @@ load(const char *file, struct conf_problems *problems, const struct how *how)
 	*problems = (struct conf_problems){ 0 };
 	buf_init(&text, CONF_BYTES_MAX + 128 * KiB);
 	if (read_file(file, &text))
-		conf = parse(
-		    new_conf(file), buf_text(&text), text.used, problems, how);
+		conf = parse(new_conf(file), buf_must_text(&text), text.used,
+		    problems, how);
 	else
 		conf_problem(problems,
 		    "%s: cannot be read: %s; give the path of "

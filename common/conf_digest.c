@@ -103,7 +103,7 @@ conf_digest(const struct ds_conf *ds)
 		conf_property_print(&conf_properties[i], ds, &value);
 		must_afford(!value.failed);
 		digest = add_text(digest, conf_properties[i].name);
-		digest = add_text(digest, buf_text(&value));
+		digest = add_text(digest, buf_must_text(&value));
 	}
 	buf_free(&value);
 	return digest;

@@ -77,7 +77,7 @@ conf_print_example(void)
 	buf_init(&text, MiB);
 	json_print_pretty(document, &text);
 	must_afford(!text.failed);
-	puts(buf_text(&text));
+	puts(buf_must_text(&text));
 	buf_free(&text);
 	json_free(&document);
 }

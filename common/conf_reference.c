@@ -157,7 +157,7 @@ conf_reference_expand(
 			    CONF_TEXT_BYTES_MAX);
 	}
 	if (good)
-		result = must_strdup(buf_text(&to));
+		result = must_strdup(buf_must_text(&to));
 	buf_free(&to);
 	return result;
 }
@@ -177,7 +177,7 @@ conf_reference_escape(const char *text)
 		buf_add(&to, text, 1);
 	}
 	must_afford(!to.failed);
-	result = must_strdup(buf_text(&to));
+	result = must_strdup(buf_must_text(&to));
 	buf_free(&to);
 	return result;
 }

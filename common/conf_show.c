@@ -25,11 +25,11 @@ conf_show_value(const struct conf_property *p, const void *base)
 	buf_init(&text, 64 * KiB);
 	conf_property_print(p, base, &text);
 	must_afford(!text.failed);
-	number = strtoll(buf_text(&text), NULL, 10);
+	number = strtoll(buf_must_text(&text), NULL, 10);
 	if (p->type == CONF_SECRET)
 		value = json_new_text(text.used > 0 ? "(set)" : "");
 	else if (p->type == CONF_TEXT || p->type == CONF_CALENDAR)
-		value = json_new_text(buf_text(&text));
+		value = json_new_text(buf_must_text(&text));
 	else if (p->type == CONF_BOOL)
 		value = json_new_bool(number != 0);
 	else if (p->type == CONF_INT)

@@ -327,7 +327,7 @@ read_list(const char *text, char **value, char why[static CONF_WHY_BYTES],
 	}
 	free(copy);
 	if (good)
-		*value = must_strdup(buf_text(&list));
+		*value = must_strdup(buf_must_text(&list));
 	buf_free(&list);
 	return good;
 }

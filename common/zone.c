@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unicode/ucal.h>
+#include <unicode/uclean.h>
 #include <unicode/ustring.h>
 
 #include "iso.h"
@@ -32,6 +33,36 @@ struct zone {
 };
 
 static struct zone *zones;
+
+/* Without memory ICU would give the offset of another time, or none. */
+
+static void *U_CALLCONV
+get_memory(const void *context UNUSED, size_t bytes)
+{
+	return must_malloc(bytes);
+}
+
+static void *U_CALLCONV
+change_memory(const void *context UNUSED, void *old, size_t bytes)
+{
+	return must_realloc(old, bytes);
+}
+
+static void U_CALLCONV
+free_memory(const void *context UNUSED, void *old)
+{
+	free(old);
+}
+
+__attribute__((constructor)) static void
+use_our_memory(void)
+{
+	UErrorCode error = U_ZERO_ERROR;
+
+	u_setMemoryFunctions(
+	    NULL, get_memory, change_memory, free_memory, &error);
+	must(U_SUCCESS(error)); /* nobody has used it before */
+}
 
 /* Goes to the front: events tend to name the same zone. */
 static struct zone *
@@ -245,7 +276,7 @@ zone_find(const char *name, size_t bytes)
 		return NULL;
 	z = add(name, bytes);
 	z->calendar = ucal_open(wide, -1, "en", UCAL_GREGORIAN, &error);
-	must(U_SUCCESS(error)); /* it has no memory, or no data of its own */
+	must(U_SUCCESS(error)); /* it has no data of its own */
 	fix(z);
 	return z;
 }

@@ -564,7 +564,7 @@ advance_removals(struct supervisor *s)
 	add_part(s, &text, SOURCE_SAME, "unchanged");
 	free_resting(s, SOURCE_REMOVED);
 	FAULT_POINT(RELOAD_DONE);
-	end_reload(s, true, buf_text(&text));
+	end_reload(s, true, buf_must_text(&text));
 	buf_free(&text);
 }
 

@@ -387,13 +387,21 @@ head_line(char *line, size_t one, size_t count, void *context)
 
 /* ---- the client ---- */
 
+/* Without memory curl leaves out a header, or forgets a transfer: a producer's
+ * sequence must not be lost that way. */
+static bool
+init_curl(void)
+{
+	return curl_global_init_mem(CURL_GLOBAL_ALL, must_malloc, free,
+		   must_realloc, must_strdup, must_calloc) == CURLE_OK;
+}
+
 struct http_client *
 http_client_new(struct loop *loop)
 {
 	struct http_client *c = must_calloc(1, sizeof *c);
 
-	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK ||
-	    (c->multi = curl_multi_init()) == NULL)
+	if (!init_curl() || (c->multi = curl_multi_init()) == NULL)
 		fatalx("http_client: libcurl cannot be initialised");
 	c->loop = loop;
 	c->timer.context = c;

@@ -184,7 +184,7 @@ count_queue(struct spool *s, MDB_txn *txn)
 {
 	MDB_cursor *cursor;
 	MDB_val k, v;
-	int rc = mdb_cursor_open(txn, s->queue, &cursor);
+	int rc = spool_open_cursor(txn, s->queue, &cursor);
 
 	if (rc != 0)
 		return rc;
@@ -571,7 +571,7 @@ forget(struct spool *s, uint64_t id, bool marks_too)
 	struct progress_key key = { .id = htobe64(id) }, at;
 	MDB_val k = spool_val(&key, sizeof key), v;
 	MDB_cursor *cursor;
-	int rc = mdb_cursor_open(s->write, s->progress, &cursor);
+	int rc = spool_open_cursor(s->write, s->progress, &cursor);
 
 	if (rc != 0)
 		return rc;

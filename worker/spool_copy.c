@@ -170,7 +170,7 @@ spool_next_copy(struct spool *s, const struct spool_lane *at, uint64_t after,
 
 	if (txn == NULL)
 		return false;
-	if (mdb_cursor_open(txn, s->copy, &cursor) == 0) {
+	if (spool_open_cursor(txn, s->copy, &cursor) == 0) {
 		found = seek_copy(cursor, at, after, e);
 		mdb_cursor_close(cursor);
 	}
@@ -184,7 +184,7 @@ spool_count_copies(struct spool *s, MDB_txn *txn)
 	MDB_cursor *cursor;
 	MDB_val k, v;
 	struct copy_value c;
-	int rc = mdb_cursor_open(txn, s->copy, &cursor);
+	int rc = spool_open_cursor(txn, s->copy, &cursor);
 
 	if (rc != 0)
 		return rc;

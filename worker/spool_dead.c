@@ -99,7 +99,7 @@ spool_count_dead(struct spool *s, MDB_txn *txn)
 	MDB_cursor *cursor;
 	MDB_val k, v;
 	struct spool_dead d;
-	int rc = mdb_cursor_open(txn, s->dead, &cursor);
+	int rc = spool_open_cursor(txn, s->dead, &cursor);
 
 	if (rc != 0)
 		return rc;
@@ -139,7 +139,7 @@ spool_next_dead(struct spool *s, uint64_t after, struct spool_dead *d)
 
 	if (txn == NULL)
 		return false;
-	if (mdb_cursor_open(txn, s->dead, &cursor) == 0) {
+	if (spool_open_cursor(txn, s->dead, &cursor) == 0) {
 		found = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE) == 0 &&
 		    read_dead(&k, &v, d);
 		mdb_cursor_close(cursor);
@@ -270,7 +270,7 @@ spool_refused(
 
 	if (txn == NULL)
 		return 0;
-	if (mdb_cursor_open(txn, s->progress, &cursor) != 0) {
+	if (spool_open_cursor(txn, s->progress, &cursor) != 0) {
 		spool_looked(s);
 		return 0;
 	}

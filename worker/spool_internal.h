@@ -8,9 +8,11 @@
 #pragma once
 
 #include <endian.h>
+#include <errno.h>
 
 #include <lmdb.h>
 
+#include "panic.h"
 #include "spool.h"
 
 #define SPOOL_DOCUMENT_MAX 64 /* of a document's key */
@@ -82,6 +84,17 @@ spool_val(const void *data, size_t bytes)
 	} u = { .from = data };
 
 	return (MDB_val){ .mv_size = bytes, .mv_data = u.to };
+}
+
+/* A look that ends for want of memory must not pass for the end of what is
+ * there. */
+static inline int
+spool_open_cursor(MDB_txn *txn, MDB_dbi in, MDB_cursor **cursor)
+{
+	int rc = mdb_cursor_open(txn, in, cursor);
+
+	must_afford(rc != ENOMEM);
+	return rc;
 }
 
 static inline uint64_t

@@ -37,7 +37,7 @@ seek(
 	MDB_val k = spool_val(key, sizeof *key), v;
 	bool found = false;
 
-	if (mdb_cursor_open(txn, s->queue, &cursor) != 0)
+	if (spool_open_cursor(txn, s->queue, &cursor) != 0)
 		return false;
 	if (mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE) == 0 &&
 	    k.mv_size == sizeof(struct queue_key) &&
@@ -86,7 +86,7 @@ count_lane(struct spool *s, MDB_txn *txn, const struct spool_entry *first)
 	unsigned count = 0;
 	int rc;
 
-	if (mdb_cursor_open(txn, s->queue, &cursor) != 0)
+	if (spool_open_cursor(txn, s->queue, &cursor) != 0)
 		return 0;
 	rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
 	while (rc == 0 && k.mv_size == sizeof key &&
@@ -193,8 +193,9 @@ spool_document(struct spool *s, const char *name)
 		return NULL;
 	spool_document_name(name, key);
 	k = spool_val(key, strlen(key));
-	if (mdb_get(txn, s->meta, &k, &v) == 0 &&
-	    (text = malloc(v.mv_size + 1)) != NULL) {
+	if (mdb_get(txn, s->meta, &k, &v) == 0) {
+		/* one that is there must not pass for one that is not */
+		text = must_malloc(v.mv_size + 1);
 		memcpy(text, v.mv_data, v.mv_size);
 		text[v.mv_size] = '\0';
 	}

@@ -33,7 +33,7 @@ zk_address_complete(const char *text)
 	struct buf b;
 	char *out = NULL;
 
-	buf_init(&b, CONNECT_BYTES_MAX);
+	buf_init(&b, SIZE_MAX);
 	while (text < end) {
 		size_t n = strcspn(text, ",/"), used = n;
 		const char *host = text;
@@ -58,8 +58,8 @@ zk_address_complete(const char *text)
 			n--;
 		buf_add(&b, slash, n);
 	}
-	if (b.used > 0 && buf_text(&b) != NULL)
-		out = must_strdup(buf_text(&b));
+	if (b.used > 0 && b.used < CONNECT_BYTES_MAX)
+		out = must_strdup(buf_must_text(&b));
 	buf_free(&b);
 	return out;
 }

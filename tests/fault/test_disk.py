@@ -200,6 +200,7 @@ class TestSpool(DiskCase):
                             error=errno.EIO, passes=n)
             sender = Sender(self.server, "wikipedia", self.events())
             wait_for(lambda: self.files.struck() or sender.answer)
+            wait_for(lambda: self.server.worker_pid("wikipedia"))
             self.server.kill_worker("wikipedia")
             self.files.clear()
             self.assertEqual(sender.wait().status, 200)
@@ -406,8 +407,8 @@ class TestReload(DiskCase):
             self.server.write(self.document(["wikipedia", f"other{n}"]))
             ok, text, report = self.server.control("reload")
             struck = bool(self.files.struck())
-            self.assertEqual(ok, not struck, (n, text))
-            if struck:
+            if not ok:  # else it was tried again, and there was room
+                self.assertTrue(struck, (text, report))
                 self.assertIn(f"other{n}", report.decode())
                 self.assertIn(NO_ROOM, report.decode())
                 self.assertEqual(len(self.server.status()["dataSources"]), 1)
@@ -415,10 +416,8 @@ class TestReload(DiskCase):
                     f"other{n}", self.events()).status, 400)
             return struck
         self.each(injection.ROOM, errno.ENOSPC, reload, path="/spool/",
-                  kinds="supervisor")
+                  kinds="supervisor", strikes=1)
         self.check_end()
-        self.check_no_crash(self.server)
-
 
 class TestArchive(DiskCase):
     properties = {"late.policy": "archive", "archive.sealPeriod": "PT1S"}

@@ -92,6 +92,7 @@ def is_alive(pid):
 
 
 def kill(pid, sig=signal.SIGKILL):
+    assert pid > 0, "it does not run now"  # 0 would be all of us
     os.kill(pid, sig)
 
 
