@@ -35,7 +35,7 @@ WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_
 	late archive append dead dead_letter \
 	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
-	discovery session | archive_file lmdb_file held http_client zk zk_call zk_address | backoff checksum \
+	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff checksum \
 	batch_task pile parcel ndjson narrow \
 	partition place beam_data task
 TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \

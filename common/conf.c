@@ -90,6 +90,17 @@ check_security(struct conf_reader *r, const struct ds_conf *ds)
 		    "none",
 		    has_user ? "druidBeam.basicAuthPass"
 			     : "druidBeam.basicAuthUser");
+	if ((*ds->zookeeper_auth_scheme == '\0') !=
+	    (*ds->zookeeper_auth_credentials == '\0'))
+		conf_reader_problem(r,
+		    "of zookeeper.auth.scheme and zookeeper.auth.credentials "
+		    "one is missing; give both (such as digest and "
+		    "user:password) or none");
+	else if (strcmp(ds->zookeeper_auth_scheme, "digest") == 0 &&
+	    strchr(ds->zookeeper_auth_credentials, ':') == NULL)
+		conf_reader_problem(r,
+		    "zookeeper.auth.credentials has no colon; with the scheme "
+		    "digest it is user:password");
 	if (ds->tls_enable && strcasestr(ds->overlord_url, "http://") != NULL)
 		conf_reader_problem(r,
 		    "druid.overlord.url is a plain http:// URL, and "

@@ -478,10 +478,13 @@ find_overlord(void *context, struct overlord *o)
 {
 	struct job *j = context;
 	const struct ds_conf *ds = j->r->ds;
+	struct zk_options options = { .connect = ds->zookeeper_connect,
+		.timeout_ms = ds->zookeeper_timeout_ms,
+		.scheme = ds->zookeeper_auth_scheme,
+		.credentials = ds->zookeeper_auth_credentials };
 
 	if (j->zk == NULL)
-		j->zk = zk_open(
-		    j->loop, ds->zookeeper_connect, ds->zookeeper_timeout_ms);
+		j->zk = zk_open_with(j->loop, &options);
 	if (j->zk == NULL) {
 		overlord_found(
 		    o, NULL, "zookeeper.connect is no list of servers");

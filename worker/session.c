@@ -97,10 +97,14 @@ session_new(struct loop *loop, struct spool *spool, const struct ds_conf *ds)
 	struct session *s = must_calloc(1, sizeof *s);
 	struct zk_identity dead;
 	bool found = find_predecessor(spool, &dead);
+	struct zk_options options = { .connect = ds->zookeeper_connect,
+		.timeout_ms = ds->zookeeper_timeout_ms,
+		.scheme = ds->zookeeper_auth_scheme,
+		.credentials = ds->zookeeper_auth_credentials };
 
 	s->spool = spool;
-	s->zk = zk_open_after(loop, ds->zookeeper_connect,
-	    ds->zookeeper_timeout_ms, found ? &dead : NULL);
+	options.dead = found ? &dead : NULL;
+	s->zk = zk_open_with(loop, &options);
 	if (s->zk == NULL) {
 		free(s);
 		return NULL;

@@ -193,6 +193,8 @@ describe(struct worker *w)
 		: is_connected(w) ? "connected"
 				  : "not connected");
 	w->was_connected = is_connected(w);
+	if (w->zk != NULL && *zk_trouble(w->zk) != '\0')
+		json_append(notes, json_new_text(zk_trouble(w->zk)));
 	if (note[0] != '\0')
 		json_append(notes, json_new_text(note));
 	if (overdue > 0)

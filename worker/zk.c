@@ -41,66 +41,6 @@ static void settle(struct zk *);
 
 /* ---- calls ---------------------------------------------------------------- */
 
-static enum result
-result_of(int code)
-{
-	switch (code) {
-	case ZOK: return RESULT_OK;
-	case ZNONODE: return RESULT_GONE;
-	case ZNODEEXISTS:
-	case ZBADVERSION:
-	case ZNOAUTH:
-	case ZINVALIDACL:
-	case ZAUTHFAILED:
-	case ZBADARGUMENTS:
-	case ZMARSHALLINGERROR:
-	case ZNOTEMPTY:
-	case ZNOCHILDRENFOREPHEMERALS:
-	case ZUNIMPLEMENTED: return RESULT_REFUSED;
-	default: return RESULT_RETRY;
-	}
-}
-
-static enum zk_refusal
-refusal_of(int code)
-{
-	switch (code) {
-	case ZNODEEXISTS: return ZK_REFUSED_EXISTS;
-	case ZBADVERSION: return ZK_REFUSED_VERSION;
-	case ZNOAUTH:
-	case ZINVALIDACL:
-	case ZAUTHFAILED: return ZK_REFUSED_DENIED;
-	default: return ZK_REFUSED_OTHER;
-	}
-}
-
-static void
-complain_of_folder(struct zk_call *c)
-{
-	struct zk *z = c->zk;
-
-	if (c->kind == ZK_CALL_CREATE && c->tries > 0 && z->folder[0] != '\0' &&
-	    log_may_repeat(&z->complained_folder_ms, COMPLAIN_MS))
-		log_warnx(
-		    "ZooKeeper: cannot create %s: the folder %s of "
-		    "zookeeper.connect does not exist; create it, or take "
-		    "it out of zookeeper.connect",
-		    c->path, z->folder);
-}
-
-static void
-finish(struct zk_call *c, int code)
-{
-	c->result = result_of(code);
-	c->refusal = refusal_of(code);
-	c->text = zerror(code);
-	c->sets_watch =
-	    code == ZOK || (code == ZNONODE && c->kind == ZK_CALL_EXISTS);
-	if (code == ZNONODE)
-		complain_of_folder(c);
-	zk_call_finish(c);
-}
-
 /* The library hands its `data` back as const. */
 static struct zk_call *
 call_of(const void *data)
@@ -119,7 +59,7 @@ void_done(int code, const void *data)
 	struct zk_call *c = call_of(data);
 
 	if (zk_call_answered(c))
-		finish(c, code);
+		zk_code_finish(c, code);
 }
 
 static void
@@ -131,7 +71,7 @@ stat_done(int code, const struct Stat *stat, const void *data)
 		return;
 	if (code == ZOK)
 		c->version = stat->version;
-	finish(c, code);
+	zk_code_finish(c, code);
 }
 
 static void
@@ -151,7 +91,7 @@ data_done(int code, const char *bytes, int count, const struct Stat *stat,
 		c->answer_bytes[c->answer_count] = '\0';
 		c->version = stat->version;
 	}
-	finish(c, code);
+	zk_code_finish(c, code);
 }
 
 static void
@@ -167,7 +107,7 @@ names_done(int code, const struct String_vector *names, const void *data)
 		for (size_t i = 0; i < c->answer_count; i++)
 			c->names[i] = must_strdup(names->data[i]);
 	}
-	finish(c, code);
+	zk_code_finish(c, code);
 }
 
 static void
@@ -185,6 +125,12 @@ static void created(int, const char *, const void *);
 
 /* Requests of a session are carried out in order, so the node itself can
  * follow its parents without waiting for their answers. */
+static const struct ACL_vector *
+acl_of(const struct zk *z)
+{
+	return z->scheme != NULL ? &ZOO_CREATOR_ALL_ACL : &ZOO_OPEN_ACL_UNSAFE;
+}
+
 static int
 create_parents(struct zk_call *c)
 {
@@ -193,8 +139,8 @@ create_parents(struct zk_call *c)
 	for (char *p = strchr(c->path + 1, '/'); p != NULL && code == ZOK;
 	     p = strchr(p + 1, '/')) {
 		*p = '\0';
-		code = zoo_acreate(c->zk->handle, c->path, "", 0,
-		    &ZOO_OPEN_ACL_UNSAFE, 0, parent_done, NULL);
+		code = zoo_acreate(c->zk->handle, c->path, "", 0, acl_of(c->zk),
+		    0, parent_done, NULL);
 		*p = '/';
 	}
 	return code;
@@ -210,7 +156,7 @@ send_create(struct zk_call *c)
 	if (code != ZOK)
 		return code;
 	return zoo_acreate(c->zk->handle, c->path, c->bytes, (int)c->byte_count,
-	    &ZOO_OPEN_ACL_UNSAFE, mode, created, c);
+	    acl_of(c->zk), mode, created, c);
 }
 
 static int
@@ -246,7 +192,7 @@ call_send(struct zk_call *c)
 	code = send_kind(c);
 	if (code != ZOK) {
 		c->in_library = false;
-		finish(c, code);
+		zk_code_finish(c, code);
 	}
 }
 
@@ -267,7 +213,7 @@ created(int code, const char *path, const void *data)
 	}
 	if (code == ZOK)
 		c->answer_path = must_strdup(path);
-	finish(c, code);
+	zk_code_finish(c, code);
 }
 
 static void
@@ -285,7 +231,7 @@ call_start(struct zk_call *c, struct zk_watch *watch)
 
 	zk_call_add(c, watch);
 	if (z->call_count > CALLS_MAX || c->byte_count > ZK_BYTES_MAX) {
-		finish(c,
+		zk_code_finish(c,
 		    c->byte_count > ZK_BYTES_MAX ? ZBADARGUMENTS
 						 : ZTHROTTLEDOP);
 		return c;
@@ -505,6 +451,25 @@ library_log(const char *text)
 	log_debug("zookeeper: %s", text);
 }
 
+/* From within the library. */
+static void
+auth_done(int code, const void *data)
+{
+	union {
+		const void *data;
+		struct zk *zk;
+	} u = { .data = data };
+
+	if (code == ZAUTHFAILED)
+		zk_trouble_meet(u.zk, NULL,
+		    "zookeeper.auth.scheme '%s' with "
+		    "zookeeper.auth.credentials "
+		    "is not accepted; give what the servers know",
+		    u.zk->scheme);
+	else if (code == ZOK && u.zk->trouble_path == NULL)
+		zk_trouble_forget(u.zk);
+}
+
 static void
 open_handle(struct zk *z)
 {
@@ -528,6 +493,10 @@ open_handle(struct zk *z)
 	/* else it would ask for the names' addresses, blocking, every time
 	 * that it is asked what it waits for */
 	zoo_set_servers_resolution_delay(z->handle, -1);
+	/* sent behind each connect, before any call */
+	if (z->scheme != NULL && z->dead.id == 0)
+		(void)zoo_add_auth(z->handle, z->scheme, z->credentials,
+		    (int)strlen(z->credentials), auth_done, z);
 }
 
 static void
@@ -739,14 +708,25 @@ poll_due(struct loop_timer *t)
 struct zk *
 zk_open(struct loop *loop, const char *connect, int64_t timeout_ms)
 {
-	return zk_open_after(loop, connect, timeout_ms, NULL);
+	struct zk_options options = { .connect = connect,
+		.timeout_ms = timeout_ms };
+
+	return zk_open_with(loop, &options);
+}
+
+static void
+set_credentials(struct zk *z, const struct zk_options *o)
+{
+	if (o->scheme == NULL || o->scheme[0] == '\0')
+		return;
+	z->scheme = must_strdup(o->scheme);
+	z->credentials = must_strdup(o->credentials);
 }
 
 struct zk *
-zk_open_after(struct loop *loop, const char *connect, int64_t timeout_ms,
-    const struct zk_identity *dead)
+zk_open_with(struct loop *loop, const struct zk_options *options)
 {
-	char *complete = zk_address_complete(connect);
+	char *complete = zk_address_complete(options->connect);
 	struct zk *z;
 
 	if (complete == NULL)
@@ -756,9 +736,10 @@ zk_open_after(struct loop *loop, const char *connect, int64_t timeout_ms,
 	z->connect = complete;
 	z->folder = strchrnul(complete, '/');
 	z->asked_ms = z->timeout_ms =
-	    MIN_OF(MAX_OF(timeout_ms, TIMEOUT_MS_MIN), TIMEOUT_MS_MAX);
-	if (dead != NULL)
-		z->dead = *dead;
+	    MIN_OF(MAX_OF(options->timeout_ms, TIMEOUT_MS_MIN), TIMEOUT_MS_MAX);
+	if (options->dead != NULL)
+		z->dead = *options->dead;
+	set_credentials(z, options);
 	z->io.fd = -1;
 	z->io.context = z->poll_timer.context = z->lost_timer.context = z;
 	zk_calls_init(z);
@@ -780,7 +761,10 @@ zk_close(struct zk **zk)
 	loop_timer_stop(&z->poll_timer);
 	loop_timer_stop(&z->lost_timer);
 	free(z->connect);
-	z->connect = NULL;
+	free(z->scheme);
+	free(z->credentials);
+	zk_trouble_forget(z);
+	z->connect = z->scheme = z->credentials = NULL;
 	if (!z->delivering)
 		free(z);
 }

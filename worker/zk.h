@@ -38,10 +38,20 @@ struct zk_identity {
 	unsigned char password[ZK_PASSWORD_BYTES];
 };
 
-/* The same; but before there is a session, that of a dead process (NULL: none)
- * is ended, so that its ephemeral nodes go. */
-struct zk *zk_open_after(struct loop *, const char *connect, int64_t timeout_ms,
-    const struct zk_identity *dead);
+struct zk_options {
+	const char *connect;
+	int64_t timeout_ms;
+	/* Before there is a session, that of a dead process (NULL: none) is
+	 * ended, so that its ephemeral nodes go. */
+	const struct zk_identity *dead;
+	/* Who we are to the servers, "digest" and "user:password"; NULL or "":
+	 * nobody. Nodes that are made belong to him alone then (the ACL
+	 * CREATOR_ALL), else to everybody. */
+	const char *scheme, *credentials;
+};
+
+/* The same; everything is copied. */
+struct zk *zk_open_with(struct loop *, const struct zk_options *);
 /* The session's; false while there is none. */
 bool zk_identity(const struct zk *, struct zk_identity *);
 /* From a callback too. Ends the session, so that its ephemeral nodes go at
@@ -61,6 +71,9 @@ uint64_t zk_session(const struct zk *);
 bool zk_is_connected(const struct zk *);
 int64_t zk_timeout_ms(const struct zk *); /* as negotiated */
 const char *zk_connect_text(const struct zk *);
+/* What an operator has to mend (access denied, a folder that is not there);
+ * "" while there is nothing. */
+const char *zk_trouble(const struct zk *);
 struct loop *zk_loop(const struct zk *);
 
 struct zk_listener {

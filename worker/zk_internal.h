@@ -66,6 +66,9 @@ struct zk {
 	struct loop *loop;
 	char *connect; /* with all ports */
 	const char *folder; /* its chroot, or empty */
+	char *scheme, *credentials; /* NULL: none */
+	char trouble[400]; /* zk_trouble */
+	char *trouble_path; /* of the call that met it; NULL: no call did */
 	int64_t asked_ms, timeout_ms; /* session timeout: asked for, granted */
 
 	/* users: zk_call.c */
@@ -89,7 +92,7 @@ struct zk {
 	struct zk_identity dead; /* to be ended first; id 0: none */
 	int64_t connected_ms, heard_ms, retry_ms, rest_ms;
 	bool loss_told; /* in the log */
-	int64_t complained_ms, complained_folder_ms;
+	int64_t complained_ms, complained_trouble_ms;
 };
 
 void zk_calls_init(struct zk *);
@@ -106,6 +109,14 @@ void zk_call_add(struct zk_call *, struct zk_watch *);
 bool zk_call_answered(struct zk_call *);
 /* Its answer is filled in: tells the user, later. */
 void zk_call_finish(struct zk_call *);
+
+/* The library has answered: fills the result in and finishes the call. */
+void zk_code_finish(struct zk_call *, int code);
+/* Something for an operator; said once a minute. path: of the call that met it
+ * and takes it back when it succeeds, or NULL. */
+void zk_trouble_meet(struct zk *, const char *path, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+void zk_trouble_forget(struct zk *);
 
 /* To be told to the users, later and in order. */
 void zk_tell_state(struct zk *, enum zk_state);

@@ -380,8 +380,10 @@ test_successor(void **state)
 	    ask(&c, zk_exists, &t, in_folder(&c, "e"), NULL), RESULT_OK);
 	/* twice: the second time the session is over already */
 	for (int i = 0; i < 2; i++) {
-		struct zk *successor = zk_open_after(
-		    c.fixture.loop, fixture_server(), LONG_MS, &id);
+		struct zk_options options = { .connect = fixture_server(),
+			.timeout_ms = LONG_MS,
+			.dead = &id };
+		struct zk *successor = zk_open_with(c.fixture.loop, &options);
 		struct zk_identity own;
 
 		assert_false(zk_identity(successor, &own));
