@@ -95,7 +95,7 @@ static const char help[] =
     "  --peon-port N          tasks on a port of their own; 0: a free one\n"
     "  --tls-port N           Overlord and tasks are said to be at this TLS\n"
     "                         port only (a proxy's that you run before it)\n"
-    "  --address A            IPv4 address to bind and to be found at\n"
+    "  --address A            address to bind and to be found at\n"
     "                         (127.0.0.1)\n"
     "  --port-file FILE       the port's number goes there as well\n"
     "  --zookeeper HOST:PORT  announces itself there, as Druid does\n"
@@ -274,6 +274,8 @@ read_options(struct sandbox_options *o, int argc, char **argv)
 		    stderr, "tranq-sandbox: %s is no option\n", argv[optind]);
 		exit(EX_USAGE);
 	}
+	snprintf(o->url_host, sizeof o->url_host,
+	    strchr(o->address, ':') != NULL ? "[%s]" : "%s", o->address);
 }
 
 static unsigned
@@ -333,7 +335,7 @@ tell(const struct sandbox *s)
 		    fclose(f) != 0)
 			fatal("%s", s->options.port_file);
 	}
-	printf("http://%s:%u\n", s->options.address, s->port);
+	printf("http://%s:%u\n", s->options.url_host, s->port);
 	fflush(stdout);
 }
 

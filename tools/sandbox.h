@@ -21,6 +21,7 @@ struct announce;
 
 struct sandbox_options {
 	const char *address, *port_file;
+	char url_host[64]; /* the same as it stands in a URL */
 	unsigned port, peon_port; /* 0: any free one */
 	bool has_peon_port;
 	unsigned tls_port; /* where others take TLS for it; 0: nowhere */

@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -663,39 +664,70 @@ sandbox_http_free(struct sandbox_http **http)
 	free(h);
 }
 
+/* A place to bind: IPv4 or IPv6. */
+struct place {
+	struct sockaddr_storage at;
+	socklen_t bytes;
+};
+
 static int
-bind_socket(struct sockaddr_in *a)
+bind_socket(struct place *p)
 {
 	const int on = 1;
-	socklen_t bytes = sizeof *a;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(
+	    p->at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (bind(fd, (struct sockaddr *)(void *)a, sizeof *a) == 0 &&
-	    getsockname(fd, (struct sockaddr *)(void *)a, &bytes) == 0)
+	if (bind(fd, (struct sockaddr *)&p->at, p->bytes) == 0 &&
+	    getsockname(fd, (struct sockaddr *)&p->at, &p->bytes) == 0)
 		return fd;
 	close(fd);
 	return -1;
 }
 
+static bool
+find_place(const char *address, unsigned port, struct place *p)
+{
+	struct addrinfo wanted = { .ai_flags = AI_NUMERICHOST,
+		.ai_socktype = SOCK_STREAM },
+			*found;
+	char digits[16];
+
+	snprintf(digits, sizeof digits, "%u", port);
+	if (getaddrinfo(address, digits, &wanted, &found) != 0) {
+		errno = EINVAL;
+		return false;
+	}
+	memcpy(&p->at, found->ai_addr, found->ai_addrlen);
+	p->bytes = found->ai_addrlen;
+	freeaddrinfo(found);
+	return true;
+}
+
+static unsigned
+port_of(const struct place *p)
+{
+	const struct sockaddr_in *v4 = (const void *)&p->at;
+	const struct sockaddr_in6 *v6 = (const void *)&p->at;
+
+	return ntohs(
+	    p->at.ss_family == AF_INET6 ? v6->sin6_port : v4->sin_port);
+}
+
 /* A port that the kernel chose is bound a second time by its number: only
  * then it stays ours when the socket stops listening. */
 static int
-open_socket(const char *address, unsigned port)
+open_socket(const char *address, unsigned port, struct place *p)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port) };
 	int chosen = -1, fd;
 
-	if (inet_pton(AF_INET, address, &a.sin_addr) != 1) {
-		errno = EINVAL;
+	if (!find_place(address, port, p))
 		return -1;
-	}
-	if (port == 0 && (chosen = bind_socket(&a)) < 0)
+	if (port == 0 && (chosen = bind_socket(p)) < 0)
 		return -1;
-	fd = bind_socket(&a);
+	fd = bind_socket(p);
 	if (chosen >= 0)
 		close(chosen);
 	if (fd >= 0 && listen(fd, BACKLOG) == 0)
@@ -709,15 +741,13 @@ unsigned
 sandbox_http_listen(struct sandbox_http *h, const char *address, unsigned port)
 {
 	struct listener *l = &h->listeners[h->listener_count];
-	struct sockaddr_in a;
-	socklen_t bytes = sizeof a;
+	struct place p;
 
 	must(h->listener_count < LISTENERS_MAX);
-	if ((l->fd = open_socket(address, port)) < 0)
+	if ((l->fd = open_socket(address, port, &p)) < 0)
 		return 0;
-	must(getsockname(l->fd, (struct sockaddr *)(void *)&a, &bytes) == 0);
 	l->http = h;
-	l->port = ntohs(a.sin_port);
+	l->port = port_of(&p);
 	l->io.context = l;
 	if (!loop_io_start(
 		h->options.loop, &l->io, l->fd, EPOLLIN, listener_ready)) {

@@ -404,8 +404,8 @@ handle_leader(struct exchange *x, const char *leader)
 	if (leader != NULL)
 		snprintf(url, sizeof url, "%s", leader);
 	else
-		snprintf(url, sizeof url, "%s%s:%u", scheme, s->options.address,
-		    s->port);
+		snprintf(url, sizeof url, "%s%s:%u", scheme,
+		    s->options.url_host, s->port);
 	reply.bytes = strlen(url);
 	sandbox_exchange_reply(x, &reply);
 }

@@ -109,8 +109,10 @@ zk_code_finish(struct zk_call *c, int code)
 		c->text = denied;
 		zk_trouble_meet(c->zk, c->path, "%s: %s", c->path, denied);
 	}
+	/* a mutex's nodes have another name each time */
 	if (code == ZOK && c->zk->trouble_path != NULL &&
-	    strcmp(c->path, c->zk->trouble_path) == 0)
+	    (c->kind == ZK_CALL_CREATE ||
+		strcmp(c->path, c->zk->trouble_path) == 0))
 		zk_trouble_forget(c->zk);
 	zk_call_finish(c);
 }

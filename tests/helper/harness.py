@@ -522,7 +522,8 @@ class Tranqd:
 
     @property
     def url(self):
-        return f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
 
 def _signal(pid, sig):

@@ -62,7 +62,8 @@ class ZooKeeper:
 
     @property
     def connect(self):
-        return f"{self.address}:{self.port}"
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
 
     def start(self):
         """Starts it, on the port it had before, and waits until it answers."""
@@ -99,13 +100,24 @@ class ZooKeeper:
 
     def ask(self, word, timeout=5):
         """One of its four-letter words, for instance ruok, stat, dump, cons."""
-        with socket.create_connection((self.address, self.port), timeout) as s:
+        with socket.create_connection((self.address, self.port),
+                                      timeout) as s:
             s.settimeout(timeout)
             s.sendall(word.encode())
             answer = b""
             while piece := s.recv(65536):
                 answer += piece
         return answer.decode()
+
+    def shell(self, *lines, seconds=60):
+        """What ZooKeeper's own shell says to such lines as "ls /"."""
+        done = subprocess.run(
+            ["java", "-Xmx64m", "-XX:TieredStopAtLevel=1", "-cp",
+             self._classpath(), "org.apache.zookeeper.ZooKeeperMain",
+             "-server", self.connect],
+            input="\n".join(lines + ("quit", "")), stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=seconds)
+        return done.stdout
 
     def output(self):
         try:
@@ -132,7 +144,6 @@ class ZooKeeper:
                 "maxClientCnxns=0\n"
                 "4lw.commands.whitelist=*\n"
                 "admin.enableServer=false\n")
-        jars = [f"{JARS}/{name}.jar" for name in CLASSPATH]
         with open(os.path.join(self.folder, "output"), "ab") as output:
             self.process = subprocess.Popen(
                 ["java", "-Xms16m", "-Xmx96m", "-XX:+UseSerialGC",
@@ -140,10 +151,15 @@ class ZooKeeper:
                  # a test wants its writes at once, not after a disk's flush
                  "-Dzookeeper.forceSync=no",
                  "-Dzookeeper.jmx.log4j.disable=true",
-                 "-cp", ":".join(j for j in jars if os.path.exists(j)),
+                 "-cp", self._classpath(),
                  "org.apache.zookeeper.server.quorum.QuorumPeerMain", config],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True, preexec_fn=die_with_parent)
+
+    @staticmethod
+    def _classpath():
+        jars = [f"{JARS}/{name}.jar" for name in CLASSPATH]
+        return ":".join(j for j in jars if os.path.exists(j))
 
     def _wait_until_up(self):
         end = time.monotonic() + START_SECONDS
