@@ -5,6 +5,7 @@
  */
 #include "place.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "panic.h"
@@ -26,10 +27,20 @@ place_choose(struct place *p, bool tls_only, int port, int tls_port)
 }
 
 char *
-place_url(const char *host, const struct place *p)
+place_text(const char *host, int port)
 {
 	bool is_ipv6 = strchr(host, ':') != NULL && host[0] != '[';
 
-	return must_format("%s://%s%s%s:%d", p->is_tls ? "https" : "http",
-	    is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", p->port);
+	return must_format(
+	    "%s%s%s:%d", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", port);
+}
+
+char *
+place_url(const char *host, const struct place *p)
+{
+	char *text = place_text(host, p->port);
+	char *url = must_format("%s://%s", p->is_tls ? "https" : "http", text);
+
+	free(text);
+	return url;
 }

@@ -16,6 +16,8 @@ struct place {
 /* tls_only: druid.tls.enable. Else the plain port comes first. A port that is
  * not there is 0 or less. False: none that may be used. */
 bool place_choose(struct place *, bool tls_only, int port, int tls_port);
+/* "host:port", with brackets around an IPv6 address; new. */
+char *place_text(const char *host, int port);
 /* "http://host:port", with brackets around an IPv6 address; new. */
 char *place_url(const char *host, const struct place *);
 

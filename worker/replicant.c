@@ -243,13 +243,12 @@ found_at(struct replicant *r, const char *host, const struct place *place)
 	char *url = firehose_url(host, place, r->service);
 	bool moved = r->url == NULL || strcmp(url, r->url) != 0;
 
-	if (moved)
-		log_info(
-		    "task %s: runs at %s:%d", r->task_id, host, place->port);
 	free(r->url);
 	free(r->place);
 	r->url = url;
-	r->place = must_format("%s:%d", host, place->port);
+	r->place = place_text(host, place->port);
+	if (moved)
+		log_info("task %s: runs at %s", r->task_id, r->place);
 	r->asked = 0;
 	r->complained = false;
 	r->absent_since_ms = 0;

@@ -474,14 +474,16 @@ static void
 open_handle(struct zk *z)
 {
 	clientid_t dead = { .client_id = (int64_t)z->dead.id };
+	char *servers = zk_address_bare(z->connect);
 
 	memcpy(dead.passwd, z->dead.password, sizeof dead.passwd);
 	zoo_set_debug_level(
 	    log_debugging() ? ZOO_LOG_LEVEL_INFO : ZOO_LOG_LEVEL_ERROR);
 	errno = 0;
-	z->handle = zookeeper_init2(z->connect, watched, (int)z->asked_ms,
+	z->handle = zookeeper_init2(servers, watched, (int)z->asked_ms,
 	    z->dead.id != 0 ? &dead : NULL, z, ZOO_NO_LOG_CLIENTENV,
 	    library_log);
+	free(servers);
 	if (z->handle == NULL) {
 		if (log_may_repeat(&z->complained_ms, COMPLAIN_MS))
 			log_warn("ZooKeeper %s: no address for any of its "

@@ -63,3 +63,16 @@ zk_address_complete(const char *text)
 	buf_free(&b);
 	return out;
 }
+
+char *
+zk_address_bare(const char *complete)
+{
+	size_t servers = strcspn(complete, "/");
+	char *bare = must_strdup(complete), *to = bare;
+
+	for (size_t i = 0; complete[i] != '\0'; i++)
+		if (i >= servers || strchr("[]", complete[i]) == NULL)
+			*to++ = complete[i];
+	*to = '\0';
+	return bare;
+}

@@ -125,3 +125,6 @@ void zk_tell_watches(struct zk *, unsigned events, const char *path);
 /* Java's connect string in the exact form that the library wants: ports in,
  * spaces and trailing slashes out. New text, or NULL: no host in it. */
 char *zk_address_complete(const char *text);
+/* The same without the brackets around IPv6 addresses, which the library does
+ * not know: its last colon is before the port. New text. */
+char *zk_address_bare(const char *complete);
