@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
-from sandbox import program  # noqa: E402
+from sandbox import ROOT, program  # noqa: E402
 
 NOBODY = 65534
 STRANGER = 4242  # nobody has this id
@@ -282,6 +282,29 @@ class TestBuild(unittest.TestCase):
             self.skipTest("the objects are not there")
         for path in objects:
             self.assertRegex(self.readelf("-n", path), r"IBT, SHSTK", path)
+
+
+class TestUnit(unittest.TestCase):
+    """conf/tranqd.service."""
+    path = os.path.join(ROOT, "conf", "tranqd.service")
+
+    def test_lets_us_confine_ourselves(self):
+        with open(self.path) as f:
+            allowed, = re.findall(r"^SystemCallFilter=(.*)$", f.read(), re.M)
+        for call in ("seccomp", "landlock_create_ruleset",
+                     "landlock_add_rule", "landlock_restrict_self"):
+            self.assertIn(call, allowed.split())
+
+    def test_exposure(self):
+        if shutil.which("systemd-analyze") is None:
+            self.skipTest("systemd-analyze is not there")
+        done = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", self.path],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        found = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
+        if found is None:
+            self.skipTest("this systemd-analyze cannot: " + done.stderr)
+        self.assertLessEqual(float(found.group(1)), 2.0, done.stdout)
 
 
 if __name__ == "__main__":
