@@ -300,6 +300,7 @@ install: all ## into DESTDIR/PREFIX
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 	    $(BUILD)/share/completions/*
 
-clean: ## remove what was built (not a fetched Druid)
+clean: ## remove what was built (not a fetched Druid, nor a fuzz corpus)
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/tests $(BUILD)/asan \
+	    $(BUILD)/fuzz/bin $(BUILD)/fuzz/obj \
 	    $(BUILD)/tsan $(BUILD)/fault $(BUILD)/afl $(BUILD)/quickstart $(BUILD)/check $(BUILD)/share

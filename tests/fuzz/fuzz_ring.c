@@ -19,6 +19,7 @@
 #include "one_ds.h"
 #include "panic.h"
 #include "partition.h"
+#include "task.h"
 
 #define RING_BYTES (16u * KiB)
 #define GENERATION 7
@@ -37,6 +38,7 @@ static struct {
 	uint64_t events, next_id;
 	unsigned partitions;
 	bool is_full, copies, free_times;
+	const struct ds_conf *ds;
 } fake;
 
 bool
@@ -144,11 +146,29 @@ dispatch_lane(
 	return partition % 2;
 }
 
+/* What a beam for it would need. */
+static void
+make_task(const struct spool_entry *e)
+{
+	struct task_place place = { .interval = { e->at.start, e->at.end },
+		.partition = e->at.partition };
+	char *firehose = task_firehose_id(fake.ds, &place);
+	char *id = task_id(fake.ds, &place, 0);
+	struct json *task = task_json(fake.ds, &place, id, firehose);
+
+	must(json_is_object(task));
+	(void)task_shutoff_ms(fake.ds, &place.interval);
+	json_free(&task);
+	free(id);
+	free(firehose);
+}
+
 void
 dispatch_sealed(struct dispatch *d UNUSED, const struct spool_entry *e,
     char *value, size_t bytes)
 {
 	must(e->bytes == bytes && e->events > 0);
+	make_task(e);
 	free(value);
 }
 
@@ -390,6 +410,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	fake.partitions = 1;
 	fuzz_silence();
 	r.conf = conf_of(fuzz_byte(&r.in));
+	fake.ds = &r.conf->ds[0];
 	r.memory = channel_create("foo", 0, GENERATION, RING_BYTES);
 	r.bell = bell_new();
 	must(r.memory >= 0 && r.bell >= 0);

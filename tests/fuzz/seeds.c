@@ -6,8 +6,8 @@
  * fuzzing (`make fuzz` does that); it shows that the entry is alive and what
  * it guards still holds.
  *
- * fuzz_X reads tests/fuzz/seeds/X, or else tests/golden/X, below the current
- * folder, or the files that it is given.
+ * fuzz_X reads tests/fuzz/seeds/X below the current folder, fuzz_smile also
+ * tests/golden/smile; or the files that it is given.
  */
 #include <dirent.h>
 #include <signal.h>
@@ -147,8 +147,8 @@ main(int count, char **arguments)
 		seeds += run_file(arguments[i]);
 	if (count == 1 && name != NULL)
 		seeds = run_folder("tests/fuzz/seeds", name + 1);
-	if (count == 1 && name != NULL && seeds == 0)
-		seeds = run_folder("tests/golden", name + 1);
+	if (count == 1 && name != NULL && strcmp(name, "_smile") == 0)
+		seeds += run_folder("tests/golden", name + 1);
 	if (seeds == 0) {
 		fprintf(stderr, "%s: no seeds\n", arguments[0]);
 		return 1;
