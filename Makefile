@@ -17,7 +17,7 @@ TIME = iso period granularity granularity_read granularity_calendar zone \
 COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf json \
 	yaml loop ring \
 	late_policy \
-	channel event life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
+	channel event hand life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
 	conf_show trust_store key_store ctl
 SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
@@ -32,7 +32,7 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	json_index json_string java_string memory
 WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact dispatch dispatch_move \
-	late archive append dead dead_letter \
+	late archive append dead dead_letter condemned quarantine \
 	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff checksum \

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "base.h"
+#include "hand.h"
 
 #define LIFE_PANIC_BYTES 512
 #define LIFE_CONFINED_BYTES 64
@@ -52,6 +53,7 @@ struct life {
 	/* system calls that were answered with an error; the last one */
 	_Atomic uint32_t refused;
 	_Atomic int32_t refused_call;
+	struct hand hand; /* of a worker */
 
 	/* odd while the child writes what follows */
 	_Alignas(CACHE_LINE) _Atomic uint64_t sequence;

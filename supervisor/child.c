@@ -322,6 +322,7 @@ bury(struct child *c, int64_t now_ms, int status)
 		.ready_ms = c->ready_at_ms == 0 ? -1 : now_ms - c->ready_at_ms,
 		.hung = c->hung };
 
+	hand_died(&c->life->hand, status, c->hung, now_ms);
 	take_last_words(c, &d);
 	restart_record(&c->history, &d);
 	write_obituary(c, &d);

@@ -57,6 +57,7 @@ dispatch_new(const struct dispatch_parts *parts)
 		.ds = ds,
 		.spool = parts->spool,
 		.http = parts->http,
+		.hand = parts->hand,
 		.sending_max =
 		    (unsigned)(ds->max_pending_batches * ds->replicants),
 		.stuck_max = STUCK_MAX,

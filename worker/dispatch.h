@@ -35,6 +35,7 @@ struct dispatch_parts {
 	struct zk *zk; /* NULL: tasks are not looked for in discovery */
 	struct acks *acks;
 	struct late *late; /* takes what missed its interval */
+	struct hand *hand; /* feed.h */
 };
 
 struct dispatch_counts {

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "narrow.h"
 #include "panic.h"
+#include "poison.h"
 #include "spool_dead.h"
 
 #define RETRY_FIRST_MS 100
@@ -185,6 +186,15 @@ recall_progress(struct feed *f)
 		batch_done(f);
 }
 
+/* Until the turn goes to another: whoever dies meanwhile has died of it. */
+static void
+have_in_hand(struct feed *f, uint64_t id)
+{
+	const struct hand_item item = { .kind = HAND_BATCH, .key = id };
+
+	hand_take(f->all->hand, &item, loop_now_ms(f->all->loop));
+}
+
 /* Takes the next batch of the lane in hand; false when there is none now. */
 static bool
 take_next(struct feed *f)
@@ -196,6 +206,7 @@ take_next(struct feed *f)
 	while (f->held == NULL) {
 		if (!spool_next(all->spool, &f->lane->at, f->after, &e))
 			return false;
+		have_in_hand(f, e.id);
 		f->held = held_take(&all->held, all->spool, &e, &damaged);
 		if (f->held == NULL && !damaged) {
 			f->failures++;
@@ -311,6 +322,8 @@ send_chunk(struct feed *f)
 		.done = pushed,
 		.context = f };
 
+	have_in_hand(f, v->header->id);
+	POISON("batch", v->body + c->offset, c->bytes);
 	name_producer(f, producer);
 	cut_piece(f, &push);
 	pack(f, &push);
@@ -335,6 +348,7 @@ feeds_run(struct feeds *all)
 		if (replicant_state(f->replicant) == REPLICANT_OPEN &&
 		    take_next(f))
 			send_chunk(f);
+		hand_drop(all->hand);
 	}
 }
 
@@ -587,10 +601,9 @@ push_held(void *context)
 }
 
 static void
-pushed(void *context, const struct http_answer *answer)
+answered(struct feed *f, const struct http_answer *answer)
 {
 	struct push_answer a = firehose_judge(answer);
-	struct feed *f = context;
 
 	f->exchange = NULL;
 	not_sending(f);
@@ -606,6 +619,17 @@ pushed(void *context, const struct http_answer *answer)
 	push_failed(f, &a);
 	if (f->state != FEED_STORING)
 		f->is_fresh = false; /* it goes out again as it was */
+}
+
+static void
+pushed(void *context, const struct http_answer *answer)
+{
+	struct feed *f = context;
+	struct hand *hand = f->all->hand;
+
+	have_in_hand(f, f->held->entry.id);
+	answered(f, answer);
+	hand_drop(hand);
 }
 
 /* ---- new sequences ---- */

@@ -24,6 +24,7 @@
 
 #include "buf.h"
 #include "conf.h"
+#include "hand.h"
 #include "held.h"
 #include "http_client.h"
 #include "loop.h"
@@ -108,6 +109,7 @@ struct feeds {
 	struct spool *spool;
 	struct http_client *http;
 	struct held_cache held;
+	struct hand *hand; /* NULL: nobody counts deaths */
 	struct smile_writer *smile; /* NULL: tasks are sent JSON */
 	TAILQ_HEAD(feed_queue, feed) ready;
 	struct feed_queue storing;

@@ -10,10 +10,12 @@
 
 #include "clock.h"
 #include "event.h"
+#include "hand.h"
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
 #include "partition.h"
+#include "poison.h"
 
 /* Bytes read in one turn: as much as one commit should bring to the disk. */
 #define TURN_BYTES (8u * MiB)
@@ -49,6 +51,7 @@ struct intake {
 	size_t open_bytes;
 	bool has_full, has_waiting; /* a full batch; a synchronous request */
 	bool is_spread; /* over partitions; as of this turn */
+	unsigned next_source; /* while each block is alone */
 	int64_t opened_ms;
 	struct sealed *sealed;
 	unsigned sealed_count, sealed_size;
@@ -232,22 +235,108 @@ count_event(struct intake *in, struct batch *b, const struct event *e)
 	in->has_full |= is_full(in, b);
 }
 
+/* What was condemned of the block that is read now. */
+static const struct hand_item *
+condemned(const struct intake *in, const struct hand_item *item, uint32_t event)
+{
+	struct hand_item one = *item;
+
+	one.event = event;
+	return hand_condemned(in->p.hand, &one);
+}
+
+/* The file is there before anything goes on without the events; the commit
+ * that brings the cursor past them counts them. */
+static void
+quarantine(struct intake *in, const struct hand_item *item,
+    const struct buf *lines, uint32_t events)
+{
+	struct quarantine_piece piece = { .item = item,
+		.now_ms = clock_wall_ms(),
+		.lines = lines->bytes,
+		.bytes = lines->used,
+		.events = events };
+	char error[QUARANTINE_ERROR_BYTES];
+
+	if (!quarantine_write(&in->p.quarantine, &piece, error, sizeof error))
+		fatalx("%s", error);
+	log_error("quarantine: %u events have killed the worker %d times "
+		  "running and are set aside in %s",
+	    events, HAND_DEATHS, in->p.quarantine.dir);
+	in->counted.quarantined += events;
+}
+
+static void
+set_event_aside(struct intake *in, const struct hand_item *item,
+    const struct event *e, const char *text)
+{
+	struct buf line;
+
+	buf_init(&line, SIZE_MAX);
+	buf_add(&line, text, e->bytes);
+	buf_add_text(&line, "\n");
+	quarantine(in, item, &line, 1);
+	buf_free(&line);
+}
+
+static unsigned
+set_block_aside(struct intake *in, const struct hand_item *item,
+    const struct event_block *b, struct event_reader *reader)
+{
+	struct buf lines;
+	unsigned count = 0;
+	const char *text;
+	struct event e;
+	bool damaged;
+
+	buf_init(&lines, SIZE_MAX);
+	while (count < b->events &&
+	    (text = event_next(reader, &e, &damaged)) != NULL) {
+		buf_add(&lines, text, e.bytes);
+		buf_add_text(&lines, "\n");
+		count++;
+	}
+	quarantine(in, item, &lines, count);
+	buf_free(&lines);
+	return count;
+}
+
+static void
+take_event(struct intake *in, const struct event *e, const char *text,
+    uint64_t ticket, unsigned receiver)
+{
+	struct batch *batch = batch_for(in, e);
+
+	POISON("ring", text, e->bytes);
+	/* a late one is not waited for beyond the commit */
+	batch_add(batch, e, text, e->is_late ? 0 : ticket, receiver);
+	count_event(in, batch, e);
+}
+
 static void
 take_block(struct intake *in, struct source *s, const struct event_block *b,
     struct event_reader *reader)
 {
 	unsigned receiver = (unsigned)(s - in->sources), taken = 0;
+	struct hand_item item = { .kind = HAND_BLOCK,
+		.part = receiver,
+		.generation = in->p.generation,
+		.key = s->cursor.position };
+	const struct hand_item *why = condemned(in, &item, HAND_WHOLE);
 	struct event e;
 	const char *text;
 	bool damaged;
 
+	if (why != NULL)
+		taken = set_block_aside(in, why, b, reader);
+	hand_take(in->p.hand, &item, clock_mono_ms());
 	while (taken < b->events &&
 	    (text = event_next(reader, &e, &damaged)) != NULL) {
-		struct batch *batch = batch_for(in, &e);
-
-		/* a late one is not waited for beyond the commit */
-		batch_add(batch, &e, text, e.is_late ? 0 : b->ticket, receiver);
-		count_event(in, batch, &e);
+		hand_event(in->p.hand, taken);
+		if ((why = condemned(in, &item, taken)) != NULL)
+			set_event_aside(in, why, &e, text);
+		else
+			take_event(in, &e, text, b->ticket, receiver);
 		taken++;
 	}
 	if (taken < b->events) {
@@ -334,7 +423,10 @@ drain_source(struct intake *in, struct source *s, size_t *budget)
 			take_block(in, s, &head, &reader);
 			FAULT_POINT(TAKEN);
 			ring_take(ring, head.bytes);
-			*budget -= MIN_OF(*budget, head.bytes);
+			/* one that is suspected is not to take others with it */
+			*budget -= hand_is_careful(in->p.hand)
+			    ? *budget
+			    : MIN_OF(*budget, head.bytes);
 		}
 		s->cursor.position = ring_taken(ring);
 		s->moved = true;
@@ -391,6 +483,26 @@ intake_resume(struct intake *in)
 		resume_source(in, &in->sources[i], i);
 }
 
+/* After a death with a block in hand: each is alone in its commit, so that the
+ * next death tells which one it was. The rings have their turns. */
+static bool
+drain_one_block(struct intake *in)
+{
+	bool room = true;
+
+	for (unsigned i = 0; i < in->p.channel_count && room; i++) {
+		unsigned at = in->next_source++ % in->p.channel_count;
+		size_t budget = 1;
+
+		room = drain_source(in, &in->sources[at], &budget);
+		if (budget == 0)
+			break;
+	}
+	in->has_full |= in->open_count > 0;
+	hand_commits(in->p.hand);
+	return room;
+}
+
 bool
 intake_drain(struct intake *in, int64_t now_ms UNUSED)
 {
@@ -401,11 +513,14 @@ intake_drain(struct intake *in, int64_t now_ms UNUSED)
 	if (in->p.ds->any_time)
 		in->now = granularity_bucket(
 		    &in->p.ds->segment_granularity, clock_wall_ms());
+	if (hand_is_careful(in->p.hand))
+		return drain_one_block(in);
 	for (unsigned i = 0; i < in->p.channel_count; i++) {
 		size_t budget = share;
 
 		room &= drain_source(in, &in->sources[i], &budget);
 	}
+	hand_commits(in->p.hand);
 	return room;
 }
 
@@ -474,6 +589,7 @@ seal_one(struct intake *in, struct batch **batch, int64_t wall_ms)
 		.id = seal.id,
 		.events = b->events,
 		.sealed_ms = wall_ms };
+	POISON("seal", b->value, b->used);
 	s->value = batch_seal(batch, &seal, &s->bytes);
 	s->entry.bytes = (uint32_t)s->bytes;
 }
@@ -524,6 +640,7 @@ intake_written(struct intake *in)
 		atomic_store_explicit(&s->channel->header->taken_dropped,
 		    s->cursor.taken_dropped, memory_order_relaxed);
 		FAULT_POINT(ADVANCE);
+		hand_passed(in->p.hand, i, s->cursor.position);
 		ring_advance(&s->channel->events, s->cursor.position);
 		FAULT_POINT(ADVANCED);
 		channel_ring_receiver(s->channel);

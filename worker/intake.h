@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "dispatch.h"
 #include "late.h"
+#include "quarantine.h"
 #include "spool.h"
 
 struct intake;
@@ -23,6 +24,8 @@ struct intake_parts {
 	unsigned channel_count;
 	uint64_t generation;
 	struct spool *spool;
+	struct hand *hand; /* NULL: nobody counts deaths */
+	struct quarantine_options quarantine;
 	struct dispatch *dispatch;
 	struct late *late;
 };

@@ -293,6 +293,36 @@ spool_refused(
 	return count;
 }
 
+void
+spool_quarantine(struct spool *s, const struct spool_entry *e)
+{
+	uint64_t id = htobe64(e->id);
+	MDB_val k = spool_val(&id, sizeof id);
+	uint32_t events;
+
+	if (s->error != 0 || !spool_leave_queue(s, e, SPOOL_LEFT, &events))
+		return;
+	if (!spool_copy_left(s, e->id, SPOOL_LEFT) && s->error == 0)
+		spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
+	s->now.totals.quarantined += events;
+}
+
+bool
+spool_find(struct spool *s, uint64_t id, struct spool_entry *e)
+{
+	const struct spool_lane *behind = NULL;
+	struct spool_lane at;
+	unsigned batches;
+
+	while (spool_next_lane(s, behind, e, &batches)) {
+		at = e->at;
+		behind = &at;
+		if (spool_next(s, &at, id - 1, e) && e->id == id)
+			return true;
+	}
+	return false;
+}
+
 /* ---- and back ---- */
 
 /* Its line goes, and its value when no copy needs it. */

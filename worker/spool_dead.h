@@ -58,6 +58,11 @@ spool_revive(struct spool *, uint64_t dead_id, const char *value, size_t bytes);
 /* It is gone; its events count as dropped. */
 void spool_drop_dead(struct spool *, uint64_t dead_id);
 
+/* A batch is set aside in a file: it leaves the spool, wherever it waits. */
+void spool_quarantine(struct spool *, const struct spool_entry *);
+/* The batch's place in the queue: looks through all of it. */
+bool spool_find(struct spool *, uint64_t id, struct spool_entry *);
+
 /* The first dead letter above `after`; false: there is none. */
 bool spool_next_dead(struct spool *, uint64_t after, struct spool_dead *);
 /* Events of a batch, one that waits or a dead letter, which are refused and

@@ -19,6 +19,7 @@
 #include "beam_store_local.h"
 #include "beam_store_zk.h"
 #include "clock.h"
+#include "condemned.h"
 #include "dead.h"
 #include "discovery.h"
 #include "dispatch.h"
@@ -83,6 +84,8 @@ struct worker {
 	struct loop_timer describe_timer, deadline_timer;
 	bool removal_due, describe_due;
 	bool was_connected; /* to ZooKeeper, when it was described */
+	struct quarantine_options quarantine;
+	char *quarantine_dir; /* its */
 	enum stopped stopped, complained;
 	/* a commit has failed: nothing is taken or written before it is time
 	 * to try again, and nothing is promised before that has gone well */
@@ -571,6 +574,7 @@ turn_end(void *context)
 
 	at_step(w, LIFE_TAKE);
 	take_and_commit(w);
+	hand_drop(&w->heritage->life->hand);
 	at_step(w, LIFE_SEND);
 	if (!w->hands_over && !w->is_orphan)
 		dispatch_run(w->dispatch);
@@ -702,6 +706,24 @@ open_spool(struct worker *w)
 	return false;
 }
 
+/* Batches that have killed our predecessors; events in rings are intake's. */
+static bool
+quarantine(struct worker *w)
+{
+	char error[ERROR_BYTES];
+
+	w->quarantine_dir = must_format(
+	    "%s/quarantine/%s", w->heritage->conf->data_dir, w->ds->name);
+	w->quarantine = (struct quarantine_options){ .dir = w->quarantine_dir,
+		.ds = w->ds->name,
+		.bytes_max = w->heritage->conf->quarantine_bytes_max };
+	if (condemned_set_aside(w->spool, &w->heritage->life->hand,
+		&w->quarantine, error, sizeof error))
+		return true;
+	log_error("%s", error);
+	return false;
+}
+
 static bool
 attach_channels(struct worker *w)
 {
@@ -773,6 +795,8 @@ make_parts(struct worker *w)
 	dispatch.cluster = w->cluster;
 	dispatch.zk = by_discovery ? w->zk : NULL;
 	dispatch.acks = w->acks;
+	dispatch.hand = intake.hand = &w->heritage->life->hand;
+	intake.quarantine = w->quarantine;
 	late.overlord = w->overlord;
 	w->late = dispatch.late = intake.late = late_new(&late);
 	w->dispatch = dead.dispatch = dispatch_new(&dispatch);
@@ -822,6 +846,7 @@ free_parts(struct worker *w)
 	http_client_free(&w->http);
 	session_free(&w->session);
 	spool_close(&w->spool);
+	free(w->quarantine_dir);
 	for (unsigned i = 0; i < w->channel_count; i++)
 		channel_detach(&w->channels[i]);
 	free(w->channels);
@@ -840,6 +865,8 @@ worker_main(const struct heritage *heritage)
 	if (!open_spool(&w) || !attach_channels(&w))
 		return CHILD_TEMPFAIL;
 	at_step(&w, LIFE_REPLAY);
+	if (!quarantine(&w))
+		return CHILD_TEMPFAIL;
 	make_parts(&w);
 	watch(&w);
 	panic_words("");
