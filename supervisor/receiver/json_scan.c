@@ -197,6 +197,19 @@ scan_literal(struct reader *r, const char *p, struct json_field *f)
 	return fail(r, p, "expected a value");
 }
 
+/* Whether a long value is not too long. */
+static bool
+has_room(struct reader *r, const char *p, const char *end, enum scan_type type)
+{
+	if (type == SCAN_NUMBER)
+		fail(r, p, "a number of more than 1000 characters");
+	else if (end - p > JSON_SCAN_STRING_MAX)
+		fail(r, p, "a string of more than 20000000 bytes");
+	else
+		return true;
+	return false;
+}
+
 /* A value that is no object or array, from its first byte to behind it. */
 static inline const char *
 scan_scalar(struct reader *r, const char *p, struct json_field *f)
@@ -219,6 +232,9 @@ scan_scalar(struct reader *r, const char *p, struct json_field *f)
 	}
 	if (UNLIKELY(end == NULL))
 		return NULL;
+	if (UNLIKELY(end - p > JSON_SCAN_NUMBER_MAX) &&
+	    !has_room(r, p, end, f->type))
+		return NULL;
 	f->value = (uint32_t)(p - r->body);
 	f->value_bytes = (uint32_t)(end - p);
 	return f->type == SCAN_STRING ? end + 1 : end;
@@ -237,6 +253,8 @@ scan_name(struct reader *r, const char *p, struct json_field *f)
 	if (UNLIKELY(end == NULL))
 		return NULL;
 	f->name_bytes = (uint32_t)(end - p);
+	if (UNLIKELY(end - p > JSON_SCAN_NAME_MAX))
+		return fail(r, p, "a member's name of more than 50000 bytes");
 	p = skip_space(r, end + 1);
 	if (UNLIKELY(*p != ':'))
 		return fail(r, p, "expected ':' after a member's name");

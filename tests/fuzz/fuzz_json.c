@@ -248,6 +248,7 @@ static bool
 is_bound(const struct json_scan *s)
 {
 	return strcmp(s->error, "nested too deep") == 0 ||
+	    strstr(s->error, "of more than") != NULL ||
 	    strcmp(s->error, "too many members in one event") == 0;
 }
 

@@ -20,6 +20,7 @@
 #include "base.h"
 
 #include "json_scan.h"
+#include "panic.h"
 
 #define SUITE "corpus/JSONTestSuite/test_parsing"
 #define MUTANTS 60000
@@ -535,6 +536,47 @@ test_depth(void **state)
 	takes(text, 1);
 }
 
+/* A member of `bytes` bytes between `before` and `behind`; *said when it is too
+ * long, at its place. */
+static void
+check_length(const char *before, char fill, size_t bytes, const char *behind,
+    const char *said)
+{
+	size_t start = strlen(before);
+	char *text = must_malloc(start + bytes + strlen(behind) + 1);
+	struct outcome o;
+
+	memcpy(text, before, start);
+	memset(text + start, fill, bytes);
+	strcpy(text + start + bytes, behind);
+	o = scan(text, start + bytes + strlen(behind));
+	free(text);
+	if (said == NULL) {
+		assert_int_equal(o.result, JSON_SCAN_END);
+		return;
+	}
+	assert_int_equal(o.result, JSON_SCAN_MALFORMED);
+	assert_string_equal(o.error, said);
+	assert_int_equal(o.error_offset, start);
+}
+
+static void
+test_lengths(void **state)
+{
+	static const char number[] = "a number of more than 1000 characters",
+			  string[] = "a string of more than 20000000 bytes";
+
+	(void)state;
+	check_length("{\"a\":", '1', JSON_SCAN_NUMBER_MAX, "}", NULL);
+	check_length("{\"a\":", '1', JSON_SCAN_NUMBER_MAX + 1, "}", number);
+	check_length("{\"a\":[", '1', JSON_SCAN_NUMBER_MAX + 1, "]}", number);
+	check_length("{\"a\":\"", 'x', JSON_SCAN_STRING_MAX, "\"}", NULL);
+	check_length("{\"a\":\"", 'x', JSON_SCAN_STRING_MAX + 1, "\"}", string);
+	check_length("{\"", 'x', JSON_SCAN_NAME_MAX, "\":1}", NULL);
+	check_length("{\"a\":1,\"b\":{\"", 'x', JSON_SCAN_NAME_MAX + 1,
+	    "\":1}}", "a member's name of more than 50000 bytes");
+}
+
 static void
 test_depth_mixed(void **state)
 {
@@ -984,6 +1026,7 @@ main(void)
 		cmocka_unit_test(test_utf8_edges),
 		cmocka_unit_test(test_utf8_pairs),
 		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_depth_mixed),
 		cmocka_unit_test(test_field_limit),
 		cmocka_unit_test(test_cut),
