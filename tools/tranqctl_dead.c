@@ -5,11 +5,13 @@
  */
 #include "tranqctl_dead.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "clock.h"
 #include "ctl.h"
@@ -24,6 +26,7 @@
 
 #define ERROR_BYTES 600
 #define LOCK_WAIT_MS 1000
+#define QUARANTINED "quarantined"
 #define LETTERS_A_COMMIT 32
 
 struct run {
@@ -122,6 +125,88 @@ list_letter(struct run *r, struct spool *s UNUSED, const struct spool_dead *d)
 	    spool_why_name(d->why), interval, d->events, d->bytes, when);
 }
 
+/* ---- files of the quarantine, beside them ---- */
+
+/* What the file says of itself, new; NULL: it says nothing. */
+static struct json *
+read_head(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	struct json *head = NULL;
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t bytes;
+
+	if (f == NULL)
+		return NULL;
+	if ((bytes = getline(&line, &size, f)) > 0)
+		head = json_parse(line, (size_t)bytes, NULL);
+	free(line);
+	fclose(f);
+	return head;
+}
+
+static void
+list_file(struct run *r, const char *dir, const char *name)
+{
+	char *path = must_format("%s/%s", dir, name);
+	struct json *head = read_head(path), *j;
+	const char *at = json_get_text(head, "at", "-");
+	int64_t events = json_get_int(head, "events", 0);
+	struct stat st = { .st_size = 0 };
+
+	if (stat(path, &st) == 0 && r->list == NULL) {
+		printf("%-20s %-20s %-10s %-49s %8" PRId64 " %10lld  %s\n",
+		    r->ds, name, QUARANTINED, "-", events,
+		    (long long)st.st_size, at);
+	} else if (r->list != NULL) {
+		j = json_new_object();
+		json_set_text(j, "dataSource", r->ds);
+		json_set_text(j, "reason", QUARANTINED);
+		json_set_text(j, "file", path);
+		json_set_int(j, "events", events);
+		json_set_int(j, "bytes", st.st_size);
+		json_set_text(j, "at", at);
+		json_set_text(j, "text", json_get_text(head, "lastDeath", ""));
+		json_append(r->list, j);
+	}
+	json_free(&head);
+	free(path);
+}
+
+static int
+is_quarantined(const struct dirent *e)
+{
+	size_t bytes = strlen(e->d_name);
+
+	return bytes > 5 && strcmp(e->d_name + bytes - 5, ".json") == 0;
+}
+
+static void
+list_files_of(struct run *r)
+{
+	char *dir =
+	    must_format("%s/quarantine/%s", r->a->conf->data_dir, r->ds);
+	struct dirent **names;
+	int count = scandir(dir, &names, is_quarantined, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		list_file(r, dir, names[i]->d_name);
+		free(names[i]);
+	}
+	if (count >= 0)
+		free(names);
+	free(dir);
+}
+
+static void
+list_of(struct run *r, const char *ds)
+{
+	r->ds = ds;
+	for_each(r, list_letter);
+	list_files_of(r);
+}
+
 static void
 print_json(const struct json *j)
 {
@@ -144,14 +229,10 @@ list(struct run *r, const char *only)
 	else
 		printf("%-20s %-20s %-10s %-49s %8s %10s  %s\n", "DATASOURCE",
 		    "KEY", "REASON", "INTERVAL", "EVENTS", "BYTES", "WHEN");
-	if (only != NULL) {
-		r->ds = only;
-		for_each(r, list_letter);
-	}
-	for (unsigned i = 0; only == NULL && i < conf->ds_count; i++) {
-		r->ds = conf->ds[i].name;
-		for_each(r, list_letter);
-	}
+	if (only != NULL)
+		list_of(r, only);
+	for (unsigned i = 0; only == NULL && i < conf->ds_count; i++)
+		list_of(r, conf->ds[i].name);
 	if (r->list != NULL)
 		print_json(r->list);
 	json_free(&r->list);

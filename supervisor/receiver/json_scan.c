@@ -201,13 +201,16 @@ scan_literal(struct reader *r, const char *p, struct json_field *f)
 static bool
 has_room(struct reader *r, const char *p, const char *end, enum scan_type type)
 {
-	if (type == SCAN_NUMBER)
+	if (type == SCAN_NUMBER &&
+	    end - p - (*p == '-') > JSON_SCAN_NUMBER_MAX) {
 		fail(r, p, "a number of more than 1000 characters");
-	else if (end - p > JSON_SCAN_STRING_MAX)
+		return false;
+	}
+	if (end - p > JSON_SCAN_STRING_MAX) {
 		fail(r, p, "a string of more than 20000000 bytes");
-	else
-		return true;
-	return false;
+		return false;
+	}
+	return true;
 }
 
 /* A value that is no object or array, from its first byte to behind it. */

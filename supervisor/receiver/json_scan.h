@@ -20,7 +20,8 @@
 #define JSON_SCAN_PADDING 64 /* readable bytes behind the body */
 #define JSON_SCAN_DEPTH_MAX 512 /* objects and arrays, the event is the first */
 /* What Druid's reader (Jackson, from 2.15 on) refuses as well: it would refuse
- * the whole request for it. Bytes, as they are written. */
+ * the whole request for it. Bytes, as they are written; a sign is none of a
+ * number's. */
 #define JSON_SCAN_NUMBER_MAX 1000
 #define JSON_SCAN_STRING_MAX 20000000
 #define JSON_SCAN_NAME_MAX 50000

@@ -81,6 +81,11 @@ class TestPoison(QuarantineCase):
         self.send(sent)
         self.check(sent, {"e-20"})
         self.assertIn("1 quarantined", self.server.tranqctl("status").stdout)
+        listed = json.loads(self.server.tranqctl(
+            "deadletters", "list", "--json").stdout)
+        self.assertEqual([(x["reason"], x["events"]) for x in listed],
+                         [("quarantined", 1)])
+        self.assertIn("signal 4", listed[0]["text"])
         more = harness.events(5, run="more")
         self.send(more)
         self.check(sent + more, {"e-20"})

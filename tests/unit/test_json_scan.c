@@ -568,6 +568,7 @@ test_lengths(void **state)
 
 	(void)state;
 	check_length("{\"a\":", '1', JSON_SCAN_NUMBER_MAX, "}", NULL);
+	check_length("{\"a\":-", '1', JSON_SCAN_NUMBER_MAX, "}", NULL);
 	check_length("{\"a\":", '1', JSON_SCAN_NUMBER_MAX + 1, "}", number);
 	check_length("{\"a\":[", '1', JSON_SCAN_NUMBER_MAX + 1, "]}", number);
 	check_length("{\"a\":\"", 'x', JSON_SCAN_STRING_MAX, "\"}", NULL);
