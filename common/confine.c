@@ -56,18 +56,18 @@ static const char both_may[] =
 /* LMDB, ZooKeeper's client, curl with its resolver, the archive */
 static const char worker_may[] =
     "_newselect access bind chdir connect faccessat faccessat2 fallocate "
-    "fdatasync flock fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 "
-    "getcwd getdents getdents64 link linkat lstat lstat64 mkdir mkdirat "
-    "mlock msync munlock newfstatat open openat pipe2 preadv preadv2 pselect6 "
-    "pwrite64 pwritev pwritev2 readlink readlinkat recvmmsg rename "
-    "renameat renameat2 rmdir select sendmmsg sendmsg sendto "
-    "set_tid_address socketpair stat stat64 statfs statfs64 "
+    "fchmod fchown fdatasync flock fstatat64 fstatfs fstatfs64 fsync "
+    "ftruncate ftruncate64 getcwd getdents getdents64 link linkat lstat "
+    "lstat64 mkdir mkdirat mlock msync munlock newfstatat open openat pipe2 "
+    "preadv preadv2 pselect6 pwrite64 pwritev pwritev2 readlink readlinkat "
+    "recvmmsg rename renameat renameat2 rmdir select sendmmsg sendmsg "
+    "sendto set_tid_address socketpair stat stat64 statfs statfs64 "
     "sync_file_range timerfd_gettime umask unlink unlinkat";
 /* Answered as if there were nothing; the second is counted too. */
 static const char receiver_blind[] =
     "access faccessat faccessat2 getcwd lstat lstat64 readlink readlinkat "
     "stat stat64";
-static const char receiver_in_vain[] = 
+static const char receiver_in_vain[] =
     "creat link linkat mkdir mkdirat open openat openat2 rename renameat "
     "renameat2 rmdir truncate truncate64 unlink unlinkat";
 /* Whoever asks for these is not what we have started. */
@@ -75,23 +75,23 @@ static const char receiver_never[] = "bind connect socket socketpair";
 static const char worker_never[] = "creat";
 static const char nobody[] =
     "acct add_key adjtimex bpf capset chmod chown chroot clock_adjtime "
-    "clock_settime create_module delete_module execve execveat fanotify_init "
-    "fchmod fchmodat fchown fchownat finit_module fork fsconfig fsmount "
+    "clock_settime create_module delete_module execve execveat "
+    "fanotify_init fchmodat fchownat finit_module fork fsconfig fsmount "
     "fsopen fspick get_kernel_syms init_module io_uring_enter "
     "io_uring_register io_uring_setup ioperm iopl ioprio_set kcmp "
     "kexec_file_load kexec_load keyctl lchown listen lookup_dcookie "
-    "memfd_secret migrate_pages mknod mknodat modify_ldt mount mount_setattr "
-    "move_mount move_pages msgget name_to_handle_at nfsservctl "
-    "open_by_handle_at open_tree perf_event_open personality pidfd_getfd "
-    "pidfd_open pidfd_send_signal pivot_root pkey_mprotect "
-    "process_madvise process_vm_readv process_vm_writev ptrace "
-    "query_module quotactl reboot remap_file_pages request_key "
-    "rt_sigqueueinfo rt_tgsigqueueinfo seccomp semget sethostname setdomainname "
-    "setfsgid setfsuid setgid setgroups setns setpgid setpriority setregid "
-    "setresgid setresuid setreuid setsid setuid shmat shmget "
-    "sched_setaffinity sched_setattr sched_setparam sched_setscheduler "
-    "swapoff swapon symlink symlinkat sysfs syslog timer_create tkill "
-    "umount umount2 unshare uselib userfaultfd vfork vhangup vm86 vm86old";
+    "memfd_secret migrate_pages mknod mknodat modify_ldt mount "
+    "mount_setattr move_mount move_pages msgget name_to_handle_at "
+    "nfsservctl open_by_handle_at open_tree perf_event_open personality "
+    "pidfd_getfd pidfd_open pidfd_send_signal pivot_root pkey_mprotect "
+    "process_madvise process_vm_readv process_vm_writev ptrace query_module "
+    "quotactl reboot remap_file_pages request_key rt_sigqueueinfo "
+    "rt_tgsigqueueinfo seccomp semget setdomainname sethostname setfsgid "
+    "setfsuid setgid setgroups setns setpgid setpriority setregid setresgid "
+    "setresuid setreuid setsid setuid shmat shmget sched_setaffinity "
+    "sched_setattr sched_setparam sched_setscheduler swapoff swapon symlink "
+    "symlinkat sysfs syslog timer_create tkill umount umount2 unshare "
+    "uselib userfaultfd vfork vhangup vm86 vm86old";
 /* clang-format on */
 
 struct confine {

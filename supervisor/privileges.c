@@ -63,8 +63,10 @@ privileges_hide(bool core_dumps)
 	if (getrlimit(RLIMIT_CORE, &limit) < 0)
 		fatal("the limit of core files");
 	limit.rlim_cur = core_dumps ? limit.rlim_max : 0;
+	/* a sanitizer looks into its own process by ptrace */
 	if (setrlimit(RLIMIT_CORE, &limit) < 0 ||
-	    prctl(PR_SET_DUMPABLE, core_dumps ? 1 : 0, 0, 0, 0) < 0)
+	    prctl(PR_SET_DUMPABLE, core_dumps || confine_obstacle() != NULL, 0,
+		0, 0) < 0)
 		fatal("core files cannot be turned %s",
 		    core_dumps ? "on" : "off");
 }

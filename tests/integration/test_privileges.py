@@ -112,7 +112,9 @@ class TestSecrets(PrivilegesCase):
         server = self.begin(**({"tranqd_user": "nobody"} if IS_ROOT else {}))
         for pid in drill.family(server):
             self.assertEqual(self.limit(pid), "0")
-        self.assertEqual(self.owners(server), {0})
+        # a sanitizer must be able to look into its own process
+        if "not confined" not in server.log():
+            self.assertEqual(self.owners(server), {0})
 
     def test_asked_for(self):
         server = self.begin(tranqd_coreDumps=True, **(

@@ -186,6 +186,24 @@ test_address(void **state)
 }
 
 static void
+test_bare_address(void **state)
+{
+	static const char *const pairs[][2] = {
+		{ "a:1,b:2/x[y]", "a:1,b:2/x[y]" },
+		{ "[::1]:2181", "::1:2181" },
+		{ "[fe80::1]:1,b:2,[::2]:3/f", "fe80::1:1,b:2,::2:3/f" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		char *bare = zk_address_bare(pairs[i][0]);
+
+		assert_string_equal(bare, pairs[i][1]);
+		free(bare);
+	}
+}
+
+static void
 test_operations(void **state)
 {
 	struct client c;
@@ -798,6 +816,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_address),
+		cmocka_unit_test(test_bare_address),
 		cmocka_unit_test(test_operations),
 		cmocka_unit_test(test_large_node),
 		cmocka_unit_test(test_watches),
