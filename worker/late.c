@@ -300,6 +300,7 @@ plan_archive(struct late *l, bool is_copy)
 	int64_t now = clock_wall_ms(), wait_ms = LOOK_AGAIN_MS;
 	bool at_once = pressed(l);
 
+	piles_wait_from(piles, now);
 	for (size_t i = 0; i < piles->count;) {
 		const struct pile *pile = &piles->all[i];
 		int64_t due_in = at_once ? 0 : file_due_in(l, pile, now);
@@ -377,6 +378,7 @@ plan_append(struct late *l)
 
 	if (l->piles.count == 0)
 		return;
+	piles_wait_from(&l->piles, now);
 	if (!append_is_due(l, now, &wait_ms)) {
 		plan_within(l, wait_ms);
 		return;

@@ -92,6 +92,13 @@ piles_add(struct piles *p, const struct spool_entry *e, int64_t since_ms)
 }
 
 void
+piles_wait_from(struct piles *p, int64_t now_ms)
+{
+	for (size_t i = 0; i < p->count; i++)
+		p->all[i].since_ms = MIN_OF(p->all[i].since_ms, now_ms);
+}
+
+void
 piles_take(struct piles *p, const struct spool_entry *e)
 {
 	struct interval interval = { e->at.start, e->at.end };

@@ -25,6 +25,9 @@ void piles_init(struct piles *);
 void piles_fini(struct piles *);
 /* A batch more; since_ms counts when it is the pile's first. */
 void piles_add(struct piles *, const struct spool_entry *, int64_t since_ms);
+/* What is said to wait since later than now, since the clock was set back in
+ * between, waits from now on. */
+void piles_wait_from(struct piles *, int64_t now_ms);
 /* A batch less. A pile whose last one it was is gone. */
 void piles_take(struct piles *, const struct spool_entry *);
 /* NULL: nothing waits for the interval. Good until the next change. */

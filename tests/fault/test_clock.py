@@ -183,6 +183,20 @@ class TestJumps(ClockCase):
         self.check_ids(self.druid, "wikipedia", drill.ids(events))
         self.check_whole(self.server, self.druid)
 
+    def test_back_while_late_events_wait(self):
+        """Their file is due by its period, not by the old clock's."""
+        self.properties = {"late.policy": "archive",
+                           "archive.sealPeriod": "PT2S"}
+        self.start(harness.data_source("wikipedia", window="PT1M"),
+                   time.time() // HOUR * HOUR + HOUR / 2)
+        events = harness.events(10, at=self.clocks.now() - 3 * HOUR)
+        self.assertEqual(self.server.post(
+            "wikipedia", events, is_async=True).status, 200)
+        self.await_spooled(self.server, "wikipedia", 10)
+        self.clocks.jump(-HOUR)
+        wait_for(lambda: self.server.accounts("wikipedia")["archived"] == 10,
+                 "they are in a file")
+
     def check_restart(self):
         """Behind it all a new interval is served at once."""
         self.clocks.jump(2 * HOUR)

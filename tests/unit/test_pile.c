@@ -74,12 +74,29 @@ test_order(void **state)
 	piles_fini(&p);
 }
 
+static void
+test_clock_set_back(void **state)
+{
+	struct spool_entry a = entry(10, 1), b = entry(30, 2);
+	struct piles p;
+
+	(void)state;
+	piles_init(&p);
+	piles_add(&p, &a, 100);
+	piles_add(&p, &b, 3600100);
+	piles_wait_from(&p, 200);
+	assert_int_equal(p.all[0].since_ms, 100);
+	assert_int_equal(p.all[1].since_ms, 200);
+	piles_fini(&p);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_add_and_take),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_clock_set_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
