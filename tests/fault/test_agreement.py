@@ -121,13 +121,17 @@ class FrozenCase(AgreementCase):
     def freeze(self, server):
         for pid in drill.family(server):
             os.kill(pid, signal.SIGSTOP)
-        self.addCleanup(self.thaw, server)
 
     @staticmethod
     def thaw(server):
         if server.is_running:
             for pid in drill.family(server):
                 os.kill(pid, signal.SIGCONT)
+
+    def tearDown(self):
+        for server in self.tranqds():
+            self.thaw(server)
+        super().tearDown()
 
     def await_expired(self):
         wait_for(lambda: not self.held(), "the session is over")

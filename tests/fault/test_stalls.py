@@ -60,10 +60,18 @@ class TestStopped(Books, drill.ZooKeeperCase):
             ["wikipedia"], None, self.zk.connect, properties={
                 **self.paths, **self.properties, **properties}), name=name)
 
+    def setUp(self):
+        super().setUp()
+        self.stopped = []
+
+    def tearDown(self):
+        self.go_on(*self.stopped)
+        super().tearDown()
+
     def stop(self, *pids):
+        self.stopped += pids
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        self.addCleanup(self.go_on, *pids)
 
     @staticmethod
     def go_on(*pids):
