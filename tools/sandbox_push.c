@@ -291,7 +291,9 @@ set_rows(struct exchange *x, enum producer_rows rows)
 static void
 refuse_push(struct exchange *x, enum answer answer, const char *why)
 {
-	set_rows(x, ROWS_REFUSED);
+	bool is_question = why != NULL && strstr(why, CHECK_ASK_MARK) != NULL;
+
+	set_rows(x, is_question ? ROWS_ASKED : ROWS_REFUSED);
 	sandbox_exchange_answer(x, answer, why, NULL);
 }
 
@@ -408,8 +410,6 @@ take_body(struct exchange *x)
 		    result == CHECK_BODY ? ANSWER_BODY_MALFORMED
 					 : ANSWER_ROW_MALFORMED,
 		    s->check.error);
-		if (strstr(s->check.error, CHECK_ASK_MARK) != NULL)
-			set_rows(x, ROWS_ASKED);
 		return;
 	}
 	x->event_count = s->check.count;
