@@ -103,7 +103,8 @@ PROGRAMS = $(addprefix $(BUILD)/bin/,tranqd tranqctl tranq-sandbox tranq-load)
 TESTS = $(addprefix $(BUILD)/tests/,$(UNIT) $(FUZZERS))
 
 .PHONY: all help deps quickstart test unit-programs fault-programs fault \
-	fuzz fuzz-programs fuzz-afl check generate format asan tsan bench druid druid-down test-druid install clean
+	fuzz fuzz-programs fuzz-afl check generate format asan ubsan valgrind \
+	tsan bench druid druid-down test-druid install clean
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS) ## build the four programs into build/bin
@@ -254,6 +255,20 @@ asan: deps ## unit and integration tests under ASan and UBSan
 	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) TRANQ_BUILD=build/asan tests/run \
 	    --unit --integration
 
+ubsan: deps ## unit tests and fuzz seeds under UBSan alone, of gcc and of clang
+	$(Q)for cc in gcc clang; do \
+	    echo "UBSan of $$cc"; \
+	    $(MAKE) --no-print-directory BUILD=build/ubsan-$$cc CC=$$cc \
+		SAN=undefined OPTIMIZE="-O2 -g" all unit-programs && \
+	    TRANQ_SHARED=$(TRANQ_SHARED) TRANQ_BUILD=build/ubsan-$$cc \
+		tests/run --unit || exit 1; \
+	done
+
+valgrind: deps ## unit tests and a short life of the daemon under memcheck
+	@tools/deps valgrind libc6-dbg
+	$(Q)$(MAKE) --no-print-directory all unit-programs
+	$(Q)tests/memcheck
+
 tsan: deps ## rings and channels under TSan
 	$(Q)$(MAKE) --no-print-directory BUILD=build/tsan SAN=thread \
 	    OPTIMIZE="-O1 -g" CC=clang build/tsan/tests/test_ring
@@ -302,5 +317,6 @@ install: all ## into DESTDIR/PREFIX
 
 clean: ## remove what was built (not a fetched Druid, nor a fuzz corpus)
 	rm -rf $(BUILD)/bin $(BUILD)/obj $(BUILD)/tests $(BUILD)/asan \
-	    $(BUILD)/fuzz/bin $(BUILD)/fuzz/obj \
-	    $(BUILD)/tsan $(BUILD)/fault $(BUILD)/afl $(BUILD)/quickstart $(BUILD)/check $(BUILD)/share
+	    $(BUILD)/fuzz/bin $(BUILD)/fuzz/obj $(BUILD)/tsan \
+	    $(BUILD)/ubsan-gcc $(BUILD)/ubsan-clang $(BUILD)/fault \
+	    $(BUILD)/afl $(BUILD)/quickstart $(BUILD)/check $(BUILD)/share
