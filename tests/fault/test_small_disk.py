@@ -40,16 +40,11 @@ class SmallDisk(drill.Case):
             raise unittest.SkipTest("mounting needs root")
         self.disk = os.path.join(self.folder, "disk")
         os.mkdir(self.disk)
+        self.addCleanup(subprocess.run, ["umount", "-l", self.disk],
+                        stderr=subprocess.DEVNULL)
         self.mount(self.disk)
         self.druid = self.sandbox("--check", "full")
         self.sent, self.at = [], 0
-
-    def tearDown(self):
-        try:
-            super().tearDown()
-        finally:
-            subprocess.run(["umount", "-l", self.disk], check=False,
-                           stderr=subprocess.DEVNULL)
 
     def _guard(self):
         super()._guard()
