@@ -386,6 +386,8 @@ start_again(struct child *c, int64_t now_ms)
 		spawn(c, now_ms);
 		return;
 	}
+	log_info("%s: many have died together; started again in %lld ms",
+	    c->name, (long long)delay_ms);
 	c->is_queued = true;
 	wait_for_start(c, delay_ms);
 }

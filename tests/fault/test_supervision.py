@@ -483,7 +483,7 @@ class TestNoBirth(SupervisionCase):
 
     def test_no_fork(self):
         running = self.begin(data_source="wikipedia")
-        self.goes_on()
+        wait_for(lambda: self.counts(self.server, "wikipedia")["sent"] > 4000)
         others = self.pids("wikipedia")
         self.faults.set("forks_fail", 1)
         self.server.kill_worker("wikipedia")
@@ -503,6 +503,7 @@ class TestNoBirth(SupervisionCase):
         self.faults.set("forks_fail", 0)
         wait_for(lambda: self.worker()["state"] == "ready", "it is back",
                  BACK_SECONDS)
+        self.goes_on("wikipedia")
         self.end(running)
         self.check_others(others)
 
@@ -632,11 +633,6 @@ class TestMany(drill.Case):
                  "all are dead")
         began = time.monotonic()
         harness.kill(server.process.pid, signal.SIGCONT)
-        queued = wait_for(lambda: [
-            d["worker"]["nextStartMs"]
-            for d in server.status()["dataSources"]
-            if d["worker"]["state"] == "backoff"], "some wait for their turn")
-        self.assertLessEqual(max(queued), 25 * (self.count - 64))
         server.wait_ready(60)
         self.figures(server, f"{self.count} deaths at once", began)
         self.assertLess(time.monotonic() - began, 30)
@@ -644,6 +640,10 @@ class TestMany(drill.Case):
             r"T(\d\d:\d\d:\d\d\.\d+)Z info supervisor\[\d+\]: worker \S+: "
             r"ready after", server.log()))
         self.assertEqual(len(born), 2 * self.count)
+        queued = [int(ms) for ms in re.findall(
+            r"died together; started again in (\d+) ms", server.log())]
+        self.assertEqual(sorted(queued), [
+            25 * n for n in range(1, self.count - 64 + 1)])
         for d in server.status()["dataSources"]:
             self.assertEqual(d["worker"]["deathCount"], 1)
 
@@ -709,6 +709,9 @@ class TestNothingIsLeft(drill.Case):
             for name in held:
                 more = {k: n for k, n in process.difference(
                     before[0][name], held[name]).items() if n > 0}
+                if name == "worker":  # connections to tasks, as it has need
+                    more.pop(("fd", "socket"), None)
+                    more.pop("watches", None)
                 assert more == {}, (name, more)
                 grown = memory[name] - before[1][name]
                 assert grown < memory_bound, (name, grown)
