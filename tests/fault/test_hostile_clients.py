@@ -95,6 +95,8 @@ class HostileCase(drill.OneSourceCase):
             under = self.others(meanwhile)
             tries.append((alone, under))
             if under <= max(2 * alone, P99_FLOOR_MS):
+                print(f"     p99 {alone:.1f} ms alone, {under:.1f} ms now",
+                      flush=True)
                 return
             self.disperse()
         self.fail(f"p99 (ms) alone and under attack: {tries}")
