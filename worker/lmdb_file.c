@@ -269,6 +269,48 @@ lmdb_file_open(const char *path, char *error, size_t bytes)
 	return NULL;
 }
 
+/* One that is in its place, for pages of that size. */
+static bool
+read_one_meta(
+    struct lmdb_file *f, unsigned i, unsigned page_bytes, struct meta_record *m)
+{
+	char page[sizeof(struct page_head) + sizeof *m];
+	struct page_head head;
+
+	if (!read_at(f, page, sizeof page, (uint64_t)i * page_bytes))
+		return false;
+	memcpy(&head, page, sizeof head);
+	memcpy(m, page + sizeof head, sizeof *m);
+	return head.number == i && head.flags == P_META && m->magic == MAGIC &&
+	    m->version == VERSION && m->free_list.page_bytes == page_bytes;
+}
+
+struct lmdb_file *
+lmdb_file_open_damaged(const char *path)
+{
+	struct lmdb_file *f = must_calloc(1, sizeof *f);
+	struct meta_record m;
+	uint64_t size = 0;
+
+	f->fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (unsigned bytes = PAGE_MIN; bytes <= PAGE_MAX; bytes *= 2)
+		for (unsigned i = 0; f->fd >= 0 && i < META_PAGES; i++)
+			if (read_one_meta(f, i, bytes, &m) &&
+			    (f->page_bytes == 0 || m.txn > f->meta.txn)) {
+				f->page_bytes = bytes;
+				f->meta = m;
+			}
+	if (f->page_bytes == 0 || !read_size(f, &size)) {
+		lmdb_file_close(&f);
+		return NULL;
+	}
+	f->error = 0;
+	f->file_pages = size / f->page_bytes;
+	for (unsigned i = 0; i < DEPTH_MAX; i++)
+		f->pages[i] = must_malloc(f->page_bytes);
+	return f;
+}
+
 void
 lmdb_file_close(struct lmdb_file **file)
 {

@@ -50,6 +50,8 @@ struct lmdb_file_visit {
  * when it is damaged, or open's or read's. */
 struct lmdb_file *
 lmdb_file_open(const char *path, char *error, size_t error_bytes);
+/* For a rescue: takes whichever meta page is one; NULL: neither is. */
+struct lmdb_file *lmdb_file_open_damaged(const char *path);
 void lmdb_file_close(struct lmdb_file **);
 /* Takes the state of that transaction; false when it is not there (any more).
  * A caller that has it pinned in LMDB may read it while another process

@@ -70,9 +70,10 @@ explain(enum spool_file found, const char *dir, const char *ds,
 {
 	if (found == SPOOL_FILE_FOREIGN)
 		snprintf(error, bytes,
-		    "spool %s: %s: it is not a spool of this program; move the "
-		    "directory away to begin anew",
-		    dir, what);
+		    "spool %s: %s: it is not a spool of this program, or "
+		    "`tranqctl spool verify %s` says more; move the directory "
+		    "away to begin anew",
+		    dir, what, ds);
 	else
 		snprintf(error, bytes,
 		    "spool %s is damaged: %s; run `tranqctl spool verify %s`, "

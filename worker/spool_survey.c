@@ -469,23 +469,48 @@ hold_off(struct survey *v)
 	    errno != EWOULDBLOCK;
 }
 
+/* A worker may write the one meta page while the other is read. */
+static struct lmdb_file *
+open_file(struct survey *v, const char *path, char *what, size_t bytes)
+{
+	struct lmdb_file *f = lmdb_file_open(path, what, bytes);
+
+	for (int i = 0; f == NULL && errno == EBADMSG && v->s->is_running &&
+	     i < TAKE_TRIES;
+	     i++)
+		f = lmdb_file_open(path, what, bytes);
+	return f;
+}
+
 static bool
-begin(struct survey *v, char *error, size_t bytes)
+begin_file(struct survey *v, char *error, size_t bytes)
 {
 	char *path = must_format("%s/data.mdb", v->s->dir);
 	char what[WHAT_BYTES];
 	int code;
 
-	v->s->is_running = !hold_off(v);
-	v->file = lmdb_file_open(path, what, sizeof what);
+	v->file = open_file(v, path, what, sizeof what);
 	code = errno;
+	if (v->file == NULL && (code == EILSEQ || code == EBADMSG) &&
+	    !v->s->is_running &&
+	    (v->file = lmdb_file_open_damaged(path)) != NULL) {
+		v->s->bad_pages++;
+		tell(v, "%s; what the other one says is gone by", what);
+	}
 	free(path);
-	if (v->file == NULL) {
+	if (v->file == NULL)
 		snprintf(error, bytes, "spool %s: %s%s%s", v->s->dir, what,
 		    code == EILSEQ || code == EBADMSG ? "" : ": ",
 		    code == EILSEQ || code == EBADMSG ? "" : strerror(code));
+	return v->file != NULL;
+}
+
+static bool
+begin(struct survey *v, char *error, size_t bytes)
+{
+	v->s->is_running = !hold_off(v);
+	if (!begin_file(v, error, bytes))
 		return false;
-	}
 	if (v->s->is_running &&
 	    (v->pin = spool_pin_open(v->s->dir, error, bytes)) == NULL)
 		return false;

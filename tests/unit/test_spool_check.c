@@ -373,6 +373,38 @@ flip(struct rig *r, const char *part)
 	free(copy);
 }
 
+/* As somebody who may look into the folder and no further. */
+static void
+test_no_permission(void **state)
+{
+	struct rig *r = *state;
+	char *path = must_format("%s/data.mdb", r->copy);
+	char *owner = must_format("%s/owner.lock", r->copy);
+	int status;
+	pid_t pid;
+
+	spit_copy(r, r->file, r->bytes);
+	spit(owner, "", 0);
+	chmod(r->dir, 0755);
+	chmod(r->copy, 0755);
+	chmod(owner, 0666);
+	chmod(path, 0);
+	if ((pid = fork()) == 0) {
+		if (geteuid() == 0 &&
+		    (setgid(65534) != 0 || setuid(65534) != 0))
+			_exit(1);
+		if (open_spool(r, r->copy) != NULL)
+			_exit(2);
+		check_said(r, "Permission denied");
+		check_said(r, "give the directory to tranqd.user");
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	free(path);
+	free(owner);
+}
+
 /* The newest meta page that points back is as bad as lost events. */
 static void
 test_older_meta(void **state)
@@ -459,6 +491,27 @@ test_survey(void **state)
 	    spool_check(r->copy, r->error, sizeof r->error), SPOOL_FILE_GOOD);
 }
 
+/* Either meta page: by the other one all is there, or all but the last commit.
+ */
+static void
+test_rescue_of_meta(void **state)
+{
+	struct rig *r = *state;
+	struct tally whole, t;
+
+	assert_true(survey(r, r->path, &whole));
+	for (size_t i = 0; i < 2; i++) {
+		r->file[i * PAGE + 16] ^= 1;
+		spit_copy(r, r->file, r->bytes);
+		r->file[i * PAGE + 16] ^= 1;
+		check_refused(r, "damaged");
+		assert_false(survey(r, r->copy, &t));
+		assert_true(t.batches + 2 >= whole.batches);
+		assert_true(t.batches <= whole.batches + 1);
+		assert_int_equal(t.damaged, 0);
+	}
+}
+
 /* A leaf that cannot be read: what stands on the others is brought out. */
 static void
 test_rescue(void **state)
@@ -543,8 +596,10 @@ main(void)
 		CHECK_TEST(test_bit_flips),
 		CHECK_TEST(test_cut_off),
 		CHECK_TEST(test_other_machines),
+		CHECK_TEST(test_no_permission),
 		CHECK_TEST(test_older_meta),
 		CHECK_TEST(test_survey),
+		CHECK_TEST(test_rescue_of_meta),
 		CHECK_TEST(test_rescue),
 		CHECK_TEST(test_compact),
 		CHECK_TEST(test_compact_refuses),
