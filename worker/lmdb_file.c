@@ -27,6 +27,7 @@
 #define DEPTH_MAX 32 /* LMDB's own bound (CURSOR_STACK) */
 #define NO_PAGE UINT64_MAX
 #define META_PAGES 2
+#define TREES_MAX 64
 
 enum page_flags { P_BRANCH = 1, P_LEAF = 2, P_OVERFLOW = 4, P_META = 8 };
 enum node_flags { F_BIGDATA = 1, F_SUBDATA = 2 };
@@ -346,34 +347,14 @@ lmdb_file_take(struct lmdb_file *f, uint64_t txn)
 	return false;
 }
 
-uint64_t
-lmdb_file_txn(const struct lmdb_file *f)
+struct lmdb_file_about
+lmdb_file_about(const struct lmdb_file *f)
 {
-	return f->meta.txn;
-}
-
-uint64_t
-lmdb_file_pages(const struct lmdb_file *f)
-{
-	return f->meta.last_page + 1;
-}
-
-bool
-lmdb_file_is_empty(const struct lmdb_file *f)
-{
-	return f->meta.top.entries == 0;
-}
-
-int
-lmdb_file_error(const struct lmdb_file *f)
-{
-	return f->error;
-}
-
-unsigned
-lmdb_file_page_bytes(const struct lmdb_file *f)
-{
-	return f->page_bytes;
+	return (struct lmdb_file_about){ .txn = f->meta.txn,
+		.pages = f->meta.last_page + 1,
+		.page_bytes = f->page_bytes,
+		.is_empty = f->meta.top.entries == 0,
+		.error = f->error };
 }
 
 /* ---- a walk through one tree ---- */
@@ -519,6 +500,36 @@ node_at(struct walk *w, uint64_t page, const char *bytes, unsigned i,
 	return n;
 }
 
+/* LMDB moves nodes by their sizes when it deletes one: any that lie over each
+ * other would leave the page. */
+static bool
+check_sizes(struct walk *w, uint64_t page, const char *bytes)
+{
+	const struct page_head *h = (const void *)bytes;
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < node_count(bytes); i++) {
+		struct node_head n;
+		uint16_t at;
+		uint64_t size = sizeof n;
+
+		memcpy(&at, bytes + sizeof *h + 2 * (size_t)i, sizeof at);
+		if (at + sizeof n > w->f->page_bytes)
+			continue; /* node_at says so */
+		memcpy(&n, bytes + at, sizeof n);
+		size += n.key_bytes;
+		if (h->flags == P_LEAF)
+			size += n.flags == F_BIGDATA
+			    ? sizeof(uint64_t)
+			    : (uint32_t)n.low | (uint32_t)n.high << 16;
+		sum += (size + 1) / 2 * 2;
+	}
+	if (sum <= w->f->page_bytes - h->upper)
+		return true;
+	tell(w, page, "has nodes that lie over each other");
+	return false;
+}
+
 static bool
 check_overflow(struct walk *w, struct lmdb_file_record *r)
 {
@@ -639,6 +650,8 @@ visit_page(struct walk *w, uint64_t page, unsigned depth)
 		tell(w, page, "cannot be read: %s", strerror(errno));
 	else if (!check_layout(w, page, bytes, depth))
 		return;
+	else if (!check_sizes(w, page, bytes) && w->f->used != NULL)
+		return; /* a rescue takes what it can */
 	else if (depth + 1 == w->tree->depth)
 		visit_leaf(w, page, bytes);
 	else
@@ -762,8 +775,6 @@ lmdb_file_value(
 }
 
 /* ---- all of it ---- */
-
-#define TREES_MAX 64
 
 struct check {
 	struct lmdb_file *f;

@@ -36,6 +36,13 @@ struct lmdb_file_record {
 	bool is_tree; /* its value says where another tree is */
 };
 
+struct lmdb_file_about {
+	uint64_t txn, pages; /* that it has in use */
+	unsigned page_bytes;
+	bool is_empty; /* no record, no tree */
+	int error; /* errno of the first read that failed; 0: none has */
+};
+
 /* What a walk calls; each may be NULL. */
 struct lmdb_file_visit {
 	/* false: no more of them */
@@ -57,12 +64,7 @@ void lmdb_file_close(struct lmdb_file **);
  * A caller that has it pinned in LMDB may read it while another process
  * writes. */
 bool lmdb_file_take(struct lmdb_file *, uint64_t txn);
-uint64_t lmdb_file_txn(const struct lmdb_file *);
-uint64_t lmdb_file_pages(const struct lmdb_file *); /* that it has in use */
-bool lmdb_file_is_empty(const struct lmdb_file *); /* no record, no tree */
-/* errno of the first read that failed; 0: none has. */
-int lmdb_file_error(const struct lmdb_file *);
-unsigned lmdb_file_page_bytes(const struct lmdb_file *);
+struct lmdb_file_about lmdb_file_about(const struct lmdb_file *);
 
 /* Goes through all that makes up the state: meta pages, every tree's pages and
  * their order, the list of free pages; not the values on pages of their own.

@@ -61,11 +61,11 @@ check_open(struct lmdb_file *f, char *error, size_t bytes)
 	struct lmdb_file_tree meta;
 
 	if (!lmdb_file_check(f, &v)) {
-		errno = lmdb_file_error(f);
+		errno = lmdb_file_about(f).error;
 		return errno != 0 ? SPOOL_FILE_CLOSED : SPOOL_FILE_DAMAGED;
 	}
 	/* one that is whole and has nothing in it is one that is begun */
-	if (lmdb_file_is_empty(f))
+	if (lmdb_file_about(f).is_empty)
 		return SPOOL_FILE_GOOD;
 	lmdb_file_walk_names(f, &names);
 	if (lmdb_file_find(f, "meta", &meta))

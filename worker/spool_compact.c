@@ -145,9 +145,8 @@ copy_all(struct compaction *c)
 static bool
 open_new(struct compaction *c)
 {
-	size_t map = (size_t)lmdb_file_pages(c->file) *
-		lmdb_file_page_bytes(c->file) * 2 +
-	    MAP_EXTRA;
+	struct lmdb_file_about about = lmdb_file_about(c->file);
+	size_t map = (size_t)about.pages * about.page_bytes * 2 + MAP_EXTRA;
 
 	if (unlink(c->new_path) != 0 && errno != ENOENT) {
 		c->code = errno;

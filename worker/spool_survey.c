@@ -529,12 +529,14 @@ spool_survey(struct spool_survey *s, char *error, size_t bytes)
 	struct survey v = { .s = s, .lock_fd = -1 };
 	struct lmdb_file_visit pages = { NULL, page_damaged, &v };
 	struct lmdb_file_visit names = { check_name, NULL, &v };
+	struct lmdb_file_about about;
 	bool good = begin(&v, error, bytes);
 
 	if (good) {
-		s->txn = lmdb_file_txn(v.file);
-		s->pages = lmdb_file_pages(v.file);
-		s->page_bytes = lmdb_file_page_bytes(v.file);
+		about = lmdb_file_about(v.file);
+		s->txn = about.txn;
+		s->pages = about.pages;
+		s->page_bytes = about.page_bytes;
 		lmdb_file_check(v.file, &pages);
 		lmdb_file_walk_names(v.file, &names);
 		read_lists(&v);
