@@ -200,8 +200,10 @@ class TestSpool(DiskCase):
                             error=errno.EIO, passes=n)
             sender = Sender(self.server, "wikipedia", self.events())
             wait_for(lambda: self.files.struck() or sender.answer)
-            wait_for(lambda: self.server.worker_pid("wikipedia"))
-            self.server.kill_worker("wikipedia")
+            pid = self.server.worker_pid("wikipedia")
+            if pid and harness.is_alive(pid):  # else the disk was faster
+                harness.kill(pid)
+                harness.wait_gone(pid)
             self.files.clear()
             self.assertEqual(sender.wait().status, 200)
             self.sent += drill.ids(sender.events)
