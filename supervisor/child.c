@@ -255,6 +255,14 @@ copy_text(const char *from, size_t from_bytes, char *to, size_t to_bytes)
 			*p = '?';
 }
 
+static void
+tell_silence(const struct child *c, char *to, size_t bytes)
+{
+	snprintf(to, bytes, "no sign of life for %lld s; it %s; the process %s",
+	    (long long)c->pulse.silent_ms / 1000, life_doing(c->life),
+	    c->vitals.text);
+}
+
 /* Copies the last words out of the page, which the dead child may have filled
  * with anything. Of one that had none it is told what we know. */
 static void
@@ -265,7 +273,7 @@ take_last_words(const struct child *c, struct death *d)
 	if (c->refusal[0] != '\0')
 		snprintf(d->text, sizeof d->text, "%s", c->refusal);
 	else if (c->hung && d->text[0] == '\0')
-		child_silence(c, d->text, sizeof d->text);
+		tell_silence(c, d->text, sizeof d->text);
 }
 
 void
@@ -697,7 +705,8 @@ child_check(struct child *c, int64_t now_ms, int64_t hang_timeout_ms)
 	case PULSE_ASK: child_order(c, &ping, -1, -1); return;
 	case PULSE_WORRY: worry(c); return;
 	case PULSE_HANGS:
-		if (is_lost(c, hang_timeout_ms))
+		/* of one that is being ended, what it did before counts */
+		if (!c->hung && is_lost(c, hang_timeout_ms))
 			child_event(c, CHILD_ON_STALL, now_ms);
 		return;
 	}
@@ -713,13 +722,12 @@ child_silent_ms(const struct child *c)
 void
 child_silence(const struct child *c, char *to, size_t bytes)
 {
-	int used = snprintf(to, bytes,
-	    "no sign of life for %lld s; it %s; the process %s",
-	    (long long)c->pulse.silent_ms / 1000, life_doing(c->life),
-	    c->vitals.text);
+	size_t used;
 
-	if (c->is_killed && used >= 0 && (size_t)used < bytes)
-		snprintf(to + used, bytes - (size_t)used,
+	tell_silence(c, to, bytes);
+	used = strlen(to);
+	if (c->is_killed)
+		snprintf(to + used, bytes - used,
 		    "; it is killed, and the kernel has not let it go yet");
 }
 

@@ -195,7 +195,8 @@ assert_was_hung(const struct daemon *d, const char *words)
 	    json_get_text(death, "how", ""), "hung and was killed");
 	assert_non_null(
 	    strstr(json_get_text(death, "lastWords", ""), "no sign of life"));
-	assert_non_null(strstr(json_get_text(death, "lastWords", ""), words));
+	if (strstr(json_get_text(death, "lastWords", ""), words) == NULL)
+		fail_msg("%s", json_get_text(death, "lastWords", ""));
 	json_free(&document);
 	wait_for_state(d, "a", "ready");
 	assert_int_equal(look(d, "b").deaths, 0);
