@@ -114,9 +114,11 @@ class TestZooKeeper(IPv6Case):
         self.assertTrue(connect.startswith("[::1]"), connect)
         server = self.server(None, connect, **self.paths, **properties)
         self.check_delivery(server, self.druid)
-        beams = server.data_source(DS)["beams"]
-        self.assertEqual(beams["zookeeper"], "connected")
-        self.assertIn(f"[::1]:{self.druid.port}", beams["overlord"])
+        # what the worker tells of itself may be a moment behind
+        wait_for(lambda: server.data_source(DS)["beams"]["zookeeper"]
+                 == "connected", "the status has the connection")
+        self.assertIn(f"[::1]:{self.druid.port}",
+                      server.data_source(DS)["beams"]["overlord"])
 
     def test_discovery(self):
         self.check_found(self.zk.connect)
