@@ -276,8 +276,8 @@ class TestSynchronous(HttpCase):
 
     def test_dropped_events_are_counted(self):
         events = (harness.events(3, run="now")
-                  + harness.events(2, run="old", at=time.time() - 86400)
-                  + harness.events(1, run="new", at=time.time() + 86400))
+                  + harness.events(2, run="old", at=time.time() - 2 * 86400)
+                  + harness.events(1, run="new", at=time.time() + 2 * 86400))
         answer = self.server.post("wikipedia", events)
         self.check_result(answer, 6, 3)
         self.assertEqual(answer.headers["X-Tranq-Dropped"], "3; window=3")
