@@ -437,7 +437,7 @@ class TestArchive(DiskCase):
         return sorted(found)
 
     def late(self, n):
-        hour = time.time() - (24 + n) * 3600  # a folder that is not there
+        hour = time.time() - (48 + n) * 3600  # a folder that is not there
         events = harness.events(10, run=f"late{n}", at=hour)
         self.assertEqual(self.server.post(
             "wikipedia", events, is_async=True).status, 200)

@@ -145,7 +145,7 @@ class Network:
             ends = ends if up else reversed(ends)
             rule = [w for pair in zip(("from", "to"), ends) for w in pair]
             if port is not None:
-                rule += ["ipproto", "tcp", "dport" if up else "sport", port]
+                rule += ["ipproto", "6", "dport" if up else "sport", port]
             rule += ["priority", 100 + len(self.rules), "blackhole"]
             self.router.run("ip", "rule", "add", *rule)
             self.rules.append(rule)
