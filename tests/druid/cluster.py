@@ -7,7 +7,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -63,14 +62,6 @@ def ask(url, body=None, method=None):
     return json.loads(text) if text else None
 
 
-def _children(pid):
-    found = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children") as f:
-            found += [int(p) for p in f.read().split()]
-    return found
-
-
 class Cluster:
     def __init__(self, keep=False):
         self.keep = keep
@@ -100,23 +91,6 @@ class Cluster:
         return subprocess.run([DRUID, command], stdin=subprocess.DEVNULL,
                               stdout=output, stderr=output,
                               timeout=UP_SECONDS, check=False).returncode
-
-    def kill_worker(self):
-        """One of the two MiddleManagers and its peons: kill -9. Returns how
-        many peons there were."""
-        status = subprocess.run([DRUID, "status"], text=True, check=True,
-                                stdout=subprocess.PIPE).stdout
-        pid = next(int(line.split()[-1]) for line in status.splitlines()
-                   if line.startswith("middlemanager2 "))
-        peons = _children(pid)
-        for one in [pid, *peons]:
-            os.kill(one, signal.SIGKILL)
-        return len(peons)
-
-    def mend(self):
-        """Starts what has died."""
-        if self._druid("up", sys.stderr) != 0:
-            raise Failure("Druid does not come up again")
 
     def _forget(self, name):
         """Ends what runs of it, and has its segments unloaded."""
