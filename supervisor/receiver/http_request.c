@@ -553,7 +553,7 @@ chunk_size_byte(struct http_chunked *c, char b)
 		 * honest client sends them */
 		if (++c->digits > 15)
 			return bad_chunk(c, 400, "Chunk size too large");
-		c->left = c->left << 4 | (unsigned)digit;
+		c->size = c->size << 4 | (unsigned)digit;
 		return HTTP_NEED_MORE;
 	}
 	if (c->digits == 0)
@@ -627,6 +627,8 @@ static enum http_result
 chunk_size_end(struct http_chunked *c, char b)
 {
 	c->digits = 0;
+	c->left = c->size;
+	c->size = 0;
 	return chunk_line_end(
 	    c, b, '\n', c->left > 0 ? CHUNK_DATA : TRAILER_BEGIN);
 }

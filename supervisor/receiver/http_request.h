@@ -79,6 +79,7 @@ struct http_chunked {
 	uint64_t left; /* bytes of a chunk that are said to come still */
 	/* private */
 	uint8_t state, digits;
+	uint64_t size; /* of a chunk, as far as it is read */
 	uint32_t line, extensions, trailer;
 };
 
