@@ -338,6 +338,7 @@ park(struct connection *c)
 	struct connections *all = c->all;
 
 	c->is_parked = true;
+	c->is_head_timed = false;
 	c->next_parked = NULL;
 	*all->parked_end = c;
 	all->parked_end = &c->next_parked;
@@ -662,6 +663,9 @@ unpark_all(struct connections *all)
 	all->memory.has_freed = false;
 	while ((c = all->parked) != NULL) {
 		unpark(c);
+		/* it was we who stood still */
+		patience_touch(c);
+		patience_watch_head(c);
 		look_again(c);
 	}
 }

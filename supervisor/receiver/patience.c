@@ -125,7 +125,8 @@ sweep_due(struct loop_timer *timer)
 	struct connection *c;
 
 	while ((c = all->oldest) != NULL && now - c->moved_ms >= idle) {
-		if (c->post != NULL) /* it has deadlines of its own */
+		/* they have deadlines of their own */
+		if (c->post != NULL || c->is_parked)
 			patience_touch(c);
 		else
 			connection_time_out(c,

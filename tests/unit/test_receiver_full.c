@@ -53,6 +53,20 @@ set_up_narrow_impatient(void **state UNUSED)
 }
 
 static int
+set_up_narrow_and_strict(void **state UNUSED)
+{
+	return start("\"http.bodyMemoryBytes\":1048576,"
+		     "\"http.idleTimeout\":\"PT0.3S\"");
+}
+
+static int
+set_up_narrow_for_heads(void **state UNUSED)
+{
+	return start("\"http.bodyMemoryBytes\":1048576,"
+		     "\"http.headTimeout\":\"PT0.3S\"");
+}
+
+static int
 tear_down(void **state UNUSED)
 {
 	rig_stop(&rig);
@@ -380,6 +394,76 @@ memory_used_up(void **state UNUSED)
 	close(b);
 }
 
+/* A body of `length` bytes, of which `sent` come: it holds its memory.
+ * *total: all bytes that have been sent. */
+static int
+hold_memory(size_t length, size_t sent, size_t *total)
+{
+	int fd = rig_connect(&rig);
+	char *body = malloc(sent);
+
+	assert_non_null(body);
+	memset(body, ' ', sent);
+	*total += post_head(fd, length) + sent;
+	rig_send(fd, body, sent);
+	rig_await_counter(&rig, bytes_in, *total);
+	free(body);
+	return fd;
+}
+
+/* A body that waits unread for memory is not slow. */
+static void
+waiting_for_memory_is_not_idle(void **state UNUSED)
+{
+	enum { KB = 1000, BYTES = 900 * KB };
+	size_t total = 0;
+	int holder = hold_memory(400 * KB, 300 * KB, &total);
+	int fd = rig_connect(&rig);
+	char *body = malloc(BYTES);
+
+	assert_non_null(body);
+	memset(body, ' ', BYTES);
+	post_head(fd, BYTES);
+	rig_send(fd, body, BYTES);
+	/* three times its idle time */
+	for (int i = 0; i < 45; i++) {
+		assert_false(rig_poll(fd, 20));
+		rig_send(holder, body, KB);
+	}
+	close(holder);
+	rig_expect(fd, 200, RESULT(0));
+	free(body);
+	close(fd);
+}
+
+/* A head that has waited for memory has its time, and no more. */
+static void
+waiting_head_has_its_time(void **state UNUSED)
+{
+	struct rig_answer a;
+	int holders[16], fd;
+	unsigned count = 0;
+	size_t total = 0;
+	char line[3000];
+
+	/* all but 2 KiB, in the sizes that memory has */
+	for (size_t size = MiB / 2; size >= 2 * KiB; size /= 2)
+		holders[count++] =
+		    hold_memory(size - 512, size * 5 / 8, &total);
+	fd = rig_connect(&rig);
+	rig_say(fd, "GET / HTTP/1.1\r\nX: ");
+	rig_expect_silence(fd);
+	memset(line, 'x', sizeof line);
+	rig_send(fd, line, sizeof line);
+	assert_false(rig_poll(fd, 900));
+	while (count > 0)
+		close(holders[--count]);
+	rig_read(fd, &a);
+	assert_int_equal(a.status, 408);
+	assert_non_null(strstr(a.body, "http.headTimeout"));
+	close(fd);
+}
+
 /* Nothing comes free: an answer all the same. */
 static void
 memory_stays_used_up(void **state UNUSED)
@@ -444,6 +528,8 @@ main(void)
 		TEST(gone_while_blocked, set_up),
 		TEST(memory_used_up, set_up_narrow),
 		TEST(memory_stays_used_up, set_up_narrow_impatient),
+		TEST(waiting_for_memory_is_not_idle, set_up_narrow_and_strict),
+		TEST(waiting_head_has_its_time, set_up_narrow_for_heads),
 		TEST(body_larger_than_memory, set_up_narrow),
 	};
 
