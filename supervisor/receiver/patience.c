@@ -157,23 +157,28 @@ patience_fini(struct connections *all)
 	loop_timer_stop(&all->sweep);
 }
 
-/* Handshakes have a limit of their own, and a time-out. */
+/* Handshakes have a limit of their own, and a time-out; so have those whose
+ * events are under way. They step back, or they would be looked at each time,
+ * and many of them would hide who is silent. */
 static struct connection *
-find_still(const struct connections *all)
+find_still(struct connections *all)
 {
 	int64_t before = loop_now_ms(all->loop) - STILL_MIN_MS;
-	struct connection *c = all->oldest;
+	struct connection *c;
 
-	for (unsigned looks = 0;
-	     looks < LOOKS_MAX && c != NULL && c->moved_ms <= before;
-	     c = c->newer, looks++)
+	for (unsigned looks = 0; looks < LOOKS_MAX && (c = all->oldest) != NULL;
+	     looks++) {
+		if (c->moved_ms > before)
+			return NULL;
 		if (c->post == NULL && !c->is_handshaking)
 			return c;
+		patience_touch(c);
+	}
 	return NULL;
 }
 
 bool
-patience_can_make_room(const struct connections *all)
+patience_can_make_room(struct connections *all)
 {
 	return find_still(all) != NULL;
 }

@@ -24,7 +24,7 @@ void patience_watch_head(struct connection *);
 void patience_settings_changed(struct connections *);
 void patience_fini(struct connections *);
 /* Whether somebody would have to go for a new one, and could. */
-bool patience_can_make_room(const struct connections *);
+bool patience_can_make_room(struct connections *);
 /* Closes him: on whom nothing has moved the longest, whose events are not
  * under way. */
 void patience_make_room(struct connections *);

@@ -116,6 +116,36 @@ connection_limit(void **state UNUSED)
 	rig_stop(&rig);
 }
 
+/* However many of those before him in the row are being worked on, a silent
+ * one goes for a new one. */
+static void
+silent_behind_the_busy(void **state UNUSED)
+{
+	enum { BUSY = 200 };
+	int busy[BUSY], silent, fd;
+
+	rig_start(&rig, make_conf("a", NULL, "\"http.maxConnections\":201"));
+	for (int i = 0; i < BUSY; i++) {
+		busy[i] = rig_connect(&rig);
+		post_one(busy[i], "/v1/post/a?async=1");
+	}
+	rig_take_events(&rig.ds[0], BUSY);
+	silent = rig_connect(&rig);
+	rig_say(silent, GET_X);
+	rig_expect(silent, 404, "Not found\n");
+	fd = rig_connect(&rig);
+	rig_say(fd, GET_X);
+	rig_expect(fd, 404, "Not found\n");
+	rig_expect_end(silent);
+	rig_commit(&rig.ds[0]);
+	for (int i = 0; i < BUSY; i++) {
+		rig_expect(busy[i], 200, RESULT(1));
+		close(busy[i]);
+	}
+	close(fd);
+	rig_stop(&rig);
+}
+
 static void
 order_conf(const char *text, unsigned channels, uint64_t number)
 {
@@ -347,6 +377,7 @@ main(void)
 		cmocka_unit_test(idle_time_outs),
 		cmocka_unit_test(slow_head),
 		cmocka_unit_test(connection_limit),
+		cmocka_unit_test(silent_behind_the_busy),
 		cmocka_unit_test(reload),
 		cmocka_unit_test(reload_waits_for_the_blocked),
 		cmocka_unit_test(bad_orders),
