@@ -126,10 +126,22 @@ scan_string_rest(struct reader *r, const char *p, bool *escaped)
 	}
 }
 
-/* From behind a string's opening quote to its closing one. */
-static inline const char *
-scan_string(struct reader *r, const char *p, bool *escaped)
+static const char *
+string_too_long(struct reader *r, const char *p, size_t max)
 {
+	return fail(r, p,
+	    max == JSON_SCAN_NAME_MAX
+		? "a member's name of more than 50000 bytes"
+		: "a string of more than 20000000 bytes");
+}
+
+/* From behind a string's opening quote to its closing one, over `max` bytes at
+ * most. */
+static inline const char *
+scan_string(struct reader *r, const char *p, bool *escaped, size_t max)
+{
+	const char *start = p, *end;
+
 	*escaped = false;
 #ifdef __SSE2__
 	if (LIKELY(r->has_sse2)) {
@@ -148,7 +160,10 @@ scan_string(struct reader *r, const char *p, bool *escaped)
 		}
 	}
 #endif
-	return scan_string_rest(r, p, escaped);
+	end = scan_string_rest(r, p, escaped);
+	if (end != NULL && UNLIKELY((size_t)(end - start) > max))
+		return string_too_long(r, start, max);
+	return end;
 }
 
 /* Behind the digits at p, of which there must be one. */
@@ -165,8 +180,11 @@ scan_digits(struct reader *r, const char *p)
 static inline const char *
 scan_number(struct reader *r, const char *p)
 {
+	const char *start;
+
 	if (*p == '-')
 		p++;
+	start = p;
 	p = *p == '0' ? p + 1 : scan_digits(r, p);
 	if (p != NULL && *p == '.')
 		p = scan_digits(r, p + 1);
@@ -176,6 +194,8 @@ scan_number(struct reader *r, const char *p)
 			p++;
 		p = scan_digits(r, p);
 	}
+	if (p != NULL && UNLIKELY(p - start > JSON_SCAN_NUMBER_MAX))
+		return fail(r, start, "a number of more than 1000 characters");
 	return p;
 }
 
@@ -197,22 +217,6 @@ scan_literal(struct reader *r, const char *p, struct json_field *f)
 	return fail(r, p, "expected a value");
 }
 
-/* Whether a long value is not too long. */
-static bool
-has_room(struct reader *r, const char *p, const char *end, enum scan_type type)
-{
-	if (type == SCAN_NUMBER &&
-	    end - p - (*p == '-') > JSON_SCAN_NUMBER_MAX) {
-		fail(r, p, "a number of more than 1000 characters");
-		return false;
-	}
-	if (end - p > JSON_SCAN_STRING_MAX) {
-		fail(r, p, "a string of more than 20000000 bytes");
-		return false;
-	}
-	return true;
-}
-
 /* A value that is no object or array, from its first byte to behind it. */
 static inline const char *
 scan_scalar(struct reader *r, const char *p, struct json_field *f)
@@ -221,7 +225,8 @@ scan_scalar(struct reader *r, const char *p, struct json_field *f)
 
 	if (*p == '"') {
 		f->type = SCAN_STRING;
-		end = scan_string(r, ++p, &f->value_escaped);
+		end = scan_string(
+		    r, ++p, &f->value_escaped, JSON_SCAN_STRING_MAX);
 	} else {
 		f->value_escaped = false;
 		if (*p >= 'a') {
@@ -234,9 +239,6 @@ scan_scalar(struct reader *r, const char *p, struct json_field *f)
 		}
 	}
 	if (UNLIKELY(end == NULL))
-		return NULL;
-	if (UNLIKELY(end - p > JSON_SCAN_NUMBER_MAX) &&
-	    !has_room(r, p, end, f->type))
 		return NULL;
 	f->value = (uint32_t)(p - r->body);
 	f->value_bytes = (uint32_t)(end - p);
@@ -252,12 +254,10 @@ scan_name(struct reader *r, const char *p, struct json_field *f)
 	if (UNLIKELY(*p != '"'))
 		return fail(r, p, "expected a member's name");
 	f->name = (uint32_t)(++p - r->body);
-	end = scan_string(r, p, &f->name_escaped);
+	end = scan_string(r, p, &f->name_escaped, JSON_SCAN_NAME_MAX);
 	if (UNLIKELY(end == NULL))
 		return NULL;
 	f->name_bytes = (uint32_t)(end - p);
-	if (UNLIKELY(end - p > JSON_SCAN_NAME_MAX))
-		return fail(r, p, "a member's name of more than 50000 bytes");
 	p = skip_space(r, end + 1);
 	if (UNLIKELY(*p != ':'))
 		return fail(r, p, "expected ':' after a member's name");
