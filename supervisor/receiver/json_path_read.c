@@ -402,8 +402,8 @@ evaluate(struct walker *w, const struct json_path_operand *o, uint32_t node,
     struct json_path_value *v)
 {
 	struct walker inner = *w;
-	uint32_t mark = w->hits->count;
-	const struct json_path_hit *last;
+	const struct json_path_hits *hits = w->hits;
+	uint32_t mark = hits->count;
 	enum walk end;
 
 	if (o->value.kind != VALUE_PATH) {
@@ -414,15 +414,14 @@ evaluate(struct walker *w, const struct json_path_operand *o, uint32_t node,
 	inner.is_strict = false;
 	end = walk_path(&inner, o->path->is_root ? 0 : node);
 	if (end == WALK_OK || end == WALK_NOT_FOUND) {
-		last = &w->hits->list[w->hits->count - 1];
 		if (end == WALK_OK && !o->path->is_definite)
 			v->kind = VALUE_OTHER;
-		else if (end == WALK_NOT_FOUND || w->hits->count == mark)
+		else if (end == WALK_NOT_FOUND || hits->count == mark)
 			v->kind = VALUE_UNDEFINED;
-		else if (last->is_merged)
+		else if (hits->list[hits->count - 1].is_merged)
 			v->kind = VALUE_OTHER;
 		else
-			set_value(w, v, last->node);
+			set_value(w, v, hits->list[hits->count - 1].node);
 		end = WALK_OK;
 	}
 	w->hits->count = mark;
