@@ -4,9 +4,12 @@
  *
  * The input is what such a process does: messages on its socket, any bytes in
  * its life page and in the header of a channel; and between that what happens
- * to it in the supervisor's table of states. The supervisor must go on, and
- * what it prints as the status must be JSON. No process is started.
+ * to it in the supervisor's table of states. The supervisor must go on, hear
+ * whole messages only and keep no descriptor of them; what it prints as the
+ * status must be JSON, without control characters of the child's. No process is
+ * started.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +30,7 @@ static struct {
 	struct front front; /* the receiver that was taken over */
 	struct channel_header *header; /* as a receiver has it */
 	int other_end; /* the child's */
+	unsigned said; /* whole messages that may still be heard */
 	int64_t now_ms;
 	pid_t last_pid;
 	bool fork_fails;
@@ -49,6 +53,7 @@ spawn(struct child *c)
 	if (rig.other_end >= 0)
 		close(rig.other_end);
 	rig.other_end = ends[1];
+	rig.said = 0;
 	return ++rig.last_pid;
 }
 
@@ -78,6 +83,8 @@ changed(struct child *c UNUSED)
 static void
 report(struct child *c UNUSED, const struct order_message *m UNUSED)
 {
+	must(rig.said > 0);
+	rig.said--;
 }
 
 static const struct child_ops ops = { .spawn = spawn,
@@ -132,17 +139,22 @@ say(struct fuzz_input *in)
 	struct order_message m[2] = { 0 };
 	uint8_t how = fuzz_byte(in);
 	int fd = how & 1 ? rig.other_end : -1;
+	size_t bytes = sizeof m[0];
+	bool is_sent;
 
 	if (rig.other_end < 0)
 		return;
 	m[0].order = how & 2 ? fuzz_byte(in) % 8 : (uint32_t)fuzz_number(in, 4);
 	m[0].index = (uint32_t)fuzz_number(in, 4);
 	m[0].value = fuzz_number(in, 8);
-	if (how & 4) /* a length that no order has */
-		(void)!send(rig.other_end, m, fuzz_byte(in) % sizeof m,
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
-	else
-		(void)order_send(rig.other_end, m, fd, how & 8 ? fd : -1);
+	if (how & 4) { /* a length that no order has */
+		bytes = fuzz_byte(in) % sizeof m;
+		is_sent = send(rig.other_end, m, bytes,
+			      MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)bytes;
+	} else {
+		is_sent = order_send(rig.other_end, m, fd, how & 8 ? fd : -1);
+	}
+	rig.said += is_sent && bytes == sizeof m[0];
 }
 
 static void
@@ -154,6 +166,13 @@ scribble(struct fuzz_input *in, void *to, size_t bytes)
 	n = MIN_OF(n, (size_t)(in->end - in->at));
 	memcpy((char *)to + at, in->at, n);
 	in->at += n;
+}
+
+/* Nothing ends in it, and a publication may never be over. */
+static void
+fill(struct fuzz_input *in, struct life *life)
+{
+	memset(life, fuzz_byte(in), sizeof *life);
 }
 
 static void
@@ -191,6 +210,40 @@ happen(struct fuzz_input *in)
 
 /* ---- what is seen ---- */
 
+static unsigned
+count_descriptors(void)
+{
+	DIR *all = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	must(all != NULL);
+	while (readdir(all) != NULL)
+		count++;
+	closedir(all);
+	return count;
+}
+
+static void
+check_plain(const struct json *object, const char *name)
+{
+	const char *text = json_get_text(object, name, "");
+
+	for (; *text != '\0'; text++)
+		must(*text >= ' ' && *text <= '~');
+}
+
+static void
+check_status(const struct json *status)
+{
+	const struct json *receiver = json_at(json_get(status, "receivers"), 0);
+
+	must(json_size(json_get(status, "dataSources")) == 1);
+	must(receiver != NULL);
+	check_plain(receiver, "confined");
+	check_plain(receiver, "silence");
+	check_plain(json_get(receiver, "lastDeath"), "lastWords");
+}
+
 static void
 look(void)
 {
@@ -209,7 +262,8 @@ look(void)
 	status_print(s, &status);
 	must(!status.failed);
 	j = json_parse(status.bytes, status.used, &error);
-	must(j != NULL && json_size(json_get(j, "dataSources")) == 1);
+	must(j != NULL);
+	check_status(j);
 	json_free(&j);
 	buf_free(&status);
 }
@@ -231,6 +285,7 @@ run(struct fuzz_input *in)
 			publish(in, what & 8 ? life : rig.front.child.life);
 			break;
 		case 5: happen(in); break;
+		case 6: fill(in, what & 8 ? life : rig.front.child.life); break;
 		default: look();
 		}
 	}
@@ -242,8 +297,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	struct fuzz_input in = { data, data + bytes };
 	struct child *c = &rig.front.child;
+	unsigned descriptors;
 
 	set_up();
+	descriptors = count_descriptors();
 	memset(rig.supervisor.sources[0]->worker.life, 0, sizeof(struct life));
 	memset(rig.header, 0, sizeof *rig.header);
 	rig.now_ms = 1000000;
@@ -258,5 +315,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (rig.other_end >= 0)
 		close(rig.other_end);
 	rig.other_end = -1;
+	must(count_descriptors() == descriptors);
 	return 0;
 }
