@@ -2,9 +2,10 @@
  * fuzz_control - the control protocol, both ends of it
  *
  * The first byte chooses. Asking: what listens at the control socket says
- * anything, and tranqctl must come to an end that it can print. Serving: a
- * client says anything, in pieces, and gets one status line or none; whatever
- * it does, the next client is served.
+ * anything, and tranqctl must come to an end that it can print, which is what
+ * the first line behind all "wait" says, and has all that follows. Serving: a
+ * client says anything, in pieces, and gets the answer that was given, or one
+ * line of refusal, or none; whatever it does, the next client is served.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -52,23 +53,52 @@ connect(int fd, const struct sockaddr *to UNUSED, socklen_t bytes UNUSED)
 	return 0;
 }
 
+/* What the first line behind all "wait" says; *body: what follows it. */
+static enum ctl_outcome
+read_naively(const uint8_t *said, const uint8_t *end, const uint8_t **body)
+{
+	const uint8_t *line = said, *stop;
+
+	for (;; line = stop + 1) {
+		stop = line < end ? memchr(line, '\n', (size_t)(end - line))
+				  : NULL;
+		if (stop == NULL)
+			return CTL_BROKEN;
+		if (stop - line < 6 || memcmp(line, "wait ", 5) != 0)
+			break;
+	}
+	*body = stop + 1;
+	if (stop - line >= 2 && memcmp(line, "ok", 2) == 0)
+		return CTL_DONE;
+	return stop - line >= 5 && memcmp(line, "error", 5) == 0 ? CTL_REFUSED
+								 : CTL_BROKEN;
+}
+
 static void
 ask(const struct fuzz_input *in)
 {
+	size_t said = MIN_OF((size_t)(in->end - in->at), (size_t)ANSWER_MAX);
+	const uint8_t *body = NULL;
+	enum ctl_outcome outcome, wanted;
 	struct ctl_answer a;
-	enum ctl_outcome outcome;
-	size_t said = (size_t)(in->end - in->at);
 
 	daemon_says = *in;
 	is_asking = true;
 	outcome = ctl_ask("/run/x", "status", &a);
 	is_asking = false;
-	must(outcome == CTL_DONE || outcome == CTL_REFUSED ||
-	    outcome == CTL_BROKEN);
 	must(memchr(a.text, '\0', sizeof a.text) != NULL);
 	must(strchr(a.text, '\n') == NULL);
-	must(outcome != CTL_BROKEN || a.text[0] != '\0');
-	must(a.body.used <= said);
+	wanted = read_naively(in->at, in->at + said, &body);
+	if (outcome == CTL_BROKEN) {
+		/* "wait 0" is over at once */
+		must(wanted == CTL_BROKEN || strstr(a.text, "in time") != NULL);
+		must(a.text[0] != '\0');
+	} else {
+		must(outcome == wanted);
+		must(a.body.used == (size_t)(in->at + said - body));
+		must(a.body.used == 0 ||
+		    memcmp(a.body.bytes, body, a.body.used) == 0);
+	}
 	ctl_answer_free(&a);
 }
 
@@ -81,28 +111,42 @@ static struct {
 	uint8_t manners;
 	unsigned asked;
 	uint64_t waiting; /* a ticket */
+	struct buf answer; /* that the client must get */
 } server;
+
+/* Its text's first line is told. */
+static void
+answer(uint64_t ticket, const char *arguments)
+{
+	bool is_ok = (server.manners & 4) == 0;
+	char *text =
+	    must_format("%s%s", arguments, server.manners & 16 ? "\nx" : "");
+	struct buf body;
+
+	buf_init(&body, MiB);
+	buf_add_text(&body, arguments);
+	control_answer(server.control, ticket, is_ok, text, &body);
+	buf_addf(&server.answer, "%s%s%s\n%s", is_ok ? "ok" : "error",
+	    *arguments != '\0' ? " " : "", arguments, arguments);
+	buf_free(&body);
+	free(text);
+}
 
 static void
 handle(void *context UNUSED, uint64_t ticket, enum ctl_command command,
     const char *arguments)
 {
-	struct buf body;
-
 	server.asked++;
 	must((unsigned)command < CTL_COMMANDS);
 	must(strlen(arguments) < CTL_LINE_MAX && *arguments != ' ');
-	if (server.manners & 1)
+	if (server.manners & 1) {
 		control_delay(server.control, ticket, 1000);
-	if (server.manners & 2) {
-		server.waiting = ticket;
-		return;
+		buf_add_text(&server.answer, "wait 1000\n");
 	}
-	buf_init(&body, MiB);
-	buf_add_text(&body, arguments);
-	control_answer(server.control, ticket, (server.manners & 4) == 0,
-	    arguments, &body);
-	buf_free(&body);
+	if (server.manners & 2)
+		server.waiting = ticket;
+	else
+		answer(ticket, arguments);
 }
 
 static void
@@ -127,6 +171,7 @@ open_server(void)
 	must(mkdtemp(server.path) != NULL);
 	strcat(server.path, "/socket");
 	server.loop = loop_new();
+	buf_init(&server.answer, MiB);
 	server.control =
 	    control_open(server.loop, server.path, handle, NULL, &t);
 	must(server.control != NULL);
@@ -154,51 +199,82 @@ turn(unsigned turns)
 	}
 }
 
+/* Unless it has gone before, or was told before that it says too much. */
 static void
 check_answer(int fd)
 {
 	static char text[2 * CTL_LINE_MAX + 4096];
 	ssize_t got = recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
-	const char *line = text;
 
 	if (got <= 0)
 		return;
 	text[got] = '\0';
-	if (strncmp(line, "wait 1000\n", 10) == 0)
-		line += 10;
-	must(*line == '\0' || strncmp(line, "ok", 2) == 0 ||
-	    strncmp(line, "error", 5) == 0);
+	if (server.asked > 0)
+		must((size_t)got == server.answer.used &&
+		    memcmp(text, server.answer.bytes, (size_t)got) == 0);
+	else
+		must(strncmp(text, "error ", 6) == 0 &&
+		    text[strcspn(text, "\n") + 1] == '\0');
+}
+
+/* A whole line that comes in any pieces is one command, or is none. */
+static void
+check_asked(struct buf *sent)
+{
+	const char *stop = memchr(buf_must_text(sent), '\n', sent->used);
+	const char *arguments;
+	enum ctl_command command;
+
+	if (stop == NULL || stop - sent->bytes >= CTL_LINE_MAX) {
+		must(server.asked == 0);
+		return;
+	}
+	sent->bytes[stop - sent->bytes] = '\0';
+	must(server.asked == ctl_parse(sent->bytes, &command, &arguments));
+}
+
+static void
+send_pieces(struct fuzz_input *in, int fd, struct buf *sent)
+{
+	while (in->at < in->end) {
+		size_t n = 1 + (size_t)fuzz_byte(in) * 16;
+
+		n = MIN_OF(n, (size_t)(in->end - in->at));
+		if (send(fd, in->at, n, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+		    (ssize_t)n)
+			buf_add(sent, in->at, n);
+		in->at += n;
+		turn(1);
+	}
 }
 
 static void
 serve(struct fuzz_input *in)
 {
+	struct buf sent;
 	int fd;
 
 	open_server();
 	server.manners = fuzz_byte(in);
 	server.asked = 0;
 	server.waiting = 0;
+	buf_reset(&server.answer);
+	buf_init(&sent, SIZE_MAX);
 	fd = connect_client();
 	turn(1);
-	while (in->at < in->end) {
-		size_t n = MIN_OF(
-		    (size_t)(in->end - in->at), 1 + (size_t)fuzz_byte(in) * 16);
-
-		n = MIN_OF(n, (size_t)(in->end - in->at));
-		(void)!send(fd, in->at, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-		in->at += n;
-		turn(1);
-	}
+	send_pieces(in, fd, &sent);
 	if (server.manners & 8)
 		(void)shutdown(fd, SHUT_WR);
 	turn(1);
-	must(server.asked <= 1);
-	if (server.waiting != 0)
-		control_answer(server.control, server.waiting, true, "", NULL);
+	check_asked(&sent);
+	if (server.waiting != 0 && !(server.manners & 32))
+		answer(server.waiting, "late");
 	check_answer(fd);
 	close(fd);
 	turn(2);
+	if (server.manners & 64) /* nobody is there any more */
+		answer(server.waiting, "too late");
+	buf_free(&sent);
 }
 
 /* However the client before was. */
@@ -209,10 +285,12 @@ serve_good_one(void)
 	char text[16] = "";
 
 	server.manners = 0;
+	buf_reset(&server.answer);
 	must(send(fd, "status x\n", 9, MSG_NOSIGNAL) == 9);
 	turn(2);
 	must(recv(fd, text, sizeof text - 1, MSG_DONTWAIT) == 6);
 	must(strcmp(text, "ok x\nx") == 0);
+	must(recv(fd, text, sizeof text, MSG_DONTWAIT) == 0);
 	close(fd);
 	turn(1);
 }
