@@ -17,9 +17,9 @@ TIME = iso period granularity granularity_read granularity_calendar zone \
 COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf json \
 	yaml loop ring \
 	late_policy \
-	channel event hand life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
+	channel log_page event hand life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
-	conf_show trust_store key_store ctl
+	conf_show trust_store key_store ctl | checksum
 SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
 	front control dead_order status | notify title rate footprint pulse vitals
 RECEIVER = receiver listener connection patience exchange http_request route post \
@@ -35,7 +35,7 @@ WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_
 	late archive append dead dead_letter condemned quarantine \
 	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
-	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff checksum \
+	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff \
 	batch_task pile parcel ndjson narrow \
 	partition place beam_data task
 TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \

@@ -1,7 +1,7 @@
 /*
  * checksum - CRC-32C (Castagnoli), as iSCSI and Kafka have it
  *
- * Process: worker. Pure.
+ * Process: worker, feed, tranqctl. Pure.
  */
 #include "checksum.h"
 

@@ -1,7 +1,8 @@
 /*
  * checksum - CRC-32C (Castagnoli), as iSCSI and Kafka have it
  *
- * Process: worker. Pure. RFC 3720 appendix B.4 has the test vectors.
+ * Process: worker, feed, tranqctl. Pure. RFC 3720 appendix B.4 has the test
+ * vectors.
  */
 #pragma once
 
