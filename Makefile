@@ -30,6 +30,7 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
+FEED = kafka_request kafka_answer | kafka_wire
 WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact dispatch dispatch_move \
 	late archive append dead dead_letter condemned quarantine \
@@ -76,11 +77,12 @@ INCLUDE_common = -iquote common
 INCLUDE_supervisor = -iquote common -iquote supervisor \
 	-iquote supervisor/receiver
 INCLUDE_receiver = -iquote common -iquote supervisor/receiver
+INCLUDE_feed = -iquote common -iquote supervisor/feed
 INCLUDE_worker = -iquote common -iquote worker
 INCLUDE_tools = -iquote common -iquote tools -iquote supervisor/receiver \
 	-iquote worker
 INCLUDE_tests = -iquote common -iquote supervisor -iquote supervisor/receiver \
-	-iquote worker -iquote tools -iquote tests/helper
+	-iquote supervisor/feed -iquote worker -iquote tools -iquote tests/helper
 
 # ---- what is built ----
 
@@ -91,9 +93,11 @@ objects = $(patsubst %,$(O)/$(1)/%.o,$(filter-out base,$(call names,$(2))))
 OBJ_COMMON = $(call objects,common,$(COMMON))
 OBJ_SUPERVISOR = $(call objects,supervisor,$(SUPERVISOR))
 OBJ_RECEIVER = $(call objects,receiver,$(RECEIVER))
+OBJ_FEED = $(call objects,feed,$(FEED))
 OBJ_WORKER = $(call objects,worker,$(WORKER))
 LIB_COMMON = $(O)/common.a
 LIB_RECEIVER = $(O)/receiver.a
+LIB_FEED = $(O)/feed.a
 LIB_WORKER = $(O)/worker.a
 LIB_SUPERVISOR = $(O)/supervisor.a
 LIB_TOOLS = $(O)/tools.a
@@ -112,8 +116,8 @@ all: $(PROGRAMS) ## build the four programs into build/bin
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 
-$(BUILD)/bin/tranqd: $(OBJ_SUPERVISOR) $(OBJ_RECEIVER) $(OBJ_WORKER) \
-		$(LIB_COMMON)
+$(BUILD)/bin/tranqd: $(OBJ_SUPERVISOR) $(OBJ_RECEIVER) $(OBJ_FEED) \
+		$(OBJ_WORKER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
 $(BUILD)/bin/tranqctl: $(call objects,tools,$(TRANQCTL)) $(LIB_RECEIVER) \
 		$(LIB_WORKER) $(LIB_COMMON)
@@ -133,7 +137,7 @@ endef
 
 # A test's link takes out of the archives only what the test really uses.
 $(BUILD)/tests/%: $(O)/tests/unit/%.o $(LIB_SUPERVISOR) $(LIB_RECEIVER) \
-		$(LIB_WORKER) $(LIB_TOOLS) $(LIB_HELPER) $(LIB_COMMON)
+		$(LIB_FEED) $(LIB_WORKER) $(LIB_TOOLS) $(LIB_HELPER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) \
 	    -lcmocka -lm)
 
@@ -143,10 +147,12 @@ $(BUILD)/tests/scan_bench: $(O)/tests/bench/scan_bench.o $(LIB_RECEIVER) \
 
 # A fuzz entry over its seeds, and with the fuzzer of clang or AFL++.
 $(BUILD)/tests/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/seeds.o \
-		$(LIB_SUPERVISOR) $(LIB_RECEIVER) $(LIB_WORKER) $(LIB_COMMON)
+		$(LIB_SUPERVISOR) $(LIB_RECEIVER) $(LIB_FEED) $(LIB_WORKER) \
+		$(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
 $(BUILD)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o \
-		$(LIB_SUPERVISOR) $(LIB_RECEIVER) $(LIB_WORKER) $(LIB_COMMON)
+		$(LIB_SUPERVISOR) $(LIB_RECEIVER) $(LIB_FEED) $(LIB_WORKER) \
+		$(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) \
 	    -fsanitize=fuzzer)
 
@@ -169,6 +175,7 @@ $(BUILD)/tests/preload_%.so: tests/fault/preload_%.c
 
 $(LIB_COMMON): $(OBJ_COMMON)
 $(LIB_RECEIVER): $(OBJ_RECEIVER)
+$(LIB_FEED): $(OBJ_FEED)
 $(LIB_WORKER): $(OBJ_WORKER)
 $(LIB_SUPERVISOR): $(filter-out %/main.o,$(OBJ_SUPERVISOR))
 $(LIB_TOOLS): $(call objects,tools,$(filter-out sandbox load tranqctl, \
@@ -190,6 +197,8 @@ $(O)/supervisor/%.o: supervisor/%.c
 	$(call compile,supervisor)
 $(O)/receiver/%.o: supervisor/receiver/%.c
 	$(call compile,receiver)
+$(O)/feed/%.o: supervisor/feed/%.c
+	$(call compile,feed)
 $(O)/worker/%.o: worker/%.c
 	$(call compile,worker)
 $(O)/tools/%.o: tools/%.c
