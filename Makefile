@@ -14,7 +14,7 @@ TRANQ_SHARED ?= $(abspath ../shared)
 TIME = iso period granularity granularity_read granularity_calendar zone \
 	timestamp joda joda_read joda_time
 
-COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf json \
+COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 json \
 	yaml loop ring \
 	late_policy \
 	channel log_page event hand life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
@@ -30,7 +30,7 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
-FEED = kafka_request kafka_answer | kafka_wire
+FEED = kafka_request kafka_answer kafka_sasl feed_users | kafka_wire scram
 WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact dispatch dispatch_move \
 	late archive append dead dead_letter condemned quarantine \
@@ -77,7 +77,8 @@ INCLUDE_common = -iquote common
 INCLUDE_supervisor = -iquote common -iquote supervisor \
 	-iquote supervisor/receiver
 INCLUDE_receiver = -iquote common -iquote supervisor/receiver
-INCLUDE_feed = -iquote common -iquote supervisor/feed
+INCLUDE_feed = -iquote common -iquote supervisor/feed \
+	-iquote supervisor/receiver
 INCLUDE_worker = -iquote common -iquote worker
 INCLUDE_tools = -iquote common -iquote tools -iquote supervisor/receiver \
 	-iquote worker

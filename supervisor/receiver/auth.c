@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base64.h"
 #include "clock.h"
 #include "panic.h"
 
@@ -421,43 +422,6 @@ check_password(struct auth *a, char *text, size_t bytes, int64_t now_ms)
  * The field.
  */
 
-static int
-sextet_of(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* RFC 4648; padding is not asked for. False: not base64. */
-static bool
-read_base64(const char *text, size_t bytes, char *out, size_t *used)
-{
-	unsigned bits = 0, count = 0;
-
-	while (bytes > 0 && text[bytes - 1] == '=')
-		bytes--;
-	*used = 0;
-	for (size_t i = 0; i < bytes; i++) {
-		int sextet = sextet_of(text[i]);
-
-		if (sextet < 0)
-			return false;
-		bits = bits << 6 | (unsigned)sextet;
-		count += 6;
-		if (count < 8)
-			continue;
-		count -= 8;
-		out[(*used)++] = (char)(bits >> count);
-		bits &= (1u << count) - 1;
-	}
-	return bits == 0 && count < 6;
-}
-
 static enum auth_result
 check_basic(struct auth *a, const char *value, size_t bytes, int64_t now_ms)
 {
@@ -465,7 +429,7 @@ check_basic(struct auth *a, const char *value, size_t bytes, int64_t now_ms)
 	enum auth_result result = AUTH_BAD;
 	size_t used;
 
-	if (read_base64(value, bytes, text, &used)) {
+	if (base64_read(value, bytes, text, &used)) {
 		text[used] = '\0';
 		result = check_password(a, text, used, now_ms);
 	}

@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "base64.h"
 #include "panic.h"
 
 #include "smile_value.h"
@@ -463,7 +464,7 @@ read_binary(struct smile_reader *r, bool is_raw)
 			return fail(r, p, "a byte of more than seven bits");
 		p = (const unsigned char *)raw;
 	}
-	r->o = smile_value_write_base64(r->o, p, count);
+	r->o = base64_write(r->o, p, count);
 	*r->o++ = '"';
 	return true;
 }

@@ -264,32 +264,3 @@ smile_value_write_big(
 	used = to_digits(words, to_words(bytes, count, words), digits);
 	return write_scaled(to, digits + BIG_DIGITS - used, used, scale);
 }
-
-char *
-smile_value_write_base64(char *to, const unsigned char *bytes, size_t count)
-{
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	unsigned b;
-
-	for (; count >= 3; count -= 3, bytes += 3) {
-		b = (unsigned)bytes[0] << 16 | (unsigned)bytes[1] << 8 |
-		    bytes[2];
-		*to++ = letters[b >> 18];
-		*to++ = letters[b >> 12 & 63];
-		*to++ = letters[b >> 6 & 63];
-		*to++ = letters[b & 63];
-	}
-	if (count == 0)
-		return to;
-	b = (unsigned)bytes[0] << 16;
-	if (count > 1)
-		b |= (unsigned)bytes[1] << 8;
-	*to++ = letters[b >> 18];
-	*to++ = letters[b >> 12 & 63];
-	*to++ = '=';
-	*to = '=';
-	if (count > 1)
-		to[-1] = letters[b >> 6 & 63];
-	return to + 1;
-}

@@ -41,7 +41,3 @@ char *smile_value_write_float(char *to, uint32_t bits);
  * to -scale, as Java's BigDecimal.toString has it. */
 char *smile_value_write_big(
     char *to, const unsigned char *bytes, size_t count, int32_t scale);
-/* (count + 2) / 3 * 4 characters. `bytes` may be the last part of where they
- * go. */
-char *
-smile_value_write_base64(char *to, const unsigned char *bytes, size_t count);
