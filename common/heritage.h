@@ -116,6 +116,10 @@ struct heritage {
 	struct life *life;
 	struct heritage_channel *channels;
 	unsigned channel_count;
+	/* worker: the page that says how far its log is durable (log_page.h),
+	 * and the bell of the feed that waits for it; others: -1 */
+	int page_fd;
+	int feed_bell;
 };
 
 /* The two doors into the child's code; they return the exit code. */

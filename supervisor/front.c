@@ -40,6 +40,7 @@ spawn_receiver(struct child *c)
 	memcpy(h->listen_fds, s->listen_fds, sizeof h->listen_fds);
 	h->keys_fd = s->keys_fd;
 	h->crowd = s->crowd;
+	h->page_fd = h->feed_bell = -1;
 	h->channel_count = conf->ds_count;
 	h->channels = must_calloc(conf->ds_count, sizeof h->channels[0]);
 	for (unsigned i = 0; i < conf->ds_count; i++) {

@@ -2,8 +2,8 @@
  * source - one dataSource as the supervisor sees it: its channels, its worker
  *
  * Process: supervisor.
- * Owns:    the channels' memory and the worker's doorbell; both outlive
- *          every receiver and every worker.
+ * Owns:    the channels' memory, the log's page and the worker's doorbell; they
+ *          outlive every receiver, worker and feed.
  */
 #include "source.h"
 
@@ -16,6 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "log_page.h"
 #include "panic.h"
 
 #include "dead_order.h"
@@ -75,6 +76,8 @@ spawn_worker(struct child *c)
 	h->generation = src->generation;
 	h->listen_fds[PORT_HTTP] = h->listen_fds[PORT_HTTPS] = -1;
 	h->keys_fd = -1;
+	h->page_fd = src->page_fd;
+	h->feed_bell = s->feed_bell;
 	h->channel_count = src->channel_count;
 	h->channels = must_calloc(src->channel_count, sizeof h->channels[0]);
 	for (unsigned i = 0; i < src->channel_count; i++) {
@@ -87,6 +90,8 @@ spawn_worker(struct child *c)
 		spawn_keep(&plan, s->fronts[i].bell);
 	}
 	spawn_keep(&plan, src->bell);
+	spawn_keep(&plan, src->page_fd);
+	spawn_keep(&plan, s->feed_bell);
 	pid = spawn_fork(c, &plan);
 	free(h->channels);
 	return pid;
@@ -181,6 +186,7 @@ allocate(struct supervisor *s, const struct conf *conf, const char *name)
 	for (unsigned i = 0; i < src->channel_count; i++)
 		src->channels[i].fd = -1;
 	src->bell = bell_new();
+	src->page_fd = log_page_create();
 	return src;
 }
 
@@ -191,7 +197,7 @@ source_new(struct supervisor *s, const struct conf *conf, const char *name,
 	struct source *src;
 
 	src = allocate(s, conf, name);
-	if (src->bell < 0 ||
+	if (src->bell < 0 || src->page_fd < 0 ||
 	    !child_init(&src->worker, s->loop, &worker_ops, src)) {
 		trouble_set(t, EX_OSERR, errno,
 		    "dataSource %s: no descriptors or memory for its worker; "
@@ -227,6 +233,8 @@ source_free(struct source **source)
 	}
 	if (src->bell >= 0)
 		close(src->bell);
+	if (src->page_fd >= 0)
+		close(src->page_fd);
 	free(src->channels);
 	free(src->name);
 	free(src);

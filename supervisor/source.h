@@ -36,6 +36,7 @@ struct source {
 	struct source_channel *channels; /* one a receiver */
 	unsigned channel_count;
 	int bell; /* the worker's */
+	int page_fd; /* of its log, for the feed (log_page.h) */
 	struct child worker;
 	enum source_change change;
 	struct rate rate; /* received, sent */

@@ -551,6 +551,14 @@ read_keys(struct supervisor *s, struct trouble *t)
 }
 
 static bool
+make_feed_bell(struct supervisor *s, struct trouble *t)
+{
+	s->feed_bell = bell_new();
+	return s->feed_bell >= 0 ||
+	    trouble_set(t, EX_OSERR, errno, "no descriptor for a bell");
+}
+
+static bool
 make_fronts(struct supervisor *s, struct trouble *t)
 {
 	unsigned count = s->conf->receiver_count;
@@ -636,8 +644,9 @@ prepare_all(struct supervisor *s, struct trouble *t)
 	    prepare_limits(s->conf, s->conf->receiver_count, t) &&
 	    prepare_data_dir(s->conf, &s->identity, t) && read_keys(s, t) &&
 	    open_port(s, PORT_HTTP, t) && open_port(s, PORT_HTTPS, t) &&
-	    make_fronts(s, t) && make_sources(s, t) && start_signals(s, t) &&
-	    open_control(s, t) && write_second_pid_file(s, t);
+	    make_feed_bell(s, t) && make_fronts(s, t) && make_sources(s, t) &&
+	    start_signals(s, t) && open_control(s, t) &&
+	    write_second_pid_file(s, t);
 }
 
 static void
@@ -704,6 +713,8 @@ clean_up(struct supervisor *s)
 	close_ports(s);
 	if (s->keys_fd >= 0)
 		close(s->keys_fd);
+	if (s->feed_bell >= 0)
+		close(s->feed_bell);
 	reload_fini(s);
 	conf_free(&s->conf);
 	loop_free(&s->loop);
@@ -730,7 +741,8 @@ supervisor_run(const struct supervisor_options *options, struct conf **conf)
 		.started_wall_ms = clock_wall_ms(),
 		.pid_fd = -1,
 		.listen_fds = { -1, -1 },
-		.keys_fd = -1 };
+		.keys_fd = -1,
+		.feed_bell = -1 };
 	struct trouble trouble = { .code = EX_OK };
 
 	*conf = NULL;

@@ -42,6 +42,7 @@ struct supervisor {
 	int listen_fds[PORT_KINDS]; /* -1: not enabled, or stopping */
 	unsigned ports[PORT_KINDS];
 	int keys_fd; /* for receivers (receiver_keys.h); -1: none */
+	int feed_bell; /* rung by all workers (log_page.h) */
 
 	struct front *fronts;
 	unsigned front_count;

@@ -146,6 +146,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	enum kafka_sasl_mechanism mechanism =
 	    fuzz_byte(&in) % KAFKA_SASL_MECHANISMS;
 
+	if (bytes == 0)
+		return 0;
 	fuzz_silence();
 	/* what has been guessed must not make it slower for who comes next */
 	feed_users_free(&users);

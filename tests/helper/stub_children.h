@@ -247,5 +247,5 @@ worker_main(const struct heritage *h)
 	counters.commits = atomic_load(&c.header->taken_events);
 	life_publish(h->life, &counters, "{\"beams\":[],\"notes\":[\"stub\"]}");
 	channel_detach(&c);
-	return begin(&s, STANDARD_FDS + 1 + 2 * h->channel_count);
+	return begin(&s, STANDARD_FDS + 3 + 2 * h->channel_count);
 }
