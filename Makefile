@@ -19,7 +19,7 @@ COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 js
 	late_policy \
 	channel log_page event hand life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
-	conf_show trust_store key_store ctl | checksum
+	conf_show trust_store key_store ctl record_batch | compression checksum
 SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
 	front control dead_order status | notify title rate footprint pulse vitals
 RECEIVER = receiver listener connection patience exchange http_request route post \
@@ -66,7 +66,7 @@ ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(HARDENING) $(OPTIMIZE) $(SANITIZE) \
 	$(if $(FAULTS),-DTRANQ_FAULTS) $(WERROR) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANITIZE) $(LDFLAGS)
 
-LIBS_COMMON = -ljansson -lyaml -lseccomp $(LIBS_TIME)
+LIBS_COMMON = -ljansson -lyaml -lseccomp $(LIBS_TIME) -lz -llz4 -lzstd
 LIBS_RECEIVER = -lz -lzstd -lpcre2-8 -ljq -lssl -lcrypto -lcrypt
 LIBS_WORKER = -llmdb -lcurl -lzookeeper_st -lcrypto -lzstd
 

@@ -89,6 +89,7 @@ struct record_batch_reader {
 	struct record_batch_head head;
 	const char *next, *end;
 	uint32_t left; /* records */
+	int64_t delta; /* of the last one's offset */
 	struct buf unpacked;
 	bool is_damaged;
 };
