@@ -19,7 +19,7 @@ COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 js
 	late_policy \
 	channel log_page event hand life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
-	conf_show trust_store key_store ctl record_batch | compression checksum
+	conf_show trust_store key_store ctl record_batch | log_view compression checksum
 SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
 	front control dead_order status | notify title rate footprint pulse vitals
 RECEIVER = receiver listener connection patience exchange http_request route post \
@@ -31,7 +31,7 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
 FEED = kafka_request kafka_answer kafka_sasl feed_users | kafka_wire scram
-WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
+WORKER = worker realm intake batch spool spool_read spool_log spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact dispatch dispatch_move \
 	late archive append dead dead_letter condemned quarantine \
 	feed firehose ack replicant \

@@ -149,22 +149,31 @@ put_meta(struct spool *s, const char *name, const void *from, size_t bytes)
 	return mdb_put(s->write, s->meta, &k, &v, 0);
 }
 
-static int
-make_fresh(struct spool *s, MDB_txn *txn)
+bool
+spool_make_identity(char to[static SPOOL_IDENTITY_BYTES])
 {
-	uint32_t format = FORMAT;
 	uint8_t r[16];
-	int rc;
 
 	if (getrandom(r, sizeof r, 0) != (ssize_t)sizeof r)
-		return errno;
+		return false;
 	r[6] = (uint8_t)((r[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
 	r[8] = (uint8_t)((r[8] & 0x3f) | 0x80);
-	snprintf(s->identity, sizeof s->identity,
+	snprintf(to, SPOOL_IDENTITY_BYTES,
 	    "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
 	    "%02x%02x%02x%02x%02x%02x",
 	    r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10],
 	    r[11], r[12], r[13], r[14], r[15]);
+	return true;
+}
+
+static int
+make_fresh(struct spool *s, MDB_txn *txn)
+{
+	uint32_t format = FORMAT;
+	int rc;
+
+	if (!spool_make_identity(s->identity))
+		return errno;
 	s->now =
 	    (struct counts){ .next_id = (uint64_t)(s->options.now_ms / 1000)
 			<< FIRST_ID_SHIFT };
@@ -232,7 +241,8 @@ read_state(struct spool *s, MDB_txn *txn)
 		spool_get_meta(s, txn, t->name,
 		    (char *)&s->now.totals + t->offset, sizeof(uint64_t));
 	if ((rc = count_queue(s, txn)) != 0 ||
-	    (rc = spool_count_copies(s, txn)) != 0)
+	    (rc = spool_count_copies(s, txn)) != 0 ||
+	    (rc = spool_log_read(s, txn)) != 0)
 		return rc;
 	return spool_count_dead(s, txn);
 }
@@ -258,8 +268,11 @@ count_opening(struct spool *s, MDB_txn *txn)
 	spool_get_meta(s, txn, "openings", &openings, sizeof openings);
 	openings++;
 	s->write = txn;
-	rc = put_meta(s, "openings", &openings, sizeof openings);
+	s->error = put_meta(s, "openings", &openings, sizeof openings);
+	spool_log_store(s);
 	s->write = NULL;
+	rc = s->error;
+	s->error = 0;
 	return rc;
 }
 
@@ -275,7 +288,7 @@ map_env(struct spool *s)
 		return errno;
 	if ((rc = mdb_env_create(&s->env)) != 0)
 		return rc;
-	mdb_env_set_maxdbs(s->env, 8);
+	mdb_env_set_maxdbs(s->env, SPOOL_DATABASES_MAX);
 	mdb_env_set_mapsize(s->env, (map + page - 1) / page * page);
 	/* NOTLS: the kept read transaction belongs to us, not to the thread */
 	if ((rc = mdb_env_open(s->env, s->dir, MDB_NOTLS, 0600)) != 0)
@@ -446,19 +459,19 @@ spool_identity(const struct spool *s)
 uint64_t
 spool_batches(const struct spool *s)
 {
-	return s->durable.batches;
+	return s->durable.batches + s->durable.log_batches;
 }
 
 uint64_t
 spool_events(const struct spool *s)
 {
-	return s->durable.events;
+	return s->durable.events + s->durable.log_events;
 }
 
 uint64_t
 spool_bytes(const struct spool *s)
 {
-	return s->durable.bytes;
+	return s->durable.bytes + s->durable.log_bytes;
 }
 
 const struct spool_totals *
@@ -470,7 +483,8 @@ spool_totals(const struct spool *s)
 bool
 spool_has_room(const struct spool *s, uint64_t bytes)
 {
-	return s->now.bytes + s->now.kept + s->now.dead_bytes + bytes <=
+	return s->now.bytes + s->now.log_bytes + s->now.kept +
+	    s->now.dead_bytes + bytes <=
 	    (uint64_t)s->options.bytes_max;
 }
 
@@ -630,8 +644,9 @@ spool_remove(struct spool *s, const struct spool_entry *e)
 	s->now.totals.sent += events;
 }
 
-static void
-set_meta(struct spool *s, const char *name, const void *from, size_t bytes)
+void
+spool_set_meta(
+    struct spool *s, const char *name, const void *from, size_t bytes)
 {
 	if (s->error == 0)
 		spool_note(s, put_meta(s, name, from, bytes));
@@ -644,7 +659,7 @@ spool_set_cursor(
 	char name[32];
 
 	snprintf(name, sizeof name, "cursor:%u", receiver);
-	set_meta(s, name, c, sizeof *c);
+	spool_set_meta(s, name, c, sizeof *c);
 }
 
 void
@@ -682,16 +697,16 @@ spool_set_document(
 	char key[SPOOL_DOCUMENT_MAX];
 
 	spool_document_name(name, key);
-	set_meta(s, key, text, bytes);
+	spool_set_meta(s, key, text, bytes);
 }
 
 static void
 store_counts(struct spool *s)
 {
-	set_meta(s, "nextId", &s->now.next_id, sizeof s->now.next_id);
+	spool_set_meta(s, "nextId", &s->now.next_id, sizeof s->now.next_id);
 	for (const struct spool_total *t = spool_totals_table; t->name != NULL;
 	     t++)
-		set_meta(s, t->name, (char *)&s->now.totals + t->offset,
+		spool_set_meta(s, t->name, (char *)&s->now.totals + t->offset,
 		    sizeof(uint64_t));
 }
 
@@ -702,6 +717,7 @@ spool_commit(struct spool *s, char *error, size_t bytes)
 	int rc;
 
 	store_counts(s);
+	spool_log_store(s);
 	spool_note(s, FAULT_ERROR(COMMIT));
 	rc = s->error;
 	s->write = NULL;
@@ -720,6 +736,7 @@ spool_commit(struct spool *s, char *error, size_t bytes)
 	/* ids that were taken stay taken: they may have been seen */
 	s->durable.next_id = s->now.next_id;
 	s->now = s->durable;
+	spool_log_undo(s);
 	explain(s, rc, "cannot write", error, bytes);
 	return s->failure;
 }

@@ -15,6 +15,7 @@
  *            failure made a new sequence necessary
  *   copy     id → batches of which the archive still has to get a copy, and
  *            those of them that are copied and still in the queue
+ *   log      what Druid pulls, by offset (spool_log.h); from its first batch on
  *   meta     format, identity, next id, ring cursors, totals, documents
  *
  * All changes between spool_begin and spool_commit are one transaction with
@@ -29,6 +30,7 @@
 #include "life.h"
 #include "result.h"
 
+#define SPOOL_DATABASES_MAX 16
 #define SPOOL_IDENTITY_BYTES 37 /* a UUID's text and NUL */
 
 struct spool;
@@ -91,12 +93,12 @@ void spool_close(struct spool **);
 bool spool_reopen(struct spool *, char *error, size_t error_bytes) MUST_CHECK;
 
 const char *spool_identity(const struct spool *);
-/* Batches, events and bytes that wait; what is begun and not committed is not
- * in it. */
+/* Batches, events and bytes that wait, in queue and log; what is begun and not
+ * committed is not in it. */
 uint64_t spool_batches(const struct spool *);
 uint64_t spool_events(const struct spool *);
 uint64_t spool_bytes(const struct spool *);
-/* When the batch that waits longest was sealed; 0: none waits. */
+/* When the batch that waits longest in the queue was sealed; 0: none waits. */
 int64_t spool_oldest_ms(struct spool *);
 const struct spool_totals *spool_totals(const struct spool *);
 /* Whether `bytes` more fit into spool.bytesMax. */

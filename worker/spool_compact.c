@@ -17,6 +17,7 @@
 #include <lmdb.h>
 
 #include "lmdb_file.h"
+#include "log_layout.h"
 #include "panic.h"
 #include "spool_check.h"
 #include "spool_dir.h"
@@ -83,6 +84,10 @@ copy_record(void *context, const struct lmdb_file_record *r)
 	struct compaction *c = context;
 	MDB_val k = val(r->key, r->key_bytes), v;
 
+	/* it is another file now, and no copy of a state that was before */
+	if (r->key_bytes == strlen(LOG_META_FILE) &&
+	    memcmp(r->key, LOG_META_FILE, r->key_bytes) == 0)
+		return true;
 	buf_reset(&c->value);
 	if (!lmdb_file_value(c->file, r, &c->value)) {
 		take_damage(c, r->page, "cannot be read");

@@ -3,7 +3,7 @@
  *
  * Process: worker.   Owner: spool.c; spool_late.c has what changes a
  * batch's place, spool_copy.c what concerns copies, spool_dead.c dead letters,
- * spool_read.c what only looks.
+ * spool_log.c the log, spool_read.c what only looks.
  */
 #pragma once
 
@@ -12,8 +12,10 @@
 
 #include <lmdb.h>
 
+#include "log_layout.h"
 #include "panic.h"
 #include "spool.h"
+#include "spool_log.h"
 
 #define SPOOL_DOCUMENT_MAX 64 /* of a document's key */
 
@@ -57,6 +59,9 @@ struct counts {
 	uint64_t dead_count, dead_bytes; /* dead letters */
 	struct spool_totals totals;
 	uint64_t next_id;
+	struct log_meta log[LOG_PAGE_PARTITIONS_MAX]; /* next 0: none yet */
+	unsigned log_partitions; /* those behind have had no batch */
+	uint64_t log_batches, log_events, log_bytes; /* of all of them */
 };
 
 struct spool {
@@ -66,6 +71,10 @@ struct spool {
 	int lock_fd;
 	MDB_env *env;
 	MDB_dbi batch, queue, dead, progress, meta, copy;
+	MDB_dbi log; /* made with the first batch of the log */
+	bool has_log, log_is_copy;
+	char log_identity[SPOOL_IDENTITY_BYTES];
+	struct log_file log_file; /* the one that is open */
 	MDB_txn *write, *read;
 	unsigned begun; /* transactions */
 	int error; /* of the open transaction: the first one */
@@ -142,6 +151,17 @@ MDB_txn *spool_look(struct spool *);
 void spool_looked(struct spool *);
 /* The batch has left the queue. True: its value must stay for its copy. */
 bool spool_copy_left(struct spool *, uint64_t id, enum spool_place);
+/* Within the opening: what the log's meta says. */
+int spool_log_read(struct spool *, MDB_txn *);
+/* At each commit: what has changed of it. */
+void spool_log_store(struct spool *);
+/* The transaction is void. */
+void spool_log_undo(struct spool *);
+/* A random UUID's text. false with errno. */
+bool spool_make_identity(char to[static SPOOL_IDENTITY_BYTES]) MUST_CHECK;
+/* Of the open transaction, into `meta`. */
+void spool_set_meta(
+    struct spool *, const char *name, const void *from, size_t bytes);
 int spool_count_copies(struct spool *, MDB_txn *);
 int spool_count_dead(struct spool *, MDB_txn *);
 /* Of the open transaction: the first error stays. */

@@ -11,7 +11,7 @@
  *     of this dataSource can have come to;
  *   - a log that is a copy (a restored backup: its file is not the one that was
  *     written last) goes on from the same measure of the clock, or from its own
- *     end, whichever is more (spool_log_is_copy);
+ *     end, whichever is more: from its opening on (spool_log_is_copy);
  *   - so does one whose consumers ask beyond its end (spool_log_jump).
  *
  * A clock that goes back can only make the measure too small; a log's own end
@@ -29,10 +29,9 @@ struct spool_log_counts {
 	uint64_t batches, events, bytes; /* of all partitions */
 };
 
-/* A batch of the log as its queue of removals sees it. */
 struct spool_log_entry {
 	uint64_t first, next; /* offsets */
-	uint32_t bytes;
+	uint32_t events, bytes;
 	int64_t sealed_ms;
 };
 
@@ -58,8 +57,7 @@ bool spool_log_jump(struct spool *, unsigned partition, int64_t now_ms);
 /* A UUID's text; "" before the log has had its first batch. */
 const char *spool_log_identity(const struct spool *);
 /* The spool's file is not the one that the log was written to last, so that it
- * may be an older state of it: offsets jump at its next batch. Said once an
- * opening by spool.c. */
+ * may be an older state of it: its offsets have jumped. As of its opening. */
 bool spool_log_is_copy(const struct spool *);
 /* {0, 0}: the partition has had no batch. */
 struct log_range spool_log_range(const struct spool *, unsigned partition);

@@ -46,7 +46,7 @@ open_to_read(struct spool *s)
 
 	if ((rc = mdb_env_create(&s->env)) != 0)
 		return rc;
-	mdb_env_set_maxdbs(s->env, 8);
+	mdb_env_set_maxdbs(s->env, SPOOL_DATABASES_MAX);
 	rc = mdb_env_open(s->env, s->dir, MDB_RDONLY | MDB_NOTLS, 0640);
 	return rc != 0 ? rc : open_tables(s);
 }
