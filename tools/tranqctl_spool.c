@@ -12,6 +12,7 @@
 
 #include "ndjson.h"
 #include "panic.h"
+#include "record_batch.h"
 #include "spool_compact.h"
 #include "spool_survey.h"
 
@@ -62,6 +63,8 @@ verify(const char *dir)
 	print_sum("dead letters", &s.sums[SURVEY_DEAD]);
 	if (s.sums[SURVEY_COPY].batches > 0)
 		print_sum("copies", &s.sums[SURVEY_COPY]);
+	if (s.sums[SURVEY_LOG].batches > 0)
+		print_sum("log", &s.sums[SURVEY_LOG]);
 	if (spool_survey_is_whole(&s)) {
 		puts("it is whole");
 		return SPOOL_GOOD;
@@ -101,11 +104,36 @@ write_lines(struct export *e, const struct spool_survey_batch *b)
 	return true;
 }
 
+/* A batch of the log, an event a line. */
+static bool
+write_records(struct export *e, const struct spool_survey_batch *b)
+{
+	struct record_batch_reader r;
+	struct record_batch_record record;
+	bool good = true;
+
+	if (!record_batch_open(&r, b->records, b->records_bytes, SIZE_MAX))
+		return false;
+	while (good && record_batch_next(&r, &record)) {
+		good = fwrite(record.value, 1, record.bytes, stdout) ==
+			record.bytes &&
+		    putchar('\n') != EOF;
+		e->events++;
+	}
+	record_batch_close(&r);
+	return good;
+}
+
 static bool
 export_batch(void *context, const struct spool_survey_batch *b)
 {
 	struct export *e = context;
 
+	if (b->place == SURVEY_LOG) {
+		e->failed = b->records != NULL && !write_records(e, b);
+		e->batches += b->records != NULL;
+		return !e->failed;
+	}
 	/* copies of what Druid has are no events that are missing */
 	if (b->view == NULL || b->place == SURVEY_COPY)
 		return true;

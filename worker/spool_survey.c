@@ -17,12 +17,14 @@
 
 #include "lmdb_file.h"
 #include "panic.h"
+#include "record_batch.h"
 #include "spool_check.h"
 #include "spool_internal.h"
 #include "spool_pin.h"
 
 #define WHAT_BYTES 300
 #define TAKE_TRIES 1000
+#define RECORD_KEY_MAX 16 /* of a batch, and of one in the log */
 
 /* What a list says of a batch. */
 struct place {
@@ -49,10 +51,14 @@ struct survey {
 	size_t mark_count, mark_size;
 	uint32_t *refused; /* of one batch, with room for all marks */
 	struct spool_totals totals;
-	/* the next batch, where one after the other is read */
+	/* the next record, where one after the other is read */
 	struct buf value;
-	uint64_t id;
+	char key[RECORD_KEY_MAX];
+	size_t key_bytes;
 	bool has_value, found, done;
+	/* of the log: what `meta` says, and what has been found */
+	struct log_meta log[LOG_PAGE_PARTITIONS_MAX];
+	struct log_meta seen[LOG_PAGE_PARTITIONS_MAX];
 };
 
 /* ---- telling ---- */
@@ -191,8 +197,23 @@ take_mark(void *context, const struct lmdb_file_record *r)
 	return true;
 }
 
+/* "log:N" */
+static void
+take_log_meta(struct survey *v, const struct lmdb_file_record *r)
+{
+	char name[LOG_META_NAME_BYTES];
+
+	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++) {
+		snprintf(name, sizeof name, LOG_META_PARTITION, i);
+		if (r->value != NULL && r->value_bytes == sizeof v->log[i] &&
+		    r->key_bytes == strlen(name) &&
+		    memcmp(r->key, name, r->key_bytes) == 0)
+			memcpy(&v->log[i], r->value, sizeof v->log[i]);
+	}
+}
+
 static bool
-take_total(void *context, const struct lmdb_file_record *r)
+take_meta(void *context, const struct lmdb_file_record *r)
 {
 	struct survey *v = context;
 
@@ -203,6 +224,8 @@ take_total(void *context, const struct lmdb_file_record *r)
 		    memcmp(r->key, t->name, r->key_bytes) == 0)
 			memcpy((char *)&v->totals + t->offset, r->value,
 			    r->value_bytes);
+	if (r->key_bytes > 4 && memcmp(r->key, "log:", 4) == 0)
+		take_log_meta(v, r);
 	return true;
 }
 
@@ -217,6 +240,8 @@ check_accounts(struct survey *v)
 	for (size_t i = 0; i < v->count; i++)
 		if (v->places[i].place == SURVEY_WAITING)
 			elsewhere += v->places[i].events;
+	for (size_t i = 0; i < ARRAY_LEN(v->log); i++)
+		elsewhere += v->log[i].events;
 	if (t->received == elsewhere)
 		return;
 	v->s->other++;
@@ -244,7 +269,7 @@ read_lists(struct survey *v)
 		bool (*record)(void *, const struct lmdb_file_record *);
 	} lists[] = { { "queue", take_queued }, { "dead", take_dead },
 		{ "copy", take_copy }, { "progress", take_mark },
-		{ "meta", take_total } };
+		{ "meta", take_meta } };
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		struct lmdb_file_visit visit = { lists[i].record, NULL, v };
@@ -321,27 +346,35 @@ batch_damaged(
 static void
 take_batch(struct survey *v)
 {
-	struct place *p = find_place(v, v->id);
-	struct batch_view view;
-	struct spool_survey_batch b = { .id = v->id,
-		.place = p != NULL ? p->place : SURVEY_LOST,
-		.events = p != NULL ? p->events : 0,
+	struct spool_survey_batch b = { .place = SURVEY_LOST,
 		.bytes = v->value.used };
+	struct batch_view view;
+	struct place *p;
 
+	if (v->key_bytes != sizeof b.id) {
+		bad_record(v, "batch");
+		return;
+	}
+	memcpy(&b.id, v->key, sizeof b.id);
+	b.id = be64toh(b.id);
+	p = find_place(v, b.id);
 	/* beside a worker: it has come since the lists were read */
 	if (p == NULL && v->pin != NULL)
 		return;
-	if (p != NULL)
+	if (p != NULL) {
 		p->is_seen = true;
+		b.place = p->place;
+		b.events = p->events;
+	}
 	if (!v->has_value)
 		batch_damaged(v, &b, "its pages cannot be read");
 	else if (!batch_view(v->value.bytes, v->value.used, &view) ||
-	    view.header->id != v->id)
+	    view.header->id != b.id)
 		batch_damaged(v, &b, "its bytes do not fit their checksum");
 	else
 		b.view = &view;
 	b.refused = v->refused;
-	b.refused_count = find_refused(v, v->id);
+	b.refused_count = find_refused(v, b.id);
 	if (p == NULL && b.view != NULL) {
 		b.events = view.header->events;
 		v->s->other++;
@@ -353,30 +386,97 @@ take_batch(struct survey *v)
 		v->done = !v->s->batch(v->s->context, &b);
 }
 
+/* ---- the log ---- */
+
+/* Offsets grow from batch to batch, and stay within what `meta` says. */
 static bool
-read_batch(void *context, const struct lmdb_file_record *r)
+is_in_place(const struct survey *v, unsigned partition, uint64_t first,
+    const struct record_batch_head *head)
+{
+	const struct log_meta *m = &v->log[partition];
+
+	return head->first == first && first >= v->seen[partition].next &&
+	    (v->pin != NULL || (first >= m->start && head->next <= m->next));
+}
+
+static void
+count_seen(struct survey *v, const struct spool_survey_batch *b, uint64_t next)
+{
+	struct log_meta *seen = &v->seen[b->partition];
+
+	seen->next = MAX_OF(seen->next, next);
+	seen->batches++;
+	seen->events += b->events;
+	seen->bytes += v->value.used;
+}
+
+static void
+take_logged(struct survey *v)
+{
+	struct spool_survey_batch b = { .place = SURVEY_LOG,
+		.bytes = v->value.used };
+	struct record_batch_head head = { 0 };
+	struct log_trailer trailer;
+	struct log_key key;
+	size_t bytes = log_value_read(v->value.bytes, v->value.used, &trailer);
+
+	memcpy(&key, v->key, sizeof key);
+	b.partition = be32toh(key.partition);
+	b.id = log_key_first(&key);
+	if (v->key_bytes != sizeof key ||
+	    b.partition >= LOG_PAGE_PARTITIONS_MAX) {
+		bad_record(v, LOG_DATABASE);
+		return;
+	}
+	if (!v->has_value)
+		batch_damaged(v, &b, "its pages cannot be read");
+	else if (record_batch_check(v->value.bytes, bytes, &head) !=
+		RECORD_BATCH_GOOD ||
+	    head.bytes != bytes)
+		batch_damaged(v, &b, "its bytes do not fit their checksum");
+	else if (!is_in_place(v, b.partition, b.id, &head))
+		batch_damaged(v, &b, "it stands in a wrong place of the log");
+	else {
+		b.records = v->value.bytes;
+		b.records_bytes = bytes;
+		b.events = head.records;
+	}
+	count_seen(v, &b, b.records != NULL ? head.next : b.id + 1);
+	count_batch(v, &b);
+	if (v->s->batch != NULL)
+		v->done = !v->s->batch(v->s->context, &b);
+}
+
+/* Whether what was found is what `meta` says; nobody has written meanwhile. */
+static void
+check_log(struct survey *v)
+{
+	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++) {
+		const struct log_meta *m = &v->log[i], *seen = &v->seen[i];
+
+		if (m->batches == seen->batches && m->bytes == seen->bytes)
+			continue;
+		v->s->other++;
+		tell(v,
+		    "partition %u of the log has %" PRIu64 " batches (%" PRIu64
+		    " bytes), and not %" PRIu64 " (%" PRIu64 ")",
+		    i, seen->batches, seen->bytes, m->batches, m->bytes);
+	}
+}
+
+/* ---- record after record ---- */
+
+static bool
+read_record(void *context, const struct lmdb_file_record *r)
 {
 	struct survey *v = context;
 
-	if (r->key_bytes != sizeof v->id)
-		return bad_record(v, "batch");
-	memcpy(&v->id, r->key, sizeof v->id);
-	v->id = be64toh(v->id);
+	v->key_bytes = r->key_bytes;
+	memcpy(v->key, r->key, MIN_OF(r->key_bytes, sizeof v->key));
 	buf_reset(&v->value);
 	v->has_value = lmdb_file_value(v->file, r, &v->value);
 	v->found = true;
 	return false;
-}
-
-static bool
-read_and_take(void *context, const struct lmdb_file_record *r)
-{
-	struct survey *v = context;
-
-	v->found = false;
-	if (!read_batch(v, r) && v->found)
-		take_batch(v);
-	return !v->done;
 }
 
 /* Takes hold of what is newest; false when the worker is too fast, or gone
@@ -405,42 +505,72 @@ let_go(struct survey *v)
 		spool_pin_drop(v->pin);
 }
 
-/* Beside a worker: the pages are held while one batch is read and not while
+struct tree_reader {
+	const char *name;
+	void (*take)(struct survey *);
+};
+
+static const struct tree_reader trees[] = { { "batch", take_batch },
+	{ LOG_DATABASE, take_logged } };
+
+struct tree_walk {
+	struct survey *v;
+	const struct tree_reader *tree;
+};
+
+static bool
+read_and_take(void *context, const struct lmdb_file_record *r)
+{
+	struct tree_walk *w = context;
+
+	(void)read_record(w->v, r);
+	w->tree->take(w->v);
+	return !w->v->done;
+}
+
+/* Beside a worker: the pages are held while one record is read and not while
  * somebody takes it. */
 static void
-walk_beside(struct survey *v)
+walk_beside(struct survey *v, const struct tree_reader *reader)
 {
-	struct lmdb_file_visit visit = { read_batch, NULL, v };
+	struct lmdb_file_visit visit = { read_record, NULL, v };
+	char key[RECORD_KEY_MAX + 1] = { 0 };
+	struct lmdb_file_record from = { .key = key, .key_bytes = 1 };
 	struct lmdb_file_tree tree;
-	uint64_t key = 0;
 
 	while (!v->done && take_newest(v)) {
-		struct lmdb_file_record from = { .key = (const char *)&key,
-			.key_bytes = sizeof key };
-
 		v->found = false;
-		if (lmdb_file_find(v->file, "batch", &tree))
+		if (lmdb_file_find(v->file, reader->name, &tree))
 			lmdb_file_walk(v->file, &tree, &from, &visit);
 		let_go(v);
 		if (!v->found)
 			return;
-		take_batch(v);
-		key = htobe64(v->id + 1);
+		reader->take(v);
+		/* the first key behind it is itself and a NUL */
+		from.key_bytes = MIN_OF(v->key_bytes, sizeof v->key) + 1;
+		memcpy(key, v->key, from.key_bytes - 1);
+		key[from.key_bytes - 1] = '\0';
 	}
 }
 
 static void
 read_batches(struct survey *v)
 {
-	struct lmdb_file_visit visit = { read_and_take, NULL, v };
 	struct lmdb_file_tree tree;
 
 	buf_init(&v->value, SIZE_MAX);
-	if (v->pin != NULL)
-		walk_beside(v);
-	else if (lmdb_file_find(v->file, "batch", &tree))
-		lmdb_file_walk(v->file, &tree, NULL, &visit);
+	for (size_t i = 0; i < ARRAY_LEN(trees) && !v->done; i++) {
+		struct tree_walk walk = { v, &trees[i] };
+		struct lmdb_file_visit visit = { read_and_take, NULL, &walk };
+
+		if (v->pin != NULL)
+			walk_beside(v, &trees[i]);
+		else if (lmdb_file_find(v->file, trees[i].name, &tree))
+			lmdb_file_walk(v->file, &tree, NULL, &visit);
+	}
 	buf_free(&v->value);
+	if (v->pin == NULL && !v->done)
+		check_log(v);
 	/* a running worker has sent them meanwhile */
 	for (size_t i = 0; v->pin == NULL && !v->done && i < v->count; i++) {
 		const struct place *p = &v->places[i];

@@ -16,11 +16,12 @@ enum spool_survey_place {
 	SURVEY_WAITING, /* in the queue */
 	SURVEY_DEAD, /* a dead letter */
 	SURVEY_COPY, /* delivered, and still here for its copy (archive.all) */
+	SURVEY_LOG, /* in the log: Druid pulls it, or has pulled it */
 	SURVEY_LOST, /* in no list: these are damaged */
 };
 
 struct spool_survey_batch {
-	uint64_t id;
+	uint64_t id; /* in the log: its first offset */
 	enum spool_survey_place place;
 	uint64_t bytes;
 	uint32_t events; /* as its list says */
@@ -28,6 +29,10 @@ struct spool_survey_batch {
 	/* events of it, by their place, that are dead letters by themselves */
 	const uint32_t *refused;
 	unsigned refused_count;
+	/* in the log, instead of a view: a record batch, whole; NULL: damaged */
+	const char *records;
+	size_t records_bytes;
+	unsigned partition;
 };
 
 struct spool_survey_sum {

@@ -40,12 +40,15 @@
 #include "buf.h"
 #include "checksum.h"
 #include "lmdb_file.h"
+#include "log_layout.h"
 #include "ndjson.h"
 #include "panic.h"
+#include "record_batch.h"
 #include "partition.h"
 #include "spool.h"
 #include "spool_check.h"
 #include "spool_dead.h"
+#include "spool_log.h"
 #include "spool_survey.h"
 
 #define NOW_MS INT64_C(1763806800123)
@@ -115,14 +118,15 @@ struct digest {
 static bool
 digest_record(void *context, const struct lmdb_file_record *r)
 {
-	static const char changes[] = "openings";
+	/* each opening counts itself, and an image is another file */
+	static const char *const changes[] = { "openings", LOG_META_FILE };
 	struct digest *d = context;
 	uint32_t crc = 0;
 
-	/* each opening counts itself */
-	if (r->key_bytes == sizeof changes - 1 &&
-	    memcmp(r->key, changes, r->key_bytes) == 0)
-		return true;
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++)
+		if (r->key_bytes == strlen(changes[i]) &&
+		    memcmp(r->key, changes[i], r->key_bytes) == 0)
+			return true;
 	buf_reset(&d->value);
 	if (!lmdb_file_value(d->file, r, &d->value))
 		die("a value cannot be read");
@@ -137,7 +141,7 @@ static uint64_t
 digest_of(const char *dir)
 {
 	static const char *const names[] = { "batch", "queue", "dead",
-		"progress", "copy", "meta" };
+		"progress", "copy", "log", "meta" };
 	char *path = must_format("%s/data.mdb", dir), what[ERROR_BYTES];
 	struct digest d = { .file = lmdb_file_open(path, what, sizeof what) };
 	struct lmdb_file_visit visit = { digest_record, NULL, &d };
@@ -192,6 +196,7 @@ struct script {
 	unsigned count;
 	uint64_t events;
 	struct spool_cursor cursor;
+	struct record_batch records; /* of the batch that goes into the log */
 };
 
 static void
@@ -236,6 +241,41 @@ put_one(struct script *s)
 	spool_count(s->spool, &more);
 	s->events += events;
 	free(value);
+}
+
+static void
+log_one(struct script *s)
+{
+	static const unsigned sizes[] = { 1, 2, 30, 900 };
+	unsigned events = sizes[rnd(ARRAY_LEN(sizes))] + rnd(3);
+	struct spool_totals more = { .received = events };
+	size_t bytes;
+	char *value;
+
+	for (unsigned i = 0; i < events; i++) {
+		char text[64];
+
+		record_batch_add(&s->records, NOW_MS + i, text,
+		    (size_t)snprintf(text, sizeof text,
+			"{\"event\":%u,\"x\":%u}", i, rnd(1u << 30)));
+	}
+	value = record_batch_seal(&s->records, NULL, &bytes);
+	spool_log_put(s->spool, rnd(2), value, bytes, NOW_MS);
+	spool_count(s->spool, &more);
+	free(value);
+}
+
+/* Up to somewhere in what there is, in one go or not. */
+static void
+trim_log(struct script *s)
+{
+	unsigned partition = rnd(2);
+	struct log_range r = spool_log_range(s->spool, partition);
+
+	if (r.end > r.start)
+		spool_log_trim(s->spool, partition,
+		    r.start + 1 + rnd((uint32_t)(r.end - r.start)),
+		    1 + rnd(10));
 }
 
 static void
@@ -289,17 +329,23 @@ static void
 do_commit(struct script *s, unsigned number)
 {
 	char error[ERROR_BYTES];
+	struct spool_log_counts logged;
 
 	spool_begin(s->spool);
 	for (unsigned n = rnd(5); n > 0 && s->count < LIVE_MAX; n--)
 		put_one(s);
 	for (unsigned n = rnd(5); n > 0 && s->count > 0; n--)
 		change_one(s);
+	for (unsigned n = rnd(4); n > 0; n--)
+		log_one(s);
+	if (rnd(3) == 0)
+		trim_log(s);
 	set_others(s);
 	if (spool_commit(s->spool, error, sizeof error) != RESULT_OK)
 		die("commit %u: %s", number, error);
-	if (spool_batches(s->spool) != s->count ||
-	    spool_events(s->spool) != s->events)
+	logged = spool_log_counts(s->spool);
+	if (spool_batches(s->spool) - logged.batches != s->count ||
+	    spool_events(s->spool) - logged.events != s->events)
 		die("commit %u: not what was put into it", number);
 	s->mark(digest_of(s->dir));
 }
@@ -315,6 +361,7 @@ run(const char *folder, unsigned commits)
 		die("not recorded: LD_PRELOAD preload_record.so");
 	memcpy(&s->mark, &mark, sizeof mark);
 	s->dir = dir;
+	record_batch_init(&s->records);
 	s->spool = open_spool(dir);
 	s->mark(digest_of(dir));
 	for (unsigned i = 1; i <= commits; i++) {
@@ -802,10 +849,31 @@ count_lines(const struct expectation *x, const char *text, size_t bytes,
 static const struct expectation *counting;
 
 static bool
+count_records(const struct spool_survey_batch *b, struct buf *lines)
+{
+	struct record_batch_reader r;
+	struct record_batch_record record;
+
+	if (b->records == NULL ||
+	    !record_batch_open(&r, b->records, b->records_bytes, SIZE_MAX))
+		die("the log's batch %" PRIu64 " is damaged", b->id);
+	buf_reset(lines);
+	while (record_batch_next(&r, &record)) {
+		buf_add(lines, record.value, record.bytes);
+		buf_add_text(lines, "\n");
+	}
+	record_batch_close(&r);
+	count_lines(counting, lines->bytes, lines->used, false);
+	return true;
+}
+
+static bool
 count_batch(void *context, const struct spool_survey_batch *b)
 {
 	struct buf *lines = context;
 
+	if (b->place == SURVEY_LOG)
+		return count_records(b, lines);
 	if (b->view == NULL || b->place != SURVEY_WAITING)
 		die("batch %" PRIu64 " is damaged, or no batch", b->id);
 	buf_reset(lines);

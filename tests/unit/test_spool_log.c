@@ -26,6 +26,7 @@
 #include "spool_compact.h"
 #include "spool_internal.h"
 #include "spool_log.h"
+#include "spool_survey.h"
 
 #define NOW INT64_C(1700000000000)
 #define BEGIN ((uint64_t)(NOW / 1000) << LOG_FIRST_SHIFT)
@@ -424,6 +425,65 @@ test_a_full_log_leaves_no_room(void **state)
 	assert_false(spool_has_room(r->spool, 6));
 }
 
+/* ---- as `tranqctl spool` sees it ---- */
+
+static void
+count_damage(void *context, const char *what UNUSED)
+{
+	++*(unsigned *)context;
+}
+
+static struct spool_survey
+survey(struct rig *r, unsigned *damages)
+{
+	struct spool_survey s = { .dir = r->path,
+		.reads_batches = true,
+		.damage = count_damage,
+		.context = damages };
+	char error[300];
+
+	*damages = 0;
+	if (!spool_survey(&s, error, sizeof error))
+		fail_msg("%s", error);
+	return s;
+}
+
+static void
+test_survey(void **state)
+{
+	struct rig *r = *state;
+	struct spool_totals more = { .received = 2050 };
+	struct spool_survey s;
+	unsigned damages;
+
+	for (int i = 0; i < 5; i++)
+		put_alone(r, 0, 400);
+	put_alone(r, 3, 50);
+	trim(r, 0, BEGIN + 400, 10);
+	spool_begin(r->spool);
+	spool_count(r->spool, &more);
+	commit(r);
+	spool_close(&r->spool);
+	s = survey(r, &damages);
+	assert_true(spool_survey_is_whole(&s));
+	assert_int_equal(damages, 0);
+	assert_int_equal(s.sums[SURVEY_LOG].batches, 5);
+	assert_int_equal(s.sums[SURVEY_LOG].events, 1650);
+	assert_int_equal(s.sums[SURVEY_WAITING].batches, 0);
+	/* an event of each that has so many is changed on the disk */
+	shell("sed -i 's/\"n\":333/\"n\":334/g' %s/data.mdb%s", r->path, "");
+	s = survey(r, &damages);
+	assert_false(spool_survey_is_whole(&s));
+	assert_int_equal(s.bad_batches, 4);
+	assert_int_equal(s.bad_pages, 0);
+	assert_int_equal(damages, 4);
+	/* it can be removed like the others */
+	open_spool(r);
+	trim(r, 0, UINT64_MAX, 10);
+	assert_range(r, 0, BEGIN + 2000, BEGIN + 2000);
+	assert_counts(r, 1, 50, 2000);
+}
+
 /* ---- as a feed sees it ---- */
 
 /* What `look` must()s, in a process of its own. */
@@ -609,6 +669,7 @@ main(void)
 		TEST(test_what_is_kept_by_time_and_bytes),
 		TEST(test_entries),
 		TEST(test_a_full_log_leaves_no_room),
+		TEST(test_survey),
 		TEST(test_view_by_offset),
 		TEST(test_view_by_time),
 		TEST(test_view_follows),
