@@ -3,7 +3,7 @@
  *
  * Process: worker.
  */
-#include "spool_internal.h"
+#include "spool_log.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "record_batch.h"
+#include "spool_internal.h"
 
 static uint64_t
 clock_offset(int64_t wall_ms)
