@@ -32,7 +32,7 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	json_index json_string java_string memory
 FEED = kafka_request kafka_answer kafka_sasl feed_users | kafka_wire scram
 WORKER = worker realm intake batch spool spool_read spool_log spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
-	spool_survey spool_pin spool_compact dispatch dispatch_move \
+	spool_survey spool_pin spool_compact push dispatch dispatch_move \
 	late archive append dead dead_letter condemned quarantine \
 	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \

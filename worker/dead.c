@@ -105,7 +105,8 @@ requeue(struct dead *d, const struct spool_dead *l)
 	if (fate == DEAD_LETTER_STAYS)
 		return false;
 	if (fate == DEAD_LETTER_QUEUED)
-		lane = dispatch_lane(d->p.dispatch, interval, l->partition);
+		lane = d->p.delivery->table->lane(
+		    d->p.delivery, interval, l->partition);
 	item->value =
 	    dead_letter_requeue(d->p.spool, l, fate, lane, &item->entry);
 	if (item->value == NULL)
@@ -173,8 +174,11 @@ dead_written(struct dead *d)
 			late_arrived(d->p.late, &item->entry);
 			free(item->value);
 		} else {
-			dispatch_sealed(d->p.dispatch, &item->entry,
-			    item->value, item->entry.bytes);
+			struct delivery_batch b = { .value = item->value,
+				.bytes = item->entry.bytes,
+				.entry = item->entry };
+
+			d->p.delivery->table->durable(d->p.delivery, &b);
 		}
 		item->value = NULL;
 	}

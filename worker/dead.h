@@ -2,7 +2,7 @@
  * dead - requeues and drops dead letters while the worker runs
  *
  * Process: worker.   After: tranqctl deadletters, by the supervisor.
- * Before:  dispatch, late.
+ * Before:  the delivery, late.
  *
  * One order at a time, some letters a commit. Killed in between: those that a
  * commit has are done, the others stay dead letters.
@@ -10,7 +10,7 @@
 #pragma once
 
 #include "conf.h"
-#include "dispatch.h"
+#include "delivery.h"
 #include "heritage.h"
 #include "late.h"
 #include "spool.h"
@@ -20,7 +20,7 @@ struct dead;
 struct dead_parts {
 	const struct ds_conf *ds;
 	struct spool *spool;
-	struct dispatch *dispatch;
+	struct delivery *delivery;
 	struct late *late;
 };
 
@@ -31,7 +31,7 @@ void dead_order(struct dead *, const struct order_message *);
 /* True once an order is finished: what there is to report. */
 bool dead_report(struct dead *, struct order_message *);
 
-/* As dispatch's. */
+/* As a delivery's. */
 bool dead_wants_commit(const struct dead *);
 void dead_write(struct dead *);
 void dead_written(struct dead *);

@@ -4,20 +4,24 @@
  * Process: worker.   After: intake.   Before: dispatch (push), log_delivery
  * (pull), append_delivery (append).
  *
- * Intake asks where an event goes and fills batches; the delivery seals them,
- * writes them within the worker's commit, and has them after it. How clients
- * are answered follows: push tells receivers by acks when a task has the
- * events; pull and append have them when they are in the spool, and answer
- * with the commit (delivery_answers_durable).
+ * Intake asks where an event goes and fills batches; the delivery writes them
+ * within the worker's commit, and has them after it. How clients are answered
+ * follows: push tells receivers by acks when a task has the events; pull and
+ * append have them when they are in the spool, and answer with the commit
+ * (answers_durable).
  *
- * An implementation embeds `struct delivery` as its first member and fills in
- * a constant table. Calls of a turn come in this order:
+ * An implementation embeds `struct delivery` as its first member and points it
+ * to a constant table. Calls come in this order:
  *
- *   route, keeps …   (events)      seal …   (batches)
- *   write            between spool_begin and spool_commit
- *   written          after a commit that succeeded; otherwise all that was
- *                    sealed is given up (drop) and comes again from the rings
+ *   begin            a turn's events follow
+ *   keeps, route …   an event
+ *   open, seal       a batch
+ *   put              it, between spool_begin and spool_commit
+ *   durable          it, after a commit that succeeded; otherwise all that was
+ *                    sealed is given up and comes again from the rings
  *   run              at the end of a turn
+ *
+ * Late batches (PARTITION_LATE) are intake's and late.c's own business.
  */
 #pragma once
 
@@ -28,7 +32,7 @@
 
 struct delivery;
 
-/* A sealed batch, intake's until `written`. */
+/* A sealed batch, intake's until `durable`. */
 struct delivery_batch {
 	char *value; /* by malloc */
 	size_t bytes;
@@ -36,33 +40,37 @@ struct delivery_batch {
 };
 
 struct delivery_counts {
-	uint64_t pushes, push_retries, skipped, tasks_lost;
+	uint64_t pushes, push_retries, skipped, tasks_created, tasks_lost;
 	unsigned in_flight;
 };
 
 /* clang-format off */
 struct delivery_table {
-	const char *name; /* delivery.mode */
+	const char *name; /* as delivery.mode has it */
 	void (*free)(struct delivery **);
 	/* at start: what the spool holds */
 	void (*replay)(struct delivery *);
 
+	void (*begin)(struct delivery *);
 	/* Events are spread over partitions by their hash, so that each one is
-	 * routed by itself. As of this turn. */
+	 * routed by itself and receivers have to make hashes. */
 	bool (*is_spread)(const struct delivery *);
-	/* Whether the event goes where the batch's events went, unless they are
-	 * spread; intake itself looks at interval and bounds. */
+	/* Whether the event goes where the batch's events went, as long as
+	 * they are not spread; intake itself looks at interval and bounds. */
 	bool (*keeps)(const struct delivery *, const struct event *, const struct batch *);
-	/* The partition and (*bucket) interval of the event, which is not late. */
+	/* The partition and (*bucket) interval of the event. */
 	unsigned (*route)(struct delivery *, const struct event *, struct interval *bucket);
-	/* A new batch for it, of the form that it wants. */
-	struct batch *(*open)(struct delivery *, unsigned partition, struct interval bucket);
 
-	/* The batch is finished; it is freed. */
+	/* A lane of the queue for a new batch. */
+	unsigned (*lane)(struct delivery *, struct interval, unsigned partition);
+	/* For another form than the queue's: a new batch; its end, which frees
+	 * it; into the spool's open transaction. NULL all three: batches of
+	 * chunks, spool_put. */
+	struct batch *(*open)(struct delivery *, unsigned partition, struct interval);
 	void (*seal)(struct delivery *, struct batch **, int64_t wall_ms, struct delivery_batch *);
-	/* One of the sealed, into the spool's open transaction. */
 	void (*put)(struct delivery *, struct delivery_batch *);
-	/* It is durable: `value` is taken over. */
+	/* `value` is taken over. Also of a dead letter that has come back into
+	 * the queue. */
 	void (*durable)(struct delivery *, struct delivery_batch *);
 
 	/* What it wants from the next transaction by itself. After a commit that
@@ -80,7 +88,7 @@ struct delivery_table {
 	/* Nothing is on its way that would be sent twice, or whose outcome the
 	 * spool does not know. */
 	bool (*is_settled)(const struct delivery *);
-	/* Nothing waits that a stop should wait for. */
+	/* Nothing waits that a stop should wait for, but late batches. */
 	bool (*is_drained)(const struct delivery *);
 	/* Clients are answered when their events are durable. */
 	bool (*answers_durable)(const struct delivery *);
@@ -96,3 +104,10 @@ struct delivery_table {
 struct delivery {
 	const struct delivery_table *table;
 };
+
+static inline void
+delivery_free(struct delivery **d)
+{
+	if (*d != NULL)
+		(*d)->table->free(d);
+}

@@ -767,10 +767,10 @@ sweep_due(struct loop_timer *t)
 
 /* ---- what there is to see ---- */
 
-struct dispatch_counts
+struct delivery_counts
 dispatch_counts(const struct dispatch *d)
 {
-	return (struct dispatch_counts){ .pushes = d->feeds.pushes,
+	return (struct delivery_counts){ .pushes = d->feeds.pushes,
 		.push_retries = d->feeds.retries,
 		.skipped = d->feeds.skipped,
 		.tasks_lost = d->tasks_lost,

@@ -16,6 +16,7 @@
 #include "ack.h"
 #include "beam_cluster.h"
 #include "conf.h"
+#include "delivery.h"
 #include "http_client.h"
 #include "late.h"
 #include "loop.h"
@@ -36,11 +37,6 @@ struct dispatch_parts {
 	struct acks *acks;
 	struct late *late; /* takes what missed its interval */
 	struct hand *hand; /* feed.h */
-};
-
-struct dispatch_counts {
-	uint64_t pushes, push_retries, skipped, tasks_lost;
-	unsigned in_flight;
 };
 
 struct dispatch *dispatch_new(const struct dispatch_parts *);
@@ -76,7 +72,8 @@ void dispatch_written(struct dispatch *);
 
 /* No new requests; those on their way end. */
 void dispatch_hold(struct dispatch *);
-struct dispatch_counts dispatch_counts(const struct dispatch *);
+/* But tasks_created, which the cluster knows. */
+struct delivery_counts dispatch_counts(const struct dispatch *);
 /* Beams and tasks: the member "beams" of the status document; new. */
 struct json *dispatch_describe(const struct dispatch *);
 /* Tasks that run on long after their shutoff time. */

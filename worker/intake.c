@@ -36,12 +36,6 @@ struct source {
 	bool moved; /* beyond it */
 };
 
-struct sealed {
-	char *value;
-	size_t bytes;
-	struct spool_entry entry;
-};
-
 struct intake {
 	struct intake_parts p;
 	struct source *sources;
@@ -53,12 +47,10 @@ struct intake {
 	bool is_spread; /* over partitions; as of this turn */
 	unsigned next_source; /* while each block is alone */
 	int64_t opened_ms;
-	struct sealed *sealed;
+	struct delivery_batch *sealed;
 	unsigned sealed_count, sealed_size;
 	struct spool_totals counted; /* to be added by the next commit */
 	int64_t newest_ms;
-	struct interval now; /* with task.type …appenderator: the clock's */
-	struct interval bucket; /* of the last event that was looked up */
 };
 
 struct intake *
@@ -160,17 +152,41 @@ make_room(struct intake *in, unsigned partition)
 	}
 }
 
+static const struct delivery_table *
+table(const struct intake *in)
+{
+	return in->p.delivery->table;
+}
+
+/* Of chunks: the queue's form. */
+static bool
+is_queued(const struct intake *in, unsigned partition)
+{
+	return partition == PARTITION_LATE || table(in)->open == NULL;
+}
+
+static struct batch *
+make_batch(struct intake *in, unsigned partition, struct interval bucket)
+{
+	struct batch *b;
+
+	if (!is_queued(in, partition))
+		return table(in)->open(in->p.delivery, partition, bucket);
+	b = batch_new(
+	    bucket, partition, (unsigned)in->p.ds->firehose_chunk_events);
+	if (in->p.ds->tls_enable)
+		b->chunk_bytes_max = BATCH_CHUNK_BYTES_TLS;
+	return b;
+}
+
 static struct batch *
 open_batch(struct intake *in, unsigned partition, struct interval bucket)
 {
 	struct batch *b;
 
 	make_room(in, partition);
-	b = batch_new(
-	    bucket, partition, (unsigned)in->p.ds->firehose_chunk_events);
+	b = make_batch(in, partition, bucket);
 	in->open_late += partition == PARTITION_LATE;
-	if (in->p.ds->tls_enable)
-		b->chunk_bytes_max = BATCH_CHUNK_BYTES_TLS;
 	if (in->open_count == in->open_size) {
 		in->open_size = MAX_OF(in->open_size * 2, 16u);
 		in->open =
@@ -182,42 +198,23 @@ open_batch(struct intake *in, unsigned partition, struct interval bucket)
 	return b;
 }
 
-/* Where the event goes: the interval is that of its time, or of the clock. */
-static unsigned
-route(struct intake *in, const struct event *e, struct interval *bucket)
-{
-	bool any_time = !dispatch_binds(in->p.dispatch, e->timestamp_ms);
-	unsigned partitions;
-
-	if (e->is_late) {
-		*bucket = granularity_bucket(
-		    &in->p.ds->segment_granularity, e->timestamp_ms);
-		return PARTITION_LATE;
-	}
-	*bucket = any_time
-	    ? in->now
-	    : granularity_bucket_near(
-		  &in->p.ds->segment_granularity, &in->bucket, e->timestamp_ms);
-	partitions =
-	    dispatch_partitions(in->p.dispatch, bucket->start, any_time);
-	return partition_pick(e->hash, partitions) +
-	    (any_time ? PARTITION_ANY_TIME : 0);
-}
-
 static struct batch *
 batch_for(struct intake *in, const struct event *e)
 {
 	struct interval bucket;
-	unsigned partition;
+	unsigned partition = PARTITION_LATE;
 
 	/* nearly all events go where the one before went */
 	if (in->last != NULL && !in->is_spread &&
 	    e->is_late == (in->last->partition == PARTITION_LATE) &&
-	    partition_is_any_time(in->last->partition) !=
-		dispatch_binds(in->p.dispatch, e->timestamp_ms) &&
+	    (e->is_late || table(in)->keeps(in->p.delivery, e, in->last)) &&
 	    takes(in, in->last, e, in->last->partition))
 		return in->last;
-	partition = route(in, e, &bucket);
+	if (e->is_late)
+		bucket = granularity_bucket(
+		    &in->p.ds->segment_granularity, e->timestamp_ms);
+	else
+		partition = table(in)->route(in->p.delivery, e, &bucket);
 	for (unsigned i = in->open_count; i-- > 0;)
 		if (takes(in, in->open[i], e, partition))
 			return in->open[i];
@@ -509,10 +506,8 @@ intake_drain(struct intake *in, int64_t now_ms UNUSED)
 	size_t share = TURN_BYTES / in->p.channel_count;
 	bool room = true;
 
-	in->is_spread = dispatch_is_spread(in->p.dispatch);
-	if (in->p.ds->any_time)
-		in->now = granularity_bucket(
-		    &in->p.ds->segment_granularity, clock_wall_ms());
+	table(in)->begin(in->p.delivery);
+	in->is_spread = table(in)->is_spread(in->p.delivery);
 	if (hand_is_careful(in->p.hand))
 		return drain_one_block(in);
 	for (unsigned i = 0; i < in->p.channel_count; i++) {
@@ -563,8 +558,10 @@ intake_seal_in_ms(const struct intake *in, int64_t now_ms)
 	return MAX_OF(due, 0);
 }
 
+/* Of the queue's form. */
 static void
-seal_one(struct intake *in, struct batch **batch, int64_t wall_ms)
+seal_chunks(struct intake *in, struct batch **batch, int64_t wall_ms,
+    struct delivery_batch *s)
 {
 	struct batch *b = *batch;
 	struct batch_seal seal = { .id = spool_take_id(in->p.spool, b->events),
@@ -572,16 +569,9 @@ seal_one(struct intake *in, struct batch **batch, int64_t wall_ms)
 		.now_ms = wall_ms,
 		.lane = b->partition == PARTITION_LATE
 		    ? LATE_OPEN_LANE
-		    : dispatch_lane(
-			  in->p.dispatch, b->interval, b->partition) };
-	struct sealed *s;
+		    : table(in)->lane(
+			  in->p.delivery, b->interval, b->partition) };
 
-	if (in->sealed_count == in->sealed_size) {
-		in->sealed_size = MAX_OF(in->sealed_size * 2, 16u);
-		in->sealed = must_realloc(
-		    in->sealed, in->sealed_size * sizeof in->sealed[0]);
-	}
-	s = &in->sealed[in->sealed_count++];
 	s->entry = (struct spool_entry){ .at = { .start = b->interval.start,
 					     .end = b->interval.end,
 					     .partition = b->partition,
@@ -592,6 +582,24 @@ seal_one(struct intake *in, struct batch **batch, int64_t wall_ms)
 	POISON("seal", b->value, b->used);
 	s->value = batch_seal(batch, &seal, &s->bytes);
 	s->entry.bytes = (uint32_t)s->bytes;
+}
+
+static void
+seal_one(struct intake *in, struct batch **batch, int64_t wall_ms)
+{
+	struct delivery_batch *s;
+
+	if (in->sealed_count == in->sealed_size) {
+		in->sealed_size = MAX_OF(in->sealed_size * 2, 16u);
+		in->sealed = must_realloc(
+		    in->sealed, in->sealed_size * sizeof in->sealed[0]);
+	}
+	s = &in->sealed[in->sealed_count++];
+	*s = (struct delivery_batch){ .value = NULL };
+	if (is_queued(in, (*batch)->partition))
+		seal_chunks(in, batch, wall_ms, s);
+	else
+		table(in)->seal(in->p.delivery, batch, wall_ms, s);
 }
 
 void
@@ -610,8 +618,12 @@ intake_write(struct intake *in)
 	if (in->open_count > 0)
 		return; /* the cursors say what is there: all or nothing */
 	for (unsigned i = 0; i < in->sealed_count; i++) {
-		const struct sealed *s = &in->sealed[i];
+		struct delivery_batch *s = &in->sealed[i];
 
+		if (!is_queued(in, s->entry.at.partition)) {
+			table(in)->put(in->p.delivery, s);
+			continue;
+		}
 		spool_put(in->p.spool, s->value, s->bytes);
 		if (late_copies(in->p.late, &s->entry.at))
 			spool_put_copy(in->p.spool, &s->entry);
@@ -648,18 +660,19 @@ intake_written(struct intake *in)
 	}
 	in->counted = (struct spool_totals){ 0 };
 	for (unsigned i = 0; i < in->sealed_count; i++) {
-		struct sealed *s = &in->sealed[i];
+		struct delivery_batch *s = &in->sealed[i];
 
-		if (late_copies(in->p.late, &s->entry.at))
+		if (is_queued(in, s->entry.at.partition) &&
+		    late_copies(in->p.late, &s->entry.at))
 			late_copy_arrived(in->p.late, &s->entry);
 		if (s->entry.at.partition == PARTITION_LATE) {
 			free(s->value);
 			late_arrived(in->p.late, &s->entry);
 			continue;
 		}
-		dispatch_sealed(in->p.dispatch, &s->entry, s->value, s->bytes);
+		table(in)->durable(in->p.delivery, s);
 	}
-	in->sealed_count = 0; /* dispatch has the values now */
+	in->sealed_count = 0; /* others have the values now */
 }
 
 int64_t

@@ -11,7 +11,7 @@
 
 #include "channel.h"
 #include "conf.h"
-#include "dispatch.h"
+#include "delivery.h"
 #include "late.h"
 #include "quarantine.h"
 #include "spool.h"
@@ -26,7 +26,7 @@ struct intake_parts {
 	struct spool *spool;
 	struct hand *hand; /* NULL: nobody counts deaths */
 	struct quarantine_options quarantine;
-	struct dispatch *dispatch;
+	struct delivery *delivery;
 	struct late *late;
 };
 

@@ -21,6 +21,7 @@
 #include "clock.h"
 #include "condemned.h"
 #include "dead.h"
+#include "delivery.h"
 #include "discovery.h"
 #include "dispatch.h"
 #include "fault.h"
@@ -35,6 +36,7 @@
 #include "overlord.h"
 #include "panic.h"
 #include "place.h"
+#include "push.h"
 #include "realm.h"
 #include "session.h"
 #include "spool.h"
@@ -75,7 +77,7 @@ struct worker {
 	struct beam_cluster *cluster;
 	struct acks *acks;
 	struct late *late;
-	struct dispatch *dispatch;
+	struct delivery *delivery;
 	struct intake *intake;
 	struct dead *dead;
 
@@ -99,6 +101,12 @@ struct worker {
 	int64_t orphan_until_ms;
 	int exit_code;
 };
+
+static const struct delivery_table *
+way(const struct worker *w)
+{
+	return w->delivery->table;
+}
 
 static void
 at_step(const struct worker *w, enum life_step step)
@@ -160,18 +168,6 @@ find_overlord(void *context, struct overlord *o UNUSED)
 
 /* ---- what can be seen ---- */
 
-static struct json *
-note_overdue(unsigned tasks)
-{
-	char *text = must_format("%u task%s after the shutoff time: the "
-				 "hand-off does not come",
-	    tasks, tasks == 1 ? " runs on" : "s run on");
-	struct json *note = json_new_text(text);
-
-	free(text);
-	return note;
-}
-
 static bool
 is_connected(const struct worker *w)
 {
@@ -183,11 +179,8 @@ describe(struct worker *w)
 {
 	struct json *j = json_new_object(), *notes = json_new_array();
 	struct json *late = late_describe(w->late);
-	const char *note = beam_cluster_note(w->cluster);
-	unsigned overdue = dispatch_overdue(w->dispatch);
 	char *text;
 
-	json_set(j, "beams", dispatch_describe(w->dispatch));
 	if (late != NULL)
 		json_set(j, "late", late);
 	json_set_text(j, "overlord", overlord_where(w->overlord));
@@ -198,10 +191,7 @@ describe(struct worker *w)
 	w->was_connected = is_connected(w);
 	if (w->zk != NULL && *zk_trouble(w->zk) != '\0')
 		json_append(notes, json_new_text(zk_trouble(w->zk)));
-	if (note[0] != '\0')
-		json_append(notes, json_new_text(note));
-	if (overdue > 0)
-		json_append(notes, note_overdue(overdue));
+	way(w)->describe(w->delivery, j, notes);
 	if (w->stopped != STOPPED_NOT)
 		json_append(notes, json_new_text(w->trouble));
 	json_set(j, "notes", notes);
@@ -229,7 +219,7 @@ static struct counters
 count(struct worker *w)
 {
 	const struct spool_totals *t = spool_totals(w->spool);
-	struct dispatch_counts d = dispatch_counts(w->dispatch);
+	struct delivery_counts d = way(w)->counts(w->delivery);
 
 	return (struct counters){ .received = t->received,
 		.sent = t->sent,
@@ -253,7 +243,7 @@ count(struct worker *w)
 		.pushes = d.pushes,
 		.push_retries = d.push_retries,
 		.skipped = d.skipped,
-		.tasks_created = beam_cluster_tasks_created(w->cluster),
+		.tasks_created = d.tasks_created,
 		.tasks_lost = d.tasks_lost };
 }
 
@@ -283,7 +273,7 @@ describe_timer_due(struct loop_timer *t)
 static void
 tell_hashing(struct worker *w)
 {
-	bool want = beam_cluster_is_spread(w->cluster);
+	bool want = way(w)->is_spread(w->delivery);
 
 	for (unsigned i = 0; i < w->channel_count; i++)
 		if (channel_wants_hashes(&w->channels[i]) != want)
@@ -298,9 +288,8 @@ look_for_changes(struct worker *w)
 
 	if (loop_timer_active(&w->describe_timer))
 		return;
-	changed = dispatch_changed(w->dispatch);
+	changed = way(w)->changed(w->delivery);
 	changed |= overlord_changed(w->overlord);
-	changed |= beam_cluster_changed(w->cluster);
 	changed |= late_changed(w->late);
 	changed |= is_connected(w) != w->was_connected;
 	if (!changed)
@@ -326,7 +315,7 @@ reopen_spool(struct worker *w)
 		fatalx("spool: the commit that failed is on the disk all the "
 		       "same; starting anew from what is there");
 	intake_resume(w->intake);
-	dispatch_look_again(w->dispatch);
+	way(w)->look_again(w->delivery);
 }
 
 static void
@@ -414,7 +403,7 @@ commit(struct worker *w)
 
 	spool_begin(w->spool);
 	intake_write(w->intake);
-	dispatch_write(w->dispatch);
+	way(w)->write(w->delivery);
 	late_write(w->late);
 	dead_write(w->dead);
 	at_step(w, LIFE_COMMIT);
@@ -428,7 +417,7 @@ commit(struct worker *w)
 	w->removal_due = false;
 	loop_timer_stop(&w->removal_timer);
 	late_written(w->late); /* before others bring it more */
-	dispatch_written(w->dispatch);
+	way(w)->written(w->delivery);
 	intake_written(w->intake);
 	dead_written(w->dead);
 }
@@ -463,7 +452,7 @@ warm(struct worker *w)
 	for (int n = 0; n < WARM_MAX && next.end <= last; n++) {
 		next =
 		    granularity_bucket(&w->ds->segment_granularity, next.end);
-		dispatch_warm(w->dispatch, next);
+		way(w)->warm(w->delivery, next);
 	}
 }
 
@@ -503,8 +492,8 @@ take_and_commit(struct worker *w)
 	}
 	if (seal_in > 0)
 		loop_timer_start(w->loop, &w->seal_timer, seal_in, wake_due);
-	if (!dispatch_wants_commit(w->dispatch) &&
-	    !late_wants_commit(w->late) && !dead_wants_commit(w->dead))
+	if (!way(w)->wants_commit(w->delivery) && !late_wants_commit(w->late) &&
+	    !dead_wants_commit(w->dead))
 		return;
 	if (w->removal_due || dead_wants_commit(w->dead))
 		commit(w);
@@ -533,9 +522,7 @@ rings_quiet(struct worker *w)
 static bool
 is_settled(const struct worker *w)
 {
-	return dispatch_counts(w->dispatch).in_flight == 0 &&
-	    !dispatch_wants_commit(w->dispatch) &&
-	    !beam_cluster_is_making(w->cluster);
+	return way(w)->is_settled(w->delivery);
 }
 
 static bool
@@ -551,8 +538,7 @@ is_done(struct worker *w, bool quiet)
 		return is_settled(w) ||
 		    loop_now_ms(w->loop) >= w->orphan_until_ms;
 	/* late batches wait for their time, here or after the next start */
-	return spool_batches(w->spool) == late_batches(w->late) &&
-	    !dispatch_wants_commit(w->dispatch);
+	return way(w)->is_drained(w->delivery);
 }
 
 /* After the counters, so that who asked sees what he has done. */
@@ -577,7 +563,7 @@ turn_end(void *context)
 	hand_drop(&w->heritage->life->hand);
 	at_step(w, LIFE_SEND);
 	if (!w->hands_over && !w->is_orphan)
-		dispatch_run(w->dispatch);
+		way(w)->run(w->delivery);
 	ack_flush(w->acks);
 	tell_hashing(w);
 	at_step(w, LIFE_TELL);
@@ -632,7 +618,7 @@ leave(struct worker *w, const struct order_message *m)
 	w->hands_over = m->index == ORDER_STOP_HAND_OVER;
 	if (w->hands_over) {
 		FAULT_POINT(HAND_OVER);
-		dispatch_hold(w->dispatch);
+		way(w)->hold(w->delivery);
 		late_hold(w->late);
 	}
 	loop_timer_start(
@@ -647,7 +633,7 @@ orphaned(struct worker *w)
 	log_warnx("the supervisor is gone: spooling what the rings hold");
 	w->is_orphan = w->is_leaving = true;
 	w->tries = w->in_doubt; /* once more */
-	dispatch_hold(w->dispatch);
+	way(w)->hold(w->delivery);
 	late_hold(w->late);
 	loop_io_stop(&w->control);
 	if (w->hands_over)
@@ -772,6 +758,7 @@ make_parts(struct worker *w)
 	struct dispatch_parts dispatch = {
 		.loop = w->loop, .ds = w->ds, .spool = w->spool
 	};
+	struct push_parts push = { .ds = w->ds, .spool = w->spool };
 	struct late_parts late = { .loop = w->loop,
 		.ds = w->ds,
 		.spool = w->spool,
@@ -799,15 +786,16 @@ make_parts(struct worker *w)
 	intake.quarantine = w->quarantine;
 	late.overlord = w->overlord;
 	w->late = dispatch.late = intake.late = late_new(&late);
-	w->dispatch = dead.dispatch = dispatch_new(&dispatch);
+	push.cluster = w->cluster;
+	push.late = w->late;
+	push.dispatch = dispatch_new(&dispatch);
+	w->delivery = dead.delivery = intake.delivery = push_new(&push);
 	dead.late = w->late;
 	w->dead = dead_new(&dead);
-	intake.dispatch = w->dispatch;
 	w->intake = intake_new(&intake);
 	intake_resume(w->intake);
 	FAULT_POINT(RESUMED);
-	dispatch_replay(w->dispatch);
-	beam_cluster_look(w->cluster);
+	way(w)->replay(w->delivery);
 	late_begin(w->late);
 }
 
@@ -835,7 +823,7 @@ free_parts(struct worker *w)
 {
 	intake_free(&w->intake);
 	dead_free(&w->dead);
-	dispatch_free(&w->dispatch);
+	delivery_free(&w->delivery);
 	late_free(&w->late);
 	acks_free(&w->acks);
 	if (w->finding != NULL)

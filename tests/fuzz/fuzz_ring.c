@@ -19,6 +19,7 @@
 #include "one_ds.h"
 #include "panic.h"
 #include "partition.h"
+#include "quiet_push.h"
 #include "task.h"
 
 #define RING_BYTES (16u * KiB)
@@ -202,6 +203,7 @@ struct rig {
 	struct conf *conf;
 	int memory, bell;
 	struct channel receiver, worker;
+	struct delivery *delivery;
 	struct intake *intake;
 	bool is_open; /* the worker could attach */
 };
@@ -209,6 +211,7 @@ struct rig {
 static void
 be_born(struct rig *r)
 {
+	struct push_parts push = { .ds = &r->conf->ds[0] };
 	struct intake_parts parts = { .ds = &r->conf->ds[0],
 		.channels = &r->worker,
 		.channel_count = 1,
@@ -219,6 +222,7 @@ be_born(struct rig *r)
 		return;
 	must(mprotect(r->worker.acks.data, 2 * CHANNEL_ACK_BYTES, PROT_NONE) ==
 	    0);
+	parts.delivery = r->delivery = push_new(&push);
 	r->intake = intake_new(&parts);
 	intake_resume(r->intake);
 }
@@ -229,6 +233,7 @@ die(struct rig *r)
 	if (!r->is_open)
 		return;
 	intake_free(&r->intake);
+	delivery_free(&r->delivery);
 	channel_detach(&r->worker);
 }
 

@@ -28,6 +28,7 @@
 #include "log.h"
 #include "one_ds.h"
 #include "partition.h"
+#include "quiet_push.h"
 
 #define RECEIVERS 2
 #define GENERATION 77
@@ -53,6 +54,7 @@ struct rig {
 	char dir[64], path[80];
 	struct conf *conf;
 	struct spool *spool;
+	struct delivery *delivery;
 	struct intake *intake;
 	int memory[RECEIVERS], worker_bell, receiver_bell[RECEIVERS];
 	struct channel worker[RECEIVERS], receiver[RECEIVERS];
@@ -177,6 +179,7 @@ open_spool(struct rig *r)
 static void
 be_born(struct rig *r)
 {
+	struct push_parts push = { .ds = &r->conf->ds[0] };
 	struct intake_parts parts = { .ds = &r->conf->ds[0],
 		.channels = r->worker,
 		.channel_count = RECEIVERS,
@@ -187,6 +190,7 @@ be_born(struct rig *r)
 		assert_true(channel_attach(&r->worker[i], r->memory[i],
 		    r->worker_bell, r->receiver_bell[i]));
 	parts.spool = r->spool;
+	parts.delivery = r->delivery = push_new(&push);
 	r->intake = intake_new(&parts);
 	intake_resume(r->intake);
 }
@@ -195,6 +199,7 @@ static void
 die(struct rig *r)
 {
 	intake_free(&r->intake);
+	delivery_free(&r->delivery);
 	for (int i = 0; i < RECEIVERS; i++)
 		channel_detach(&r->worker[i]);
 	spool_close(&r->spool);
