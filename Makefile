@@ -14,14 +14,14 @@ TRANQ_SHARED ?= $(abspath ../shared)
 TIME = iso period granularity granularity_read granularity_calendar zone \
 	timestamp joda joda_read joda_time
 
-COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 json \
+COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 endpoint json \
 	yaml loop ring \
 	late_policy \
 	channel log_page event hand life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
 	conf_show trust_store key_store ctl record_batch | log_view compression checksum
 SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
-	front control dead_order status | notify title rate footprint pulse vitals
+	front feeder control dead_order status | notify title rate footprint pulse vitals
 RECEIVER = receiver listener connection patience exchange http_request route post \
 	content inflate smile smile_event line_parser parse_spec delimited \
 	regex_line json_lines flatten body json_scan partition_hash settings \
@@ -30,7 +30,8 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
-FEED = kafka_request kafka_answer kafka_sasl feed_users | kafka_wire scram
+FEED = feed feed_door feed_link feed_serve kafka_request kafka_sasl feed_users \
+	feed_topic kafka_answer feed_check | kafka_wire scram
 WORKER = worker realm intake batch spool spool_read spool_log spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact push dispatch dispatch_move \
 	late archive append dead dead_letter condemned quarantine \
@@ -40,7 +41,8 @@ WORKER = worker realm intake batch spool spool_read spool_log spool_late spool_c
 	batch_task pile parcel ndjson narrow \
 	partition place beam_data task
 TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \
-	tranqctl_reindex tranqctl_rows tranqctl_spool tranqctl_dead
+	tranqctl_reindex tranqctl_rows tranqctl_spool tranqctl_dead \
+	tranqctl_password
 SANDBOX = $(patsubst tools/%.c,%,$(wildcard tools/sandbox*.c)) text_map digest
 LOAD = $(patsubst tools/%.c,%,$(wildcard tools/load*.c)) text_map digest
 UNIT = $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -75,13 +77,14 @@ LIBS_TIME = -licui18n -licuuc
 # Who may include what is decided here: a folder sees itself and common.
 INCLUDE_common = -iquote common
 INCLUDE_supervisor = -iquote common -iquote supervisor \
-	-iquote supervisor/receiver
-INCLUDE_receiver = -iquote common -iquote supervisor/receiver
+	-iquote supervisor/receiver -iquote supervisor/feed
+INCLUDE_receiver = -iquote common -iquote supervisor/receiver \
+	-iquote supervisor/feed
 INCLUDE_feed = -iquote common -iquote supervisor/feed \
 	-iquote supervisor/receiver
 INCLUDE_worker = -iquote common -iquote worker
 INCLUDE_tools = -iquote common -iquote tools -iquote supervisor/receiver \
-	-iquote worker
+	-iquote supervisor/feed -iquote worker
 INCLUDE_tests = -iquote common -iquote supervisor -iquote supervisor/receiver \
 	-iquote supervisor/feed -iquote worker -iquote tools -iquote tests/helper
 
@@ -109,7 +112,7 @@ TESTS = $(addprefix $(BUILD)/tests/,$(UNIT) $(FUZZERS))
 
 .PHONY: all help deps quickstart test unit-programs fault-programs fault \
 	fuzz fuzz-programs fuzz-afl check generate format asan ubsan valgrind \
-	tsan bench druid druid-down test-druid install clean
+	tsan bench druid druid-down test-druid test-kafka install clean
 .DELETE_ON_ERROR:
 
 all: $(PROGRAMS) ## build the four programs into build/bin
@@ -121,7 +124,7 @@ $(BUILD)/bin/tranqd: $(OBJ_SUPERVISOR) $(OBJ_RECEIVER) $(OBJ_FEED) \
 		$(OBJ_WORKER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
 $(BUILD)/bin/tranqctl: $(call objects,tools,$(TRANQCTL)) $(LIB_RECEIVER) \
-		$(LIB_WORKER) $(LIB_COMMON)
+		$(LIB_FEED) $(LIB_WORKER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
 $(BUILD)/bin/tranq-sandbox: $(call objects,tools,$(SANDBOX)) $(LIB_RECEIVER) \
 		$(LIB_WORKER) $(LIB_COMMON)
@@ -166,6 +169,11 @@ $(BUILD)/tests/hash_rows: $(O)/tests/druid/tranquility/hash_rows.o \
 $(BUILD)/tests/spool_cuts: $(O)/tests/fault/spool_cuts.o $(LIB_WORKER) \
 		$(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_COMMON))
+
+# tests/kafka/run asks for it.
+$(BUILD)/tests/feed_stage: $(O)/tests/kafka/feed_stage.o $(LIB_SUPERVISOR) \
+		$(LIB_RECEIVER) $(LIB_FEED) $(LIB_WORKER) $(LIB_COMMON)
+	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
 
 # What a fault test puts between tranqd and the C library.
 $(BUILD)/tests/preload_%.so: tests/fault/preload_%.c
@@ -226,8 +234,9 @@ test: deps ## unit, golden, integration and short fault tests
 
 unit-programs: $(TESTS)
 
-# tranqd with its fault points, in a folder beside the one that is installed
-fault-programs: $(PRELOADS) $(BUILD)/tests/spool_cuts
+# tranqd with its fault points, in a folder beside the one that is installed;
+# and what other tests run
+fault-programs: $(PRELOADS) $(BUILD)/tests/spool_cuts $(BUILD)/tests/feed_stage
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fault FAULTS=1 \
 	    OPTIMIZE="-O1 -g" $(BUILD)/fault/bin/tranqd
 
@@ -253,6 +262,11 @@ fuzz-afl: deps ## the same by AFL++ (Debian's afl++)
 	    --afl --seconds $(SECONDS) $(FUZZ)
 
 fuzz-programs: $(addprefix $(BUILD)/bin/,$(FUZZERS))
+
+test-kafka: deps ## consumers of all sorts pull from a feed
+	@tools/deps kcat python3-kafka python3-confluent-kafka
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/feed_stage
+	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/run --kafka
 
 soak: SECONDS = 3600
 soak: deps ## an hour (SECONDS=n) of load, kills, reloads: nothing lost, no growth

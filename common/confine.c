@@ -1,7 +1,7 @@
 /*
- * confine - what a receiver and a worker may still do once they run
+ * confine - what a receiver, a worker and a feed may still do once they run
  *
- * Process: receiver, worker.   Owns: libseccomp.
+ * Process: receiver, worker, feed.   Owns: libseccomp.
  */
 #include "confine.h"
 
@@ -63,6 +63,11 @@ static const char worker_may[] =
     "recvmmsg rename renameat renameat2 rmdir select sendmmsg sendmsg "
     "sendto set_tid_address socketpair stat stat64 statfs statfs64 "
     "sync_file_range timerfd_gettime umask unlink unlinkat";
+/* LMDB, read only */
+static const char feed_may[] =
+    "access faccessat faccessat2 flock fstatat64 fstatfs fstatfs64 lstat "
+    "lstat64 mlock msync munlock newfstatat open openat sendmsg sendto stat "
+    "stat64";
 /* Answered as if there were nothing; the second is counted too. */
 static const char receiver_blind[] =
     "access faccessat faccessat2 getcwd lstat lstat64 readlink readlinkat "
@@ -95,7 +100,7 @@ static const char nobody[] =
 /* clang-format on */
 
 struct confine {
-	struct sock_fprog filters[2]; /* by enum confine_kind */
+	struct sock_fprog filters[CONFINE_KINDS]; /* by enum confine_kind */
 };
 
 static struct life *life;
@@ -267,7 +272,7 @@ add_memory(struct filter *f, enum confine_kind kind)
 	};
 
 	add_by_bit(f, "mprotect", 2, PROT_EXEC, false);
-	if (kind == CONFINE_RECEIVER) {
+	if (kind != CONFINE_WORKER) {
 		for (size_t i = 0; i < ARRAY_LEN(maps); i++)
 			add_by_bit(f, maps[i], 2, PROT_EXEC, false);
 		return;
@@ -345,6 +350,15 @@ add_receiver(struct filter *f)
 	add_by_bit(f, "sendmsg", 2, MSG_FASTOPEN, false);
 }
 
+/* Landlock says which files. */
+static void
+add_feed(struct filter *f)
+{
+	add_all(f, SCMP_ACT_ALLOW, feed_may);
+	add_all(f, SCMP_ACT_TRAP, receiver_never);
+	add_all(f, SCMP_ACT_TRAP, "clone creat");
+}
+
 static void
 add_worker(struct filter *f)
 {
@@ -407,10 +421,11 @@ make_filter(enum confine_kind kind, struct sock_fprog *to)
 	add_memory(&f, kind);
 	add_signals(&f);
 	add_small(&f);
-	if (kind == CONFINE_RECEIVER)
-		add_receiver(&f);
-	else
-		add_worker(&f);
+	switch (kind) {
+	case CONFINE_RECEIVER: add_receiver(&f); break;
+	case CONFINE_WORKER: add_worker(&f); break;
+	case CONFINE_FEED: add_feed(&f); break;
+	}
 	(void)seccomp_attr_set(f.context, SCMP_FLTATR_CTL_OPTIMIZE, SORTED);
 	done = f.error == 0 && take_program(&f, to);
 	seccomp_release(f.context);
@@ -424,11 +439,12 @@ confine_new(void)
 {
 	struct confine *c = must_calloc(1, sizeof *c);
 
-	if (make_filter(CONFINE_RECEIVER, &c->filters[CONFINE_RECEIVER]) &&
-	    make_filter(CONFINE_WORKER, &c->filters[CONFINE_WORKER]))
-		return c;
-	confine_free(&c);
-	return NULL;
+	for (unsigned i = 0; i < CONFINE_KINDS; i++)
+		if (!make_filter(i, &c->filters[i])) {
+			confine_free(&c);
+			return NULL;
+		}
+	return c;
 }
 
 void
@@ -493,7 +509,8 @@ fence(const struct confine_plan *plan)
 			landlock_allow(&l, zones, LANDLOCK_READ);
 	}
 	for (unsigned i = 0; i < plan->own_count; i++)
-		landlock_allow(&l, plan->own[i], LANDLOCK_OWN);
+		landlock_allow(&l, plan->own[i],
+		    plan->kind == CONFINE_FEED ? LANDLOCK_WRITE : LANDLOCK_OWN);
 	return landlock_enforce(&l);
 }
 

@@ -1,12 +1,14 @@
 /*
- * confine - what a receiver and a worker may still do once they run
+ * confine - what a receiver, a worker and a feed may still do once they run
  *
- * Process: receiver, worker; the supervisor says what can be had.
+ * Process: receiver, worker, feed; the supervisor says what can be had.
  *
  * A process gives up for good what it does not need: by a list of the system
  * calls that are allowed (seccomp), and by what it may open (Landlock). Both
  * bound what somebody can do who has taken the process over. What this kernel
  * or container does not have is left out.
+ *
+ * A feed is as a receiver, but opens the spools.
  *
  * A call that nothing of ours makes, such as execve, ptrace, or socket in a
  * receiver, ends the process; its last words name the call. To open a file in
@@ -22,19 +24,22 @@
 #define CONFINE_OWN_MAX 4
 #define CONFINE_CALL_BYTES 48
 
-enum confine_kind { CONFINE_RECEIVER, CONFINE_WORKER };
+enum confine_kind { CONFINE_RECEIVER, CONFINE_WORKER, CONFINE_FEED };
+#define CONFINE_KINDS 3
 
 struct confine;
 
 struct confine_plan {
 	enum confine_kind kind;
 	struct life *life; /* gets what is in force, and what was refused */
-	/* folders that a worker reads and writes; they must be there */
+	/* folders that a worker reads and writes, and in which a feed reads
+	 * files and writes those that are there (LMDB's lock); they must be
+	 * there */
 	const char *own[CONFINE_OWN_MAX];
 	unsigned own_count;
 };
 
-/* Supervisor: the filters of both kinds, made once since that takes some
+/* Supervisor: the filters of all kinds, made once since that takes some
  * milliseconds. NULL with errno: there will be none. */
 struct confine *confine_new(void);
 void confine_free(struct confine **);

@@ -88,7 +88,7 @@ struct order_message {
 };
 
 /* Where clients come in. The supervisor opens them. */
-enum port_kind { PORT_HTTP, PORT_HTTPS, PORT_KINDS };
+enum port_kind { PORT_HTTP, PORT_HTTPS, PORT_PULL, PORT_KINDS };
 
 /* A dataSource's channels, one for each receiver (worker's side), or one for
  * each dataSource (receiver's side; NULL memory: −1, not there yet). */
@@ -106,9 +106,10 @@ struct heritage {
 	uint32_t incarnation; /* counts this child's starts */
 	uint64_t generation; /* worker: of its channels */
 	int control_fd;
-	int listen_fds[PORT_KINDS]; /* receiver; -1: not enabled */
-	/* receiver: what it may not read itself (receiver_keys.h); -1: nothing
-	 * is needed */
+	/* receiver: HTTP; feed: PULL; -1: not enabled, or another's */
+	int listen_fds[PORT_KINDS];
+	/* receiver, feed: what it may not read itself (receiver_keys.h); -1:
+	 * nothing is needed */
 	int keys_fd;
 	/* receiver: how many connections each one has open, by index, in
 	 * memory that all of them share; NULL: it is alone */
@@ -119,12 +120,14 @@ struct heritage {
 	/* worker: the page that says how far its log is durable (log_page.h),
 	 * and the bell of the feed that waits for it; others: -1 */
 	int page_fd;
-	int feed_bell;
+	int feed_bell; /* feed: its own */
+	int *page_fds; /* feed: one for each of the conf's dataSources */
 };
 
-/* The two doors into the child's code; they return the exit code. */
+/* The three doors into the child's code; they return the exit code. */
 int receiver_main(const struct heritage *);
 int worker_main(const struct heritage *);
+int feed_main(const struct heritage *);
 
 /* One message, with up to 2 descriptors (-1: none). false with errno. */
 bool order_send(int control_fd, const struct order_message *, int fd0, int fd1);

@@ -1,7 +1,7 @@
 /*
  * landlock - the kernel's own fence around a process
  *
- * Process: receiver, worker; tests.   Owns: the system calls landlock_*.
+ * Process: receiver, worker, feed; tests.   Owns: the system calls landlock_*.
  */
 #include "landlock.h"
 
@@ -84,7 +84,10 @@ void
 landlock_allow(
     struct landlock *l, const char *path, enum landlock_access access)
 {
-	uint64_t allowed = access == LANDLOCK_OWN ? FS_OWN : FS_READ;
+	static const uint64_t allows[] = { [LANDLOCK_READ] = FS_READ,
+		[LANDLOCK_WRITE] = FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE,
+		[LANDLOCK_OWN] = FS_OWN };
+	uint64_t allowed = allows[access];
 	struct landlock_path_beneath_attr rule = { .parent_fd = open(path,
 						       O_PATH | O_CLOEXEC) };
 	struct stat s;

@@ -2,7 +2,7 @@
  * landlock - the kernel's own fence around a process: which files it may
  * still open, which ports it may still reach
  *
- * Process: receiver, worker; tests. Source: Linux's userspace-api/landlock.
+ * Process: receiver, worker, feed; tests. Source: Linux's userspace-api/landlock.
  *
  *	struct landlock l;
  *
@@ -17,6 +17,7 @@
 
 enum landlock_access {
 	LANDLOCK_READ, /* files and folders below it */
+	LANDLOCK_WRITE, /* and write files that are there */
 	LANDLOCK_OWN, /* and make, write, rename and remove them */
 };
 

@@ -28,6 +28,7 @@ spawn_receiver(struct child *c)
 	const struct conf *conf = s->conf;
 	struct spawn_plan plan = { .door = receiver_main,
 		.title = c->name,
+		.name = "tranqd-receiver",
 		.process = c->name,
 		.identity = &s->identity };
 	struct heritage *h = &plan.heritage;
@@ -38,6 +39,7 @@ spawn_receiver(struct child *c)
 	h->index = f->index;
 	h->generation = s->generation;
 	memcpy(h->listen_fds, s->listen_fds, sizeof h->listen_fds);
+	h->listen_fds[PORT_PULL] = -1; /* the feed's */
 	h->keys_fd = s->keys_fd;
 	h->crowd = s->crowd;
 	h->page_fd = h->feed_bell = -1;
@@ -57,7 +59,7 @@ spawn_receiver(struct child *c)
 	}
 	spawn_keep(&plan, f->bell);
 	for (unsigned i = 0; i < PORT_KINDS; i++)
-		spawn_keep(&plan, s->listen_fds[i]);
+		spawn_keep(&plan, h->listen_fds[i]);
 	spawn_keep(&plan, s->keys_fd);
 	f->told = false;
 	pid = spawn_fork(c, &plan);

@@ -85,8 +85,9 @@ check(struct conf *conf, struct conf_problems *problems)
 	int fd;
 
 	prepare_check(conf, problems);
-	if (receiver_keys_load(conf, &fd, problems) && fd >= 0)
-		close(fd);
+	for (unsigned i = 0; i < RECEIVER_KEYS_KINDS; i++)
+		if (receiver_keys_load(conf, i, &fd, problems) && fd >= 0)
+			close(fd);
 }
 
 /* Checked whole, problems printed; NULL when there are any. */

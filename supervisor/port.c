@@ -1,7 +1,7 @@
 /*
- * port - the listening sockets that all receivers share
+ * port - the listening sockets that all receivers share, and the feed's
  *
- * Process: supervisor makes it, receivers accept.
+ * Process: supervisor makes it, receivers and the feed accept.
  */
 #include "port.h"
 
@@ -14,27 +14,41 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "endpoint.h"
 #include "panic.h"
 
-static const char *const names[] = {
-	[PORT_HTTP] = "http.port",
-	[PORT_HTTPS] = "https.port",
+/* The property, and the file that has the number. */
+static const struct {
+	const char *property, *file, *address;
+} names[] = {
+	[PORT_HTTP] = { "http.port", "http.port", "http.address" },
+	[PORT_HTTPS] = { "https.port", "https.port", "http.address" },
+	[PORT_PULL] = { "pull.listen", "pull.port", "pull.listen" },
 };
 
-static int64_t
-configured(const struct conf *conf, enum port_kind kind)
+/* Where to listen, as it is configured. */
+static void
+configured(const struct conf *conf, enum port_kind kind, struct endpoint *at)
 {
-	return kind == PORT_HTTP ? conf->http_port : conf->https_port;
+	if (kind == PORT_PULL) {
+		must(endpoint_parse(conf->pull_listen, at));
+		if (endpoint_is_everywhere(at))
+			at->host[0] = '\0';
+		return;
+	}
+	*at = (struct endpoint){ .port = (unsigned)(kind == PORT_HTTP
+					 ? conf->http_port
+					 : conf->https_port) };
+	snprintf(at->host, sizeof at->host, "%s", conf->http_address);
 }
 
 static int
-refused(const struct conf *conf, enum port_kind kind, struct trouble *t)
+refused(const struct endpoint *at, enum port_kind kind, struct trouble *t)
 {
 	int error = errno;
-	const char *address =
-	    conf->http_address[0] != '\0' ? conf->http_address : "*";
+	const char *address = at->host[0] != '\0' ? at->host : "*";
 	int code = error == EACCES ? EX_NOPERM : EX_UNAVAILABLE;
-	const char *remedy = "look at http.address and the port";
+	const char *remedy = "look at the address and the port";
 
 	if (error == EADDRINUSE)
 		remedy = "another program listens there; stop it (ss -ltnp "
@@ -44,9 +58,9 @@ refused(const struct conf *conf, enum port_kind kind, struct trouble *t)
 			 "CAP_NET_BIND_SERVICE; choose another port";
 	else if (error == EADDRNOTAVAIL)
 		remedy = "this machine does not have that address; choose "
-			 "another http.address";
-	trouble_set(t, code, error, "%s %s:%lld cannot be opened; %s",
-	    names[kind], address, (long long)configured(conf, kind), remedy);
+			 "another one";
+	trouble_set(t, code, error, "%s %s:%u cannot be opened; %s",
+	    names[kind].property, address, at->port, remedy);
 	return -1;
 }
 
@@ -90,7 +104,8 @@ listen_everywhere(unsigned port)
 }
 
 static int
-listen_by_name(const struct conf *conf, enum port_kind kind, struct trouble *t)
+listen_by_name(
+    const struct endpoint *at, enum port_kind kind, struct trouble *t)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV },
@@ -98,19 +113,19 @@ listen_by_name(const struct conf *conf, enum port_kind kind, struct trouble *t)
 	char port[16];
 	int fd, why;
 
-	snprintf(port, sizeof port, "%lld", (long long)configured(conf, kind));
-	why = getaddrinfo(conf->http_address, port, &hints, &found);
+	snprintf(port, sizeof port, "%u", at->port);
+	why = getaddrinfo(at->host, port, &hints, &found);
 	if (why == EAI_MEMORY)
 		panic_no_memory();
 	if (why != 0) {
 		trouble_set(t, EX_CONFIG, 0,
-		    "http.address %s: %s; write an address of this machine",
-		    conf->http_address, gai_strerror(why));
+		    "%s %s: %s; write an address of this machine",
+		    names[kind].address, at->host, gai_strerror(why));
 		return -1;
 	}
 	fd = listen_at(found->ai_addr, found->ai_addrlen);
 	freeaddrinfo(found);
-	return fd < 0 ? refused(conf, kind, t) : fd;
+	return fd < 0 ? refused(at, kind, t) : fd;
 }
 
 static unsigned
@@ -129,29 +144,36 @@ port_of(int fd)
 const char *
 port_name(enum port_kind kind)
 {
-	return names[kind];
+	return names[kind].file;
 }
 
 bool
 port_is_enabled(const struct conf *conf, enum port_kind kind)
 {
-	return kind == PORT_HTTP ? conf->http_port_enable
-				 : conf->https_port_enable;
+	switch (kind) {
+	case PORT_HTTP: return conf->http_port_enable;
+	case PORT_HTTPS: return conf->https_port_enable;
+	case PORT_PULL: return conf->pull_listen[0] != '\0';
+	case PORT_KINDS: break;
+	}
+	unreachable("a port of no kind");
 }
 
 int
 port_open(const struct conf *conf, enum port_kind kind, unsigned *port,
     struct trouble *t)
 {
+	struct endpoint at;
 	int fd;
 
 	must(port_is_enabled(conf, kind));
-	if (conf->http_address[0] != '\0') {
-		fd = listen_by_name(conf, kind, t);
+	configured(conf, kind, &at);
+	if (at.host[0] != '\0') {
+		fd = listen_by_name(&at, kind, t);
 	} else {
-		fd = listen_everywhere((unsigned)configured(conf, kind));
+		fd = listen_everywhere(at.port);
 		if (fd < 0)
-			fd = refused(conf, kind, t);
+			fd = refused(&at, kind, t);
 	}
 	if (fd >= 0)
 		*port = port_of(fd);

@@ -1,7 +1,7 @@
 /*
- * port - the listening sockets that all receivers share
+ * port - the listening sockets that all receivers share, and the feed's
  *
- * Process: supervisor makes it, receivers accept.
+ * Process: supervisor makes it, receivers and the feed accept.
  */
 #pragma once
 
@@ -11,7 +11,7 @@
 
 #define PORT_BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
 
-/* "http.port": the property, and the file in {runDir} that has the number. */
+/* "http.port": the file in {runDir} that has the number. */
 const char *port_name(enum port_kind);
 bool port_is_enabled(const struct conf *, enum port_kind);
 /* The socket, and the port that it really has; -1 with the trouble. Not to

@@ -20,6 +20,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "feed_check.h"
 #include "log.h"
 #include "panic.h"
 #include "receiver_check.h"
@@ -69,6 +70,7 @@ void
 prepare_check(struct conf *conf, struct conf_problems *problems)
 {
 	receiver_check(conf, problems);
+	feed_check(conf, problems);
 	trust_store_load(conf, problems);
 }
 
@@ -414,8 +416,14 @@ fds_needed(const struct conf *conf, unsigned receivers, uint64_t connections)
 	    (uint64_t)conf->ds_count * (receivers + 5) + receivers * 4;
 	uint64_t receiver = (uint64_t)conf->ds_count * 2 + connections;
 	uint64_t worker = (uint64_t)receivers * 2;
+	/* of each dataSource: its page, and of its spool two files */
+	uint64_t feed = conf->pull_listen[0] == '\0'
+	    ? 0
+	    : (uint64_t)conf->ds_count * 3 +
+		(uint64_t)conf->pull_max_connections;
 
-	return FDS_SPARE + MAX_OF(MAX_OF(supervisor, receiver), worker);
+	return FDS_SPARE +
+	    MAX_OF(MAX_OF(supervisor, receiver), MAX_OF(worker, feed));
 }
 
 static uint64_t

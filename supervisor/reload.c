@@ -165,6 +165,9 @@ forget_keys(struct supervisor *s)
 	if (s->reload.keys_fd >= 0)
 		close(s->reload.keys_fd);
 	s->reload.keys_fd = -1;
+	if (s->reload.feed_keys_fd >= 0)
+		close(s->reload.feed_keys_fd);
+	s->reload.feed_keys_fd = -1;
 }
 
 /* The keys that receivers get with the configuration; the files are read anew
@@ -176,7 +179,10 @@ read_keys(struct supervisor *s, const struct conf *then)
 	bool good;
 
 	forget_keys(s);
-	good = receiver_keys_load(then, &s->reload.keys_fd, &problems);
+	good = receiver_keys_load(then, RECEIVER_KEYS_OF_RECEIVER,
+		   &s->reload.keys_fd, &problems) &&
+	    receiver_keys_load(then, RECEIVER_KEYS_OF_FEED,
+		&s->reload.feed_keys_fd, &problems);
 	report_problems(s, &problems);
 	conf_problems_free(&problems);
 	return good;
@@ -447,9 +453,15 @@ commit(struct supervisor *s)
 		close(s->keys_fd);
 	s->keys_fd = r->keys_fd;
 	r->keys_fd = -1;
+	if (s->feed_keys_fd >= 0)
+		close(s->feed_keys_fd);
+	s->feed_keys_fd = r->feed_keys_fd;
+	r->feed_keys_fd = -1;
 	r->number++;
 	for (unsigned i = 0; i < s->front_count; i++)
 		tell_front(s, &s->fronts[i], fd);
+	if (s->feeder != NULL)
+		child_reload(&s->feeder->child, RELOAD_FEED_MS);
 	FAULT_POINT(RELOAD_TOLD);
 	close(fd);
 	supervisor_apply_log(s);
@@ -645,8 +657,10 @@ reload_ask(struct supervisor *s, uint64_t ticket)
 void
 reload_init(struct supervisor *s)
 {
-	s->reload =
-	    (struct reload){ .phase = RELOAD_IDLE, .keys_fd = -1, .number = 1 };
+	s->reload = (struct reload){ .phase = RELOAD_IDLE,
+		.keys_fd = -1,
+		.feed_keys_fd = -1,
+		.number = 1 };
 	buf_init(&s->reload.report, REPORT_MAX);
 }
 

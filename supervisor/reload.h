@@ -10,7 +10,8 @@
  *   WORKERS    added: channels made, worker started; changed: worker stopped
  *              (its rings and spool stay), new one started. All READY: on.
  *              One refuses (exit 78), or is not ready in time: UNDO.
- *   RECEIVERS  told (ORDER_CONF); all have confirmed: on.
+ *   RECEIVERS  told (ORDER_CONF); all have confirmed: on. A new feed follows
+ *              the one that there is; nobody waits for it.
  *   REMOVALS   workers of removed dataSources drain and end, then their
  *              channels go; their spools stay on disk.
  *   UNDO       added ones go, changed ones get their old worker back.
@@ -24,6 +25,8 @@
 #define RELOAD_ASKERS 16
 /* Time of a changed worker to settle what is in flight. */
 #define RELOAD_SETTLE_MS 2000
+/* Time of the feed to write what is on its way; another one follows it. */
+#define RELOAD_FEED_MS 500
 /* Time for new workers to become READY. */
 #define RELOAD_READY_MS (30 * 1000)
 /* Time for receivers to confirm, beyond http.blockTimeout. */
@@ -50,7 +53,8 @@ struct reload {
 	/* the configuration that comes, up to RECEIVERS; from then on the
 	 * one that goes */
 	struct conf *other;
-	int keys_fd; /* that goes with the one that comes, or -1 */
+	/* that go with the one that comes, or -1 */
+	int keys_fd, feed_keys_fd;
 	struct reload_askers now, next;
 	bool again; /* another one was asked for meanwhile */
 	bool late; /* this phase's time is over */

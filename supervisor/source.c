@@ -61,6 +61,7 @@ spawn_worker(struct child *c)
 	struct supervisor *s = src->supervisor;
 	struct spawn_plan plan = { .door = worker_main,
 		.title = c->name,
+		.name = "tranqd-worker",
 		.process = "worker",
 		.ds = src->name,
 		.identity = &s->identity };
@@ -74,7 +75,8 @@ spawn_worker(struct child *c)
 	h->ds = conf_find(src->conf, src->name, strlen(src->name));
 	must(h->ds != NULL);
 	h->generation = src->generation;
-	h->listen_fds[PORT_HTTP] = h->listen_fds[PORT_HTTPS] = -1;
+	for (unsigned i = 0; i < PORT_KINDS; i++)
+		h->listen_fds[i] = -1;
 	h->keys_fd = -1;
 	h->page_fd = src->page_fd;
 	h->feed_bell = s->feed_bell;

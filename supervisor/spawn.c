@@ -2,7 +2,7 @@
  * spawn - forks one child and makes it a process of its own
  *
  * Process: supervisor up to the fork, the child behind it.
- * Before:  receiver_main, worker_main.
+ * Before:  receiver_main, worker_main, feed_main.
  *
  * The child keeps the descriptors of its heritage and nothing else: above all
  * not the supervisor's ends of its siblings' control sockets, whose end of
@@ -84,7 +84,7 @@ live(struct child *c, struct spawn_plan *p)
 	FAULT_POINT(BORN);
 	log_process(p->process, p->ds);
 	title_set("tranqd: %s", p->title);
-	prctl(PR_SET_NAME, p->ds != NULL ? "tranqd-worker" : "tranqd-receiver");
+	prctl(PR_SET_NAME, p->name);
 	h->life = life_attach(c->life_fd);
 	if (h->life == NULL)
 		fatal("life page");

@@ -15,6 +15,7 @@ struct spawn_plan {
 	struct heritage heritage;
 	int (*door)(const struct heritage *);
 	const char *title; /* "worker wikipedia" */
+	const char *name; /* of the process: "tranqd-worker" */
 	const char *process; /* for the log: "worker" */
 	const char *ds; /* for the log, or NULL */
 	const struct identity *identity;

@@ -28,6 +28,8 @@ static const char *const phase_names[] = {
 #define KIND_WORKER_GAUGE 1u
 #define KIND_WORKER_EVENT 1u
 #define KIND_RECEIVER_EVENT 2u
+#define KIND_FEED_EVENT 4u
+#define KIND_SERVER_EVENT (KIND_RECEIVER_EVENT | KIND_FEED_EVENT)
 
 static struct json *
 counters_of(const struct counters *c, unsigned kinds)
@@ -136,6 +138,39 @@ describe_front(struct front *f, int64_t now_ms)
 	return o;
 }
 
+/* A child's own document; raw when it is none. */
+static struct json *
+child_text(const char *text)
+{
+	struct json_error error;
+	struct json *o;
+
+	if (text[0] == '\0')
+		return json_new_null();
+	o = json_parse(text, strlen(text), &error);
+	return o != NULL ? o : json_new_text(text);
+}
+
+static struct json *
+describe_feed(const struct supervisor *s)
+{
+	static char text[LIFE_TEXT_BYTES];
+	struct child *c;
+	struct json *o;
+
+	if (s->feeder == NULL)
+		return json_new_null();
+	o = json_new_object();
+	c = &s->feeder->child;
+	child_counters(c, text);
+	describe_child(o, c);
+	json_set_int(o, "port", s->ports[PORT_PULL]);
+	json_set_int(o, "connections", (int64_t)c->counters.connections);
+	json_set(o, "counters", counters_of(&c->counters, KIND_FEED_EVENT));
+	json_set(o, "log", child_text(text));
+	return o;
+}
+
 /* Where every event is. What the worker has counted durably must add up by
  * itself; what is on its way in rings has been received and is nowhere else,
  * so it stands on both sides. */
@@ -161,19 +196,6 @@ accounts_of(const struct counters *c, const struct source_sums *sums)
 	json_set_int(o, "difference", (int64_t)(c->received - elsewhere));
 	json_set_bool(o, "holds", c->received == elsewhere);
 	return o;
-}
-
-/* The worker's own document; raw when it is none. */
-static struct json *
-worker_text(const char *text)
-{
-	struct json_error error;
-	struct json *o;
-
-	if (text[0] == '\0')
-		return json_new_null();
-	o = json_parse(text, strlen(text), &error);
-	return o != NULL ? o : json_new_text(text);
 }
 
 static void
@@ -222,7 +244,7 @@ describe_source(struct source *src, int64_t now_ms, bool with_text)
 	json_set(o, "accounts", accounts_of(c, &sums));
 	describe_requests(o, &sums);
 	json_set_int(o, "oldestAgeMs", age_ms(c->oldest_ms));
-	json_set(o, "beams", with_text ? worker_text(text) : json_new_null());
+	json_set(o, "beams", with_text ? child_text(text) : json_new_null());
 	return o;
 }
 
@@ -281,6 +303,7 @@ print(struct supervisor *s, struct buf *to, bool with_text)
 	for (unsigned i = 0; i < s->front_count; i++)
 		json_append(receivers, describe_front(&s->fronts[i], now_ms));
 	json_set(o, "receivers", receivers);
+	json_set(o, "feed", describe_feed(s));
 	for (unsigned i = 0; i < s->source_count; i++)
 		json_append(
 		    all, describe_source(s->sources[i], now_ms, with_text));

@@ -26,6 +26,7 @@
 
 #include "clock.h"
 #include "fault.h"
+#include "feed_check.h"
 #include "log.h"
 #include "panic.h"
 #include "receiver_keys.h"
@@ -130,13 +131,15 @@ supervisor_take_out(struct supervisor *s, const struct source *src)
 	    (s->source_count - at) * sizeof s->sources[0]);
 }
 
-/* Calls it for every child, receivers first. */
+/* Calls it for every child, those that serve first. */
 static void
 for_each_child(
     struct supervisor *s, void (*call)(struct child *, void *), void *context)
 {
 	for (unsigned i = 0; i < s->front_count; i++)
 		call(&s->fronts[i].child, context);
+	if (s->feeder != NULL)
+		call(&s->feeder->child, context);
 	for (unsigned i = 0; i < s->source_count; i++)
 		call(&s->sources[i]->worker, context);
 }
@@ -235,6 +238,8 @@ begin_stop(struct supervisor *s, const char *why)
 	fronts_ms = drain_ms - drain_ms / 3;
 	for (unsigned i = 0; i < s->front_count; i++)
 		child_stop(&s->fronts[i].child, fronts_ms);
+	if (s->feeder != NULL)
+		child_stop(&s->feeder->child, fronts_ms);
 	supervisor_look(s);
 }
 
@@ -249,6 +254,15 @@ stop_at_once(struct supervisor *s)
 	for_each_child(s, stop_child, &none);
 }
 
+static bool
+fronts_are_at_rest(const struct supervisor *s)
+{
+	for (unsigned i = 0; i < s->front_count; i++)
+		if (!child_at_rest(&s->fronts[i].child))
+			return false;
+	return s->feeder == NULL || child_at_rest(&s->feeder->child);
+}
+
 static void
 advance_stop(struct supervisor *s)
 {
@@ -256,17 +270,15 @@ advance_stop(struct supervisor *s)
 	    MAX_OF(s->stop_deadline_ms - loop_now_ms(s->loop), WORKERS_STOP_MS);
 
 	if (s->phase == SUPERVISOR_STOPS_FRONTS) {
-		for (unsigned i = 0; i < s->front_count; i++)
-			if (!child_at_rest(&s->fronts[i].child))
-				return;
+		if (!fronts_are_at_rest(s))
+			return;
 		FAULT_POINT(STOP_WORKERS);
 		s->phase = SUPERVISOR_STOPS_WORKERS;
 		for (unsigned i = 0; i < s->source_count; i++)
 			child_stop(&s->sources[i]->worker, left);
 	}
-	for (unsigned i = 0; i < s->front_count; i++)
-		if (!child_at_rest(&s->fronts[i].child))
-			return;
+	if (!fronts_are_at_rest(s))
+		return;
 	for (unsigned i = 0; i < s->source_count; i++)
 		if (!child_at_rest(&s->sources[i]->worker))
 			return;
@@ -290,6 +302,8 @@ started(struct supervisor *s)
 	    s->front_count, s->source_count, s->ports[PORT_HTTP]);
 	if (s->listen_fds[PORT_HTTPS] >= 0)
 		log_info("HTTPS port %u", s->ports[PORT_HTTPS]);
+	if (s->listen_fds[PORT_PULL] >= 0)
+		log_info("Druid pulls from port %u", s->ports[PORT_PULL]);
 	notify_send("READY=1\nSTATUS=running");
 	if (s->options.complain_fd >= 0)
 		close(s->options.complain_fd);
@@ -321,6 +335,8 @@ advance_start(struct supervisor *s)
 	for (unsigned i = 0; i < s->front_count; i++)
 		if (s->fronts[i].child.state != CHILD_READY)
 			return;
+	if (s->feeder != NULL && s->feeder->child.state != CHILD_READY)
+		return;
 	for (unsigned i = 0; i < s->source_count; i++)
 		if (s->sources[i]->worker.state != CHILD_READY)
 			return;
@@ -355,6 +371,8 @@ find_pid(struct supervisor *s, pid_t pid)
 	for (unsigned i = 0; i < s->front_count; i++)
 		if (s->fronts[i].child.pid == pid)
 			return &s->fronts[i].child;
+	if (s->feeder != NULL && s->feeder->child.pid == pid)
+		return &s->feeder->child;
 	for (unsigned i = 0; i < s->source_count; i++)
 		if (s->sources[i]->worker.pid == pid)
 			return &s->sources[i]->worker;
@@ -542,7 +560,10 @@ static bool
 read_keys(struct supervisor *s, struct trouble *t)
 {
 	struct conf_problems problems = { 0 };
-	bool good = receiver_keys_load(s->conf, &s->keys_fd, &problems);
+	bool good = receiver_keys_load(s->conf, RECEIVER_KEYS_OF_RECEIVER,
+			&s->keys_fd, &problems) &&
+	    receiver_keys_load(
+		s->conf, RECEIVER_KEYS_OF_FEED, &s->feed_keys_fd, &problems);
 
 	if (!good)
 		trouble_set(t, EX_CONFIG, 0, "%s", problems.lines[0]);
@@ -579,6 +600,22 @@ make_fronts(struct supervisor *s, struct trouble *t)
 			    "the limits (ulimit -n, -v)",
 			    s->front_count);
 	return true;
+}
+
+static bool
+make_feeder(struct supervisor *s, struct trouble *t)
+{
+	if (!port_is_enabled(s->conf, PORT_PULL))
+		return true;
+	if (feed_check_is_open(s->conf))
+		log_warnx("everybody who reaches %s can read all events "
+			  "(pull.insecure)",
+		    s->conf->pull_listen);
+	s->feeder = feeder_new(s);
+	return s->feeder != NULL ||
+	    trouble_set(t, EX_OSERR, errno,
+		"no descriptors or memory for the feed; raise the limits "
+		"(ulimit -n, -v)");
 }
 
 /* One spool that cannot be made is its own dataSource's trouble only: its
@@ -644,7 +681,8 @@ prepare_all(struct supervisor *s, struct trouble *t)
 	    prepare_limits(s->conf, s->conf->receiver_count, t) &&
 	    prepare_data_dir(s->conf, &s->identity, t) && read_keys(s, t) &&
 	    open_port(s, PORT_HTTP, t) && open_port(s, PORT_HTTPS, t) &&
-	    make_feed_bell(s, t) && make_fronts(s, t) && make_sources(s, t) &&
+	    open_port(s, PORT_PULL, t) && make_feed_bell(s, t) &&
+	    make_fronts(s, t) && make_feeder(s, t) && make_sources(s, t) &&
 	    start_signals(s, t) && open_control(s, t) &&
 	    write_second_pid_file(s, t);
 }
@@ -705,6 +743,7 @@ clean_up(struct supervisor *s)
 	}
 	while (s->front_count > 0)
 		front_fini(&s->fronts[--s->front_count]);
+	feeder_free(&s->feeder);
 	confine_free(&s->confine);
 	if (s->crowd != NULL)
 		munmap(s->crowd, s->crowd_bytes);
@@ -713,6 +752,8 @@ clean_up(struct supervisor *s)
 	close_ports(s);
 	if (s->keys_fd >= 0)
 		close(s->keys_fd);
+	if (s->feed_keys_fd >= 0)
+		close(s->feed_keys_fd);
 	if (s->feed_bell >= 0)
 		close(s->feed_bell);
 	reload_fini(s);
@@ -740,8 +781,9 @@ supervisor_run(const struct supervisor_options *options, struct conf **conf)
 		.started_ms = clock_mono_ms(),
 		.started_wall_ms = clock_wall_ms(),
 		.pid_fd = -1,
-		.listen_fds = { -1, -1 },
+		.listen_fds = { -1, -1, -1 },
 		.keys_fd = -1,
+		.feed_keys_fd = -1,
 		.feed_bell = -1 };
 	struct trouble trouble = { .code = EX_OK };
 

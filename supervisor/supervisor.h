@@ -6,6 +6,7 @@
 #pragma once
 
 #include "control.h"
+#include "feeder.h"
 #include "front.h"
 #include "reload.h"
 #include "source.h"
@@ -14,7 +15,7 @@
 enum supervisor_phase {
 	SUPERVISOR_STARTING,
 	SUPERVISOR_RUNNING,
-	SUPERVISOR_STOPS_FRONTS, /* receivers answer what is in flight */
+	SUPERVISOR_STOPS_FRONTS, /* receivers and feed answer what is in flight */
 	SUPERVISOR_STOPS_WORKERS, /* workers drain */
 };
 
@@ -42,8 +43,10 @@ struct supervisor {
 	int listen_fds[PORT_KINDS]; /* -1: not enabled, or stopping */
 	unsigned ports[PORT_KINDS];
 	int keys_fd; /* for receivers (receiver_keys.h); -1: none */
+	int feed_keys_fd; /* the same for the feed */
 	int feed_bell; /* rung by all workers (log_page.h) */
 
+	struct feeder *feeder; /* NULL: pull.listen is not set */
 	struct front *fronts;
 	unsigned front_count;
 	_Atomic uint32_t *crowd; /* heritage.h */

@@ -18,6 +18,7 @@
 #include "tranqctl_dead.h"
 #include "trust_store.h"
 #include "tranqctl_output.h"
+#include "tranqctl_password.h"
 #include "tranqctl_spool.h"
 
 #define DEFAULT_SOCKET "/run/tranqd/control.sock"
@@ -59,6 +60,8 @@ print_usage(FILE *to)
 	      "daemon:\n"
 	      "            list [DATASOURCE]; show DATASOURCE KEY\n"
 	      "            export | requeue | drop DATASOURCE KEY | --all\n"
+	      "  password  NAME: reads a password, prints lines for "
+	      "pull.auth.file\n"
 	      "  help      this text\n"
 	      "  version   of this program\n\n"
 	      "  -s SOCKET  the daemon's control socket "
@@ -116,6 +119,7 @@ parse(int argc, char **argv, struct arguments *a)
 	a->word_count = argc - optind - 1;
 	if (a->word_count > 0 && strcmp(a->command, "archive") != 0 &&
 	    strcmp(a->command, "spool") != 0 &&
+	    strcmp(a->command, "password") != 0 &&
 	    strcmp(a->command, "deadletters") != 0)
 		return false;
 	return true;
@@ -247,6 +251,17 @@ load_conf(const struct arguments *a)
 }
 
 static int
+do_password(const struct arguments *a)
+{
+	switch (password_command(a->words, a->word_count)) {
+	case PASSWORD_GOOD: return EXIT_DONE;
+	case PASSWORD_BAD: return EXIT_REFUSED;
+	case PASSWORD_WRONG_USE: break;
+	}
+	return EXIT_USAGE;
+}
+
+static int
 do_spool(const struct arguments *a)
 {
 	struct conf *conf = load_conf(a);
@@ -336,6 +351,8 @@ main(int argc, char **argv)
 		puts("tranqctl " TRANQD_VERSION);
 		return EXIT_DONE;
 	}
+	if (strcmp(a.command, "password") == 0)
+		return do_password(&a);
 	if (strcmp(a.command, "archive") == 0)
 		return do_archive(&a);
 	if (strcmp(a.command, "spool") == 0)

@@ -283,7 +283,7 @@ print_life(const struct json *child, struct buf *to)
 		    duration_text(json_get_int(child, "nextStartMs", 0), n));
 }
 
-/* Why a receiver is not there. */
+/* Why a receiver, or the feed, is not there. */
 static void
 print_absence(const struct json *r, int64_t now, struct buf *to)
 {
@@ -293,7 +293,11 @@ print_absence(const struct json *r, int64_t now, struct buf *to)
 	if (is_ready ? json_get(r, "silence") == NULL
 		     : !json_is_object(json_get(r, "lastDeath")))
 		return;
-	buf_addf(to, "receiver %lld\n", (long long)json_get_int(r, "index", 0));
+	if (json_get(r, "index") != NULL)
+		buf_addf(to, "receiver %lld\n",
+		    (long long)json_get_int(r, "index", 0));
+	else
+		buf_add_text(to, "feed\n");
 	if (!is_ready)
 		print_last_death(r, now, to);
 	print_life(r, to);
@@ -314,6 +318,66 @@ print_receivers(const struct json *document, struct buf *to)
 	print_table(&t, to);
 	for (size_t i = 0; i < json_size(all); i++)
 		print_absence(json_at(all, i), now_of(document), to);
+}
+
+static void
+add_topic_rows(struct table *t, const struct json *topic)
+{
+	const struct json *all = json_get(topic, "partitions");
+
+	for (size_t i = 0; i < json_size(all); i++) {
+		const struct json *p = json_at(all, i);
+		int64_t end = json_get_int(p, "end", 0);
+		int64_t asked = json_get_int(p, "asked", -1);
+		char row[512], n[SHORT_BYTES] = "-", at[32] = "-";
+
+		if (asked >= 0) {
+			snprintf(at, sizeof at, "%lld", (long long)asked);
+			(void)count_text(end - asked, n);
+		}
+		snprintf(row, sizeof row, "%s\t%lld\t%lld\t%lld\t%s\t%s",
+		    json_get_text(topic, "name", "-"),
+		    (long long)json_get_int(p, "index", 0),
+		    (long long)json_get_int(p, "start", 0), (long long)end, at,
+		    n);
+		add_row(t, row);
+	}
+}
+
+/* From where Druid pulls; nothing when it does not. */
+static void
+print_feed(const struct json *document, struct buf *to)
+{
+	const struct json *feed = json_get(document, "feed");
+	const struct json *counters = json_get(feed, "counters");
+	const struct json *topics = json_get(json_get(feed, "log"), "topics");
+	char row[256], n[5][SHORT_BYTES];
+	struct table t;
+
+	if (!json_is_object(feed))
+		return;
+	begin_table(&t, "rrlrrrrr");
+	add_row(&t,
+	    "FEED\tPID\tSTATE\tRESTARTS\tCONNS\tFETCHES\tERRORS\tBYTES "
+	    "OUT");
+	snprintf(row, sizeof row, "%lld\t%lld\t%s\t%s\t%s\t%s\t%s\t%s",
+	    (long long)json_get_int(feed, "port", 0),
+	    (long long)json_get_int(feed, "pid", 0),
+	    json_get_text(feed, "state", "-"), count_of(feed, "restarts", n[0]),
+	    count_of(feed, "connections", n[1]),
+	    count_of(counters, "fetches", n[2]),
+	    count_of(counters, "fetchErrors", n[3]),
+	    count_of(counters, "recordBytes", n[4]));
+	add_row(&t, row);
+	print_table(&t, to);
+	print_absence(feed, now_of(document), to);
+	if (json_size(topics) == 0)
+		return;
+	begin_table(&t, "lrrrrr");
+	add_row(&t, "TOPIC\tPARTITION\tSTART\tEND\tASKED\tBEHIND");
+	for (size_t i = 0; i < json_size(topics); i++)
+		add_topic_rows(&t, json_at(topics, i));
+	print_table(&t, to);
 }
 
 static const char *
@@ -603,6 +667,9 @@ output_status(const struct json *document, struct buf *to)
 	buf_add_text(to, "\n");
 	print_receivers(document, to);
 	buf_add_text(to, "\n");
+	print_feed(document, to);
+	if (json_is_object(json_get(document, "feed")))
+		buf_add_text(to, "\n");
 	print_sources(document, to);
 	for (size_t i = 0; i < json_size(all); i++)
 		print_source(json_at(all, i), now_of(document), to);

@@ -152,7 +152,8 @@ feed_users_free(struct feed_users **users)
 		return;
 	for (unsigned i = 0; i < u->count; i++)
 		free(u->users[i].name);
-	explicit_bzero(u->users, u->count * sizeof u->users[0]);
+	if (u->users != NULL)
+		explicit_bzero(u->users, u->count * sizeof u->users[0]);
 	free(u->users);
 	secret_hash_key_free(&u->key);
 	free(u);

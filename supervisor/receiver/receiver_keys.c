@@ -1,8 +1,8 @@
 /*
  * receiver_keys - the files with certificates and passwords that receivers
- * need and may not read
+ * and the feed need and may not read
  *
- * Process: supervisor, receiver.
+ * Process: supervisor, receiver, feed.
  */
 #include "receiver_keys.h"
 
@@ -19,6 +19,7 @@
 #include "auth.h"
 #include "buf.h"
 #include "conf_file.h"
+#include "feed_users.h"
 #include "panic.h"
 #include "tls_store.h"
 #include "trust_store.h"
@@ -36,6 +37,7 @@ struct keys_header {
 /* The texts while they are gathered. */
 struct gathering {
 	const struct conf *conf;
+	enum receiver_keys_kind kind;
 	struct conf_problems *problems;
 	struct buf pem, client_ca, auth;
 };
@@ -126,7 +128,9 @@ gather_certificate(struct gathering *g)
 			return false;
 	}
 	if (*file.path == '\0') {
-		conf_problem_of(g->problems, c, "https.port.enable",
+		conf_problem_of(g->problems, c,
+		    g->kind == RECEIVER_KEYS_OF_FEED ? "pull.tls"
+						     : "https.port.enable",
 		    "there is no certificate; give https.certificateFile and "
 		    "https.keyFile, or https.keyStorePath");
 		return false;
@@ -203,6 +207,42 @@ gather_auth(struct gathering *g)
 }
 
 static bool
+gather_feed_users(struct gathering *g)
+{
+	const char *path = g->conf->pull_auth_file;
+	struct feed_users *users;
+	bool good;
+
+	if (*path == '\0')
+		return true;
+	if (!read_file(g, "pull.auth.file", path, &g->auth))
+		return false;
+	users = feed_users_new(path, g->auth.bytes, g->auth.used, g->problems);
+	good = users != NULL;
+	feed_users_free(&users);
+	return good;
+}
+
+/* False: told. */
+static bool
+gather(struct gathering *g, struct tls_material *material)
+{
+	const struct conf *c = g->conf;
+	bool good = true;
+
+	if (g->kind == RECEIVER_KEYS_OF_RECEIVER) {
+		if (c->https_port_enable)
+			good = gather_https(g, material);
+		return gather_auth(g) && good;
+	}
+	if (c->pull_listen[0] == '\0')
+		return true;
+	if (c->pull_tls)
+		good = gather_https(g, material);
+	return gather_feed_users(g) && good;
+}
+
+static bool
 write_all(int fd, const void *bytes, size_t count)
 {
 	const char *at = bytes;
@@ -250,20 +290,20 @@ pack(const struct gathering *g, const struct tls_material *m)
 }
 
 bool
-receiver_keys_load(
-    const struct conf *conf, int *fd, struct conf_problems *problems)
+receiver_keys_load(const struct conf *conf, enum receiver_keys_kind kind,
+    int *fd, struct conf_problems *problems)
 {
-	struct gathering g = { .conf = conf, .problems = problems };
+	struct gathering g = {
+		.conf = conf, .kind = kind, .problems = problems
+	};
 	struct tls_material material = { .pem = NULL };
-	bool good = true;
+	bool good;
 
 	*fd = -1;
 	buf_init(&g.pem, RECEIVER_KEYS_FILE_MAX);
 	buf_init(&g.client_ca, 2 * RECEIVER_KEYS_FILE_MAX);
 	buf_init(&g.auth, 2 * RECEIVER_KEYS_FILE_MAX);
-	if (conf->https_port_enable)
-		good = gather_https(&g, &material);
-	good = gather_auth(&g) && good;
+	good = gather(&g, &material);
 	if (good && g.pem.used + g.auth.used > 0) {
 		*fd = pack(&g, &material);
 		good = *fd >= 0;

@@ -158,7 +158,7 @@ rig_child(struct rig *rig, int control)
 		.incarnation = rig->incarnation,
 		.generation = 1,
 		.control_fd = control,
-		.listen_fds = { rig->listener, -1 },
+		.listen_fds = { rig->listener, -1, -1 },
 		.keys_fd = -1,
 		.life = rig->life,
 		.channels = channels,

@@ -27,6 +27,7 @@
 #include "channel.h"
 #include "clock.h"
 #include "heritage.h"
+#include "log_page.h"
 #include "panic.h"
 
 struct stub {
@@ -192,13 +193,19 @@ serve(struct stub *s)
 	}
 }
 
-static int
-begin(struct stub *s, unsigned fds_expected)
+static void
+find_place(struct stub *s)
 {
 	const char *slash = strrchr(s->h->conf->data_dir, '/');
 
 	must(slash != NULL);
 	snprintf(s->dir, sizeof s->dir, "%s", s->h->conf->data_dir);
+}
+
+static int
+begin(struct stub *s, unsigned fds_expected)
+{
+	find_place(s);
 	if (shall(s, "refuse"))
 		return CHILD_BAD_CONFIG;
 	if (shall(s, "crash"))
@@ -230,10 +237,34 @@ receiver_main(const struct heritage *h)
 }
 
 int
+feed_main(const struct heritage *h)
+{
+	struct stub s = { .h = h };
+
+	snprintf(s.name, sizeof s.name, "feed");
+	find_place(&s);
+	must(h->ds == NULL && h->channel_count == 0 && h->page_fd == -1);
+	must(h->listen_fds[PORT_HTTP] == -1 && h->listen_fds[PORT_PULL] >= 0);
+	for (unsigned i = 0; i < h->conf->ds_count; i++) {
+		struct log_page *page = log_page_attach(h->page_fds[i]);
+
+		/* a worker has left its mark on the page of its dataSource */
+		must(page != NULL);
+		if (log_page_range(page, 1).end != 0)
+			tell(&s, "page of %s at %llu", h->conf->ds[i].name,
+			    (unsigned long long)log_page_range(page, 1).end);
+		log_page_detach(&page);
+	}
+	return begin(
+	    &s, STANDARD_FDS + h->conf->ds_count + 2 + (h->keys_fd >= 0));
+}
+
+int
 worker_main(const struct heritage *h)
 {
 	struct stub s = { .h = h };
 	struct channel c;
+	struct log_page *page;
 	struct counters counters = {
 		.received = 7, .sent = 5, .spool_events = 2, .spool_batches = 1
 	};
@@ -247,5 +278,10 @@ worker_main(const struct heritage *h)
 	counters.commits = atomic_load(&c.header->taken_events);
 	life_publish(h->life, &counters, "{\"beams\":[],\"notes\":[\"stub\"]}");
 	channel_detach(&c);
+	page = log_page_attach(h->page_fd);
+	must(page != NULL);
+	log_page_tell(
+	    page, 1, (struct log_range){ 1, (uint64_t)h->ds->name[0] });
+	log_page_detach(&page);
 	return begin(&s, STANDARD_FDS + 3 + 2 * h->channel_count);
 }

@@ -200,6 +200,8 @@ look(const struct daemon *d, const char *name)
 	if (strncmp(name, "receiver", 8) == 0)
 		c = json_at(
 		    json_get(document, "receivers"), (size_t)(name[8] - '0'));
+	if (strcmp(name, "feed") == 0)
+		c = json_get(document, "feed");
 	snprintf(
 	    seen.state, sizeof seen.state, "%s", json_get_text(c, "state", ""));
 	seen.pid = json_get_int(c, "pid", 0);
@@ -226,6 +228,20 @@ wait_for_state(const struct daemon *d, const char *name, const char *state)
 			    state);
 		pause_a_bit();
 	}
+}
+
+/* Another process than that one, and ready. */
+static inline void
+wait_for_successor(const struct daemon *d, const char *name, int64_t pid)
+{
+	int64_t end = clock_mono_ms() + WAIT_MS;
+
+	while (look(d, name).pid == 0 || look(d, name).pid == pid) {
+		if (clock_mono_ms() > end)
+			fail_msg("%s has no successor", name);
+		pause_a_bit();
+	}
+	wait_for_state(d, name, "ready");
 }
 
 static inline void

@@ -129,6 +129,21 @@ test_sha_512(void **state)
 	kafka_sasl_free(&s);
 }
 
+/* The client's nonce once more in front, as librdkafka has had it. */
+static void
+test_doubled_nonce(void **state)
+{
+	struct kafka_sasl *s = begin(KAFKA_SASL_SCRAM_256);
+
+	(void)state;
+	assert_int_equal(TAKE(s, FIRST), KAFKA_SASL_MORE);
+	assert_int_equal(TAKE(s,
+			     "c=biws,r=" CLIENT_NONCE CLIENT_NONCE SERVER_NONCE
+			     ",p=1Y75+q7XaCGJj/r6vyQWwoNxSzV5ksS8xhp5Lqyriec="),
+	    KAFKA_SASL_DONE);
+	kafka_sasl_free(&s);
+}
+
 static void
 test_wrong_proofs(void **state)
 {
@@ -429,6 +444,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rfc_7677),
 		cmocka_unit_test(test_sha_512),
+		cmocka_unit_test(test_doubled_nonce),
 		cmocka_unit_test(test_wrong_proofs),
 		cmocka_unit_test(test_first_messages),
 		cmocka_unit_test(test_long_tokens),

@@ -105,6 +105,47 @@ test_killed_worker_is_back_at_once(void **state UNUSED)
 	stop(&d);
 }
 
+/* The third kind of child: born with the pages of all logs, replaced when it
+ * dies, and by a reload. */
+static void
+test_feed(void **state UNUSED)
+{
+	struct daemon d = { .port = 0 };
+	struct json *document;
+	const struct json *feed;
+	int64_t first;
+
+	make_place(&d);
+	write_conf(
+	    &d, "beta:PT10M alpha:PT10M", ",\"pull.listen\":\"127.0.0.1:0\"");
+	launch(&d);
+	wait_for_start(&d);
+	document = status(&d);
+	feed = json_get(document, "feed");
+	assert_string_equal(json_get_text(feed, "state", ""), "ready");
+	assert_true(json_get_int(feed, "port", 0) > 0);
+	json_free(&document);
+	first = look(&d, "feed").pid;
+	assert_title(first, "tranqd: feed");
+	assert_int_equal(children_of(d.pid), 5);
+	assert_true(is_there(&d, "run/pull.port"));
+	kill((pid_t)first, SIGKILL);
+	wait_for_successor(&d, "feed", first);
+	assert_story(&d,
+	    (const char *const[]){ "page of alpha at 97", "page of beta at 98",
+		"feed start 2", NULL });
+	first = look(&d, "feed").pid;
+	kill(d.pid, SIGHUP);
+	wait_for_successor(&d, "feed", first);
+	kill(d.pid, SIGTERM);
+	assert_int_equal(wait_for_exit(&d), 0);
+	assert_story(&d,
+	    (const char *const[]){
+		"feed stop", "feed start 3", "feed stop", "alpha stop", NULL });
+	assert_false(is_there(&d, "run/pull.port"));
+	remove_place(&d);
+}
+
 static void
 test_crash_before_ready_backs_off(void **state UNUSED)
 {
@@ -573,6 +614,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_start_and_stop),
 		cmocka_unit_test(test_port_is_open),
 		cmocka_unit_test(test_killed_worker_is_back_at_once),
+		cmocka_unit_test(test_feed),
 		cmocka_unit_test(test_crash_before_ready_backs_off),
 		cmocka_unit_test(test_stuck_children_are_killed),
 		cmocka_unit_test(test_quit_is_quick),

@@ -1,0 +1,390 @@
+/*
+ * feed_topic - a dataSource's log as a topic: partitions, offsets, batches
+ *
+ * Process: feed.
+ * Owns:    one LMDB environment a topic, read only, opened when it is first
+ *          asked for.
+ */
+#include "feed_topic.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "panic.h"
+#include "record_batch.h"
+
+#define RETRY_MS 1000
+#define COMPLAIN_MS 60000
+/* A search by time: batches in one look, and looks. */
+#define SEARCH_BATCHES 1024u
+#define SEARCH_LOOKS 64u
+/* A batch that is larger is not taken apart: the answer is its beginning. */
+#define UNPACK_MAX (64u * MiB)
+
+/* ---- all of them ---- */
+
+bool
+feed_topic_init_all(
+    struct feed_topics *t, const struct conf *conf, const int *page_fds)
+{
+	bool good = true;
+
+	*t = (struct feed_topics){ .count = conf->ds_count };
+	t->all = must_calloc(conf->ds_count, sizeof t->all[0]);
+	for (unsigned i = 0; i < conf->ds_count; i++) {
+		struct feed_topic *to = &t->all[i];
+
+		to->name = conf->ds[i].name;
+		to->dir = must_format("%s/spool/%s", conf->data_dir, to->name);
+		to->page = log_page_attach(page_fds[i]);
+		if (to->page == NULL)
+			log_warn("%s: the page of its log", to->name);
+		close(page_fds[i]);
+		good = good && to->page != NULL;
+	}
+	return good;
+}
+
+void
+feed_topic_fini_all(struct feed_topics *t)
+{
+	for (unsigned i = 0; i < t->count; i++) {
+		log_view_close(&t->all[i].view);
+		log_page_detach(&t->all[i].page);
+		free(t->all[i].dir);
+	}
+	free(t->all);
+	*t = (struct feed_topics){ .all = NULL };
+}
+
+/* As strcmp, of a text without its NUL. */
+static int
+compare(struct kafka_text name, const char *other)
+{
+	size_t bytes = strlen(other);
+	int by_bytes = memcmp(name.at, other, MIN_OF(name.bytes, bytes));
+
+	if (by_bytes != 0)
+		return by_bytes;
+	return (name.bytes > bytes) - (name.bytes < bytes);
+}
+
+struct feed_topic *
+feed_topic_find(struct feed_topics *t, struct kafka_text name)
+{
+	unsigned low = 0, high = t->count;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+		int order = compare(name, t->all[middle].name);
+
+		if (order == 0)
+			return &t->all[middle];
+		if (order > 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+unsigned
+feed_topic_partitions(const struct feed_topic *t)
+{
+	unsigned count = LOG_PAGE_PARTITIONS_MAX;
+
+	while (count > 0 && log_page_range(t->page, count - 1).end == 0)
+		count--;
+	return count;
+}
+
+static bool
+has_partition(const struct feed_topic *t, int32_t partition)
+{
+	return partition >= 0 && partition < (int32_t)LOG_PAGE_PARTITIONS_MAX &&
+	    (unsigned)partition < feed_topic_partitions(t);
+}
+
+/* ---- looks ---- */
+
+/* The spool that is open is the one that the worker has open. */
+static bool
+open_view(struct feed_topic *t, int64_t now_ms)
+{
+	char identity[LOG_PAGE_IDENTITY_BYTES] = "", error[256];
+	uint64_t opening = log_page_opening(t->page, identity);
+
+	if (t->view != NULL && t->opening != opening)
+		log_view_close(&t->view);
+	if (t->view != NULL)
+		return true;
+	if (opening == 0 || now_ms < t->retry_ms)
+		return false;
+	t->view = log_view_open(t->dir, error, sizeof error);
+	if (t->view != NULL) {
+		t->opening = opening;
+		t->log_number += strcmp(identity, t->identity) != 0;
+		memcpy(t->identity, identity, sizeof t->identity);
+		return true;
+	}
+	t->retry_ms = now_ms + RETRY_MS;
+	if (log_may_repeat(&t->complained_ms, COMPLAIN_MS))
+		log_error("%s: its log cannot be served: %s", t->name, error);
+	return false;
+}
+
+static void
+complain_of_view(struct feed_topic *t)
+{
+	if (log_may_repeat(&t->complained_ms, COMPLAIN_MS))
+		log_error("%s: its log cannot be read: %s", t->name,
+		    log_view_trouble(t->view));
+}
+
+bool
+feed_topic_begin(struct feed_topic *t, int64_t now_ms)
+{
+	if (!open_view(t, now_ms))
+		return false;
+	if (log_view_begin(t->view))
+		return true;
+	complain_of_view(t);
+	log_view_close(&t->view);
+	t->retry_ms = now_ms + RETRY_MS;
+	return false;
+}
+
+void
+feed_topic_end(struct feed_topic *t)
+{
+	log_view_end(t->view);
+}
+
+/* ---- Fetch ---- */
+
+static void
+complain_of_damage(struct feed_topics *all, struct feed_topic *t,
+    unsigned partition, const struct log_batch *b)
+{
+	all->damaged++;
+	if (log_may_repeat(&t->damaged_ms, COMPLAIN_MS))
+		log_error("%s: a batch of partition %u, offsets %llu to %llu, "
+			  "is damaged on the disk and is passed over; look "
+			  "at the disk",
+		    t->name, partition, (unsigned long long)b->first,
+		    (unsigned long long)b->next - 1);
+}
+
+static bool
+is_whole(const struct log_batch *b)
+{
+	struct record_batch_head head;
+
+	return record_batch_check(b->bytes, b->size, &head) ==
+	    RECORD_BATCH_GOOD &&
+	    head.bytes == b->size && head.first == b->first;
+}
+
+/* Whole batches from the offset on, as far as they are durable, good, and
+ * within what is wanted. */
+static void
+measure(struct feed_topics *all, struct feed_topic *t,
+    const struct feed_topic_wish *w, const struct log_range *range,
+    struct feed_piece *p)
+{
+	struct log_batch b;
+	enum log_found found =
+	    log_view_at(t->view, p->partition, (uint64_t)w->offset, &b);
+
+	for (; found == LOG_FOUND && b.next <= range->end;
+	     found = log_view_next(t->view, p->partition, &b)) {
+		if (p->left > 0 ? p->left + b.size > w->bytes_max
+				: b.size > w->bytes_max && !w->is_first)
+			return;
+		if (!w->is_guess && !is_whole(&b)) {
+			complain_of_damage(all, t, p->partition, &b);
+			if (p->left > 0)
+				return;
+			continue;
+		}
+		if (p->left == 0)
+			p->at = b.first;
+		p->log_number = t->log_number;
+		p->left += b.size;
+	}
+	if (found == LOG_FAILED)
+		complain_of_view(t);
+}
+
+static void
+complain_of_offset(
+    struct feed_topic *t, const struct feed_topic_wish *w, struct log_range r)
+{
+	if (w->offset > 0 && (uint64_t)w->offset > r.end) {
+		log_page_note_beyond(
+		    t->page, (unsigned)w->partition, (uint64_t)w->offset);
+		if (log_may_repeat(&t->beyond_ms, COMPLAIN_MS))
+			log_error("%s: a consumer asks partition %d for offset "
+				  "%lld, the log ends at %llu: he knows "
+				  "another log, or this spool is an old copy; "
+				  "set his offsets anew (resetOffsets of "
+				  "Druid's supervisor)",
+			    t->name, w->partition, (long long)w->offset,
+			    (unsigned long long)r.end);
+	} else if (log_may_repeat(&t->before_ms, COMPLAIN_MS)) {
+		log_warnx("%s: a consumer asks partition %d for offset %lld, "
+			  "the log begins at %llu: what is before it was "
+			  "removed, or never was",
+		    t->name, w->partition, (long long)w->offset,
+		    (unsigned long long)r.start);
+	}
+}
+
+enum kafka_error
+feed_topic_fetch(struct feed_topics *all, struct feed_topic *t,
+    const struct feed_topic_wish *w, struct log_range *range,
+    struct feed_piece *piece)
+{
+	*range = (struct log_range){ 0, 0 };
+	if (t == NULL || !has_partition(t, w->partition))
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	*piece = (struct feed_piece){ .topic = t,
+		.partition = (unsigned)w->partition };
+	*range = log_page_range(t->page, piece->partition);
+	if (w->offset < 0 || (uint64_t)w->offset < range->start ||
+	    (uint64_t)w->offset > range->end) {
+		complain_of_offset(t, w, *range);
+		return KAFKA_OFFSET_OUT_OF_RANGE;
+	}
+	t->asked[piece->partition] = (uint64_t)w->offset;
+	if (w->has_look && (uint64_t)w->offset < range->end)
+		measure(all, t, w, range, piece);
+	return KAFKA_OK;
+}
+
+/* ---- what is sent ---- */
+
+unsigned
+feed_topic_gather(const struct feed_piece *p, struct feed_gather *g)
+{
+	struct log_batch b;
+	uint64_t left = p->left;
+	size_t skip = p->skip;
+	enum log_found found;
+
+	g->count = 0;
+	if (p->log_number != p->topic->log_number)
+		return 0;
+	found = log_view_at(p->topic->view, p->partition, p->at, &b);
+	while (left > 0 && g->count < FEED_TOPIC_IOVS) {
+		if (found != LOG_FOUND || b.size <= skip ||
+		    b.size - skip > left || (skip > 0 && b.first != p->at))
+			return 0;
+		/* what is written is only read */
+		g->iovs[g->count].iov_base =
+		    (void *)(uintptr_t)(b.bytes + skip);
+		g->iovs[g->count].iov_len = b.size - skip;
+		g->first[g->count] = b.first;
+		g->next[g->count++] = b.next;
+		left -= b.size - skip;
+		skip = 0;
+		if (left > 0 && g->count < FEED_TOPIC_IOVS)
+			found = log_view_next(p->topic->view, p->partition, &b);
+	}
+	return g->count;
+}
+
+void
+feed_topic_sent(struct feed_piece *p, const struct feed_gather *g, size_t bytes)
+{
+	must(bytes <= p->left);
+	p->left -= bytes;
+	for (unsigned i = 0; i < g->count && bytes > 0; i++) {
+		size_t all = g->iovs[i].iov_len;
+
+		if (bytes < all) {
+			p->skip += bytes;
+			p->at = g->first[i];
+			return;
+		}
+		bytes -= all;
+		p->skip = 0;
+		p->at = g->next[i];
+	}
+}
+
+/* ---- ListOffsets ---- */
+
+/* Its first record that is as late; the batch's beginning when it cannot be
+ * taken apart. */
+static void
+find_record(
+    const struct log_batch *b, int64_t time_ms, struct feed_topic_place *place)
+{
+	struct record_batch_reader reader;
+	struct record_batch_record record;
+
+	place->offset = (int64_t)b->first;
+	place->time_ms = -1;
+	if (!is_whole(b) ||
+	    !record_batch_open(&reader, b->bytes, b->size, UNPACK_MAX))
+		return;
+	while (record_batch_next(&reader, &record)) {
+		if (record.timestamp_ms < time_ms)
+			continue;
+		place->offset = (int64_t)record.offset;
+		place->time_ms = record.timestamp_ms;
+		break;
+	}
+	record_batch_close(&reader);
+}
+
+/* When the search is given up, what comes out is a place before the right one,
+ * so that nothing is left out. */
+static enum kafka_error
+search(struct feed_topic *t, unsigned partition, int64_t time_ms,
+    int64_t now_ms, struct feed_topic_place *place)
+{
+	struct log_range range = log_page_range(t->page, partition);
+	enum log_found found = LOG_MORE;
+	uint64_t from = range.start;
+	struct log_batch b;
+
+	for (unsigned i = 0; i < SEARCH_LOOKS && found == LOG_MORE; i++) {
+		if (!feed_topic_begin(t, now_ms))
+			return KAFKA_STORAGE_ERROR;
+		found = log_view_find_time(
+		    t->view, partition, time_ms, SEARCH_BATCHES, &from, &b);
+		if (found == LOG_FOUND && b.next <= range.end)
+			find_record(&b, time_ms, place);
+		if (found == LOG_FAILED)
+			complain_of_view(t);
+		feed_topic_end(t);
+	}
+	if (found == LOG_MORE)
+		place->offset = (int64_t)MIN_OF(from, range.end);
+	return found == LOG_FAILED ? KAFKA_STORAGE_ERROR : KAFKA_OK;
+}
+
+enum kafka_error
+feed_topic_place(struct feed_topic *t, int32_t partition, int64_t time_ms,
+    int64_t now_ms, struct feed_topic_place *place)
+{
+	struct log_range range;
+
+	*place = (struct feed_topic_place){ -1, -1 };
+	if (t == NULL || !has_partition(t, partition))
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	range = log_page_range(t->page, (unsigned)partition);
+	if (time_ms == KAFKA_EARLIEST)
+		place->offset = (int64_t)range.start;
+	else if (time_ms == KAFKA_LATEST)
+		place->offset = (int64_t)range.end;
+	else if (time_ms < 0)
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	else
+		return search(t, (unsigned)partition, time_ms, now_ms, place);
+	return KAFKA_OK;
+}
