@@ -1,0 +1,111 @@
+"""The little of Kafka's protocol that a test wants to write byte by byte.
+
+    with Client(port) as c:
+        c.send(fetch(offset))           several may be under way
+        c.answer()                      Answer of the first one
+"""
+
+import socket
+import struct
+
+SECONDS = 30
+
+
+def text(value):
+    raw = value.encode()
+    return struct.pack(">h", len(raw)) + raw
+
+
+def frame(api, version, correlation, body=b"", client="test"):
+    raw = struct.pack(">hhi", api, version, correlation) + text(client) + body
+    return struct.pack(">i", len(raw)) + raw
+
+
+def fetch(offset, *, topic="foo", partition=0, max_wait=500, min_bytes=1,
+          max_bytes=50 << 20, partition_bytes=1 << 20, correlation=1):
+    """Version 4: the plainest."""
+    body = struct.pack(">iiiib", -1, max_wait, min_bytes, max_bytes, 1)
+    body += struct.pack(">i", 1) + text(topic)
+    body += struct.pack(">iiqi", 1, partition, offset, partition_bytes)
+    return frame(1, 4, correlation, body)
+
+
+def metadata(*topics, correlation=1):
+    """Version 1; no topics: all."""
+    body = struct.pack(">i", len(topics) if topics else -1)
+    return frame(3, 1, correlation, body + b"".join(text(t) for t in topics))
+
+
+class Fetched:
+    """Of one partition."""
+
+    def __init__(self, answer):
+        at = 4 + 4 + 4
+        at += 2 + struct.unpack_from(">h", answer, at)[0] + 4
+        (self.partition, self.error, self.end,
+         self.stable) = struct.unpack_from(">ihqq", answer, at)
+        size, = struct.unpack_from(">i", answer, at + 22 + 4)
+        self.records = answer[at + 30:]
+        assert len(self.records) == size, (len(self.records), size)
+
+    def offsets(self):
+        """Of the first record, and behind the last one; None: there are no
+        records."""
+        if not self.records:
+            return None
+        at, first, behind = 0, None, None
+        while at < len(self.records):
+            base, length = struct.unpack_from(">qi", self.records, at)
+            delta, = struct.unpack_from(">i", self.records, at + 23)
+            first = base if first is None else first
+            behind = base + delta + 1
+            at += 12 + length
+        assert at == len(self.records)
+        return first, behind
+
+
+class Client:
+    def __init__(self, port, *, receive_buffer=None):
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
+                                   receive_buffer)
+        self.socket.settimeout(SECONDS)
+        self.socket.connect(("127.0.0.1", port))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, raw):
+        self.socket.sendall(raw)
+
+    def _read(self, count):
+        raw = bytearray()
+        while len(raw) < count:
+            part = self.socket.recv(min(count - len(raw), 1 << 20))
+            if not part:
+                raise EOFError("the feed has closed the connection")
+            raw += part
+        return bytes(raw)
+
+    def answer(self):
+        """The next one, its correlation id first."""
+        size, = struct.unpack(">i", self._read(4))
+        return self._read(size)
+
+    def fetch(self, offset, **how):
+        self.send(fetch(offset, **how))
+        return Fetched(self.answer())
+
+    def is_closed(self):
+        """Waits for it."""
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionError:
+            return True
