@@ -264,7 +264,9 @@ fuzz-afl: deps ## the same by AFL++ (Debian's afl++)
 fuzz-programs: $(addprefix $(BUILD)/bin/,$(FUZZERS))
 
 test-kafka: deps ## consumers of all sorts pull from a feed
-	@tools/deps kcat python3-kafka python3-confluent-kafka
+	@tools/deps kcat python3-kafka python3-confluent-kafka maven \
+	    default-jdk-headless
+	$(Q)tests/kafka/java/fetch
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/feed_stage
 	$(Q)TRANQ_SHARED=$(TRANQ_SHARED) tests/run --kafka
 
