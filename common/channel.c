@@ -20,7 +20,7 @@
 #include "panic.h"
 
 #define CHANNEL_MAGIC UINT64_C(0x316e616863717274) /* "trqchan1" */
-#define CHANNEL_VERSION 2
+#define CHANNEL_VERSION 3
 #define PAGE_BYTES 4096u
 #define CONTROLS_AT PAGE_BYTES
 #define DATA_AT (2 * PAGE_BYTES)
@@ -361,6 +361,20 @@ channel_wants_hashes(const struct channel *c)
 {
 	return atomic_load_explicit(
 		   &c->header->wants_no_hashes, memory_order_relaxed) == 0;
+}
+
+void
+channel_answer_durable(struct channel *c, bool durable)
+{
+	atomic_store_explicit(
+	    &c->header->answers_durable, durable, memory_order_relaxed);
+}
+
+bool
+channel_answers_durable(const struct channel *c)
+{
+	return atomic_load_explicit(&c->header->answers_durable,
+		   memory_order_relaxed) != 0;
 }
 
 int

@@ -35,6 +35,8 @@ struct channel_header {
 	/* worker's, seldom written: channel_want_hashes. Off from the start:
 	 * hashes are wanted until a worker says otherwise */
 	_Atomic uint32_t wants_no_hashes;
+	/* channel_answer_durable */
+	_Atomic uint32_t answers_durable;
 
 	/* receiver's counters of this dataSource, since the generation began;
 	 * what stands before a ring position is counted when it is committed */
@@ -108,6 +110,10 @@ bool channel_is_stopped(const struct channel *);
  * does not know yet, so that events need their hash; or they do not. */
 void channel_want_hashes(struct channel *, bool want);
 bool channel_wants_hashes(const struct channel *);
+/* Worker: who waits for events has what he waits for when they are durable; no
+ * acks come for them. Or it is as usual: acks tell. */
+void channel_answer_durable(struct channel *, bool durable);
+bool channel_answers_durable(const struct channel *);
 /* Writes one ack; false when the ack ring is full (receiver gone or slow). */
 bool channel_ack(struct channel *, const struct ack *) MUST_CHECK;
 /* The next ack, copied out; false when there is none. */

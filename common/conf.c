@@ -136,16 +136,30 @@ check_task_type(struct conf_reader *r, struct ds_conf *ds)
 }
 
 static void
+read_delivery(struct conf_reader *r, struct ds_conf *ds)
+{
+	size_t mark = conf_reader_enter(r, "properties.delivery.mode");
+
+	must(delivery_mode_parse(ds->delivery_mode, &ds->delivery));
+	ds->no_window = ds->any_time || ds->delivery == DELIVERY_PULL;
+	if (ds->delivery == DELIVERY_PULL)
+		conf_reader_problem(r,
+		    "'pull' is not complete in this version; give push");
+	conf_reader_leave(r, mark);
+}
+
+static void
 read_late(struct conf_reader *r, struct ds_conf *ds)
 {
 	size_t mark = conf_reader_enter(r, "properties.late.policy");
 
 	must(late_policy_parse(ds->late_policy, &ds->late));
-	if (ds->any_time && ds->late != LATE_DROP)
+	if (ds->no_window && ds->late != LATE_DROP)
 		conf_reader_warning(r,
-		    "has no effect with task.type "
-		    "index_realtime_appenderator, no event is late there; "
-		    "take it out");
+		    "has no effect with %s, no event is late there; take it "
+		    "out",
+		    ds->any_time ? "task.type index_realtime_appenderator"
+				 : "delivery.mode pull");
 	conf_reader_leave(r, mark);
 	mark = conf_reader_enter(r, "properties.archive.all");
 	if (ds->any_time && ds->archive_all)
@@ -208,6 +222,7 @@ read_ds(struct reading *in, const char *key, const struct json *entry)
 	check_druid(r, ds);
 	check_security(r, ds);
 	check_task_type(r, ds);
+	read_delivery(r, ds);
 	read_late(r, ds);
 	if (ds->name != NULL)
 		check_name(in, key, ds->name);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base.h"
+#include "delivery_mode.h"
 #include "granularity.h"
 #include "json.h"
 #include "late_policy.h"
@@ -56,6 +57,9 @@ struct ds_conf {
 	/* task.type index_realtime_appenderator: there is no window, and
 	 * intervals are those of the clock */
 	bool any_time;
+	enum delivery_mode delivery; /* delivery.mode */
+	/* events of any time are taken: any_time, or Druid pulls them */
+	bool no_window;
 	struct period window; /* tuningConfig.windowPeriod, PT10M by default */
 	enum late_policy late; /* late.policy */
 

@@ -41,6 +41,18 @@ batch_new(
 	return b;
 }
 
+struct batch *
+batch_new_records(struct interval interval, unsigned partition)
+{
+	struct batch *b = must_calloc(1, sizeof *b);
+
+	b->interval = interval;
+	b->partition = partition;
+	b->records = must_malloc(sizeof *b->records);
+	record_batch_init(b->records);
+	return b;
+}
+
 void
 batch_free(struct batch **batch)
 {
@@ -49,6 +61,9 @@ batch_free(struct batch **batch)
 	if (b == NULL)
 		return;
 	*batch = NULL;
+	if (b->records != NULL)
+		record_batch_free(b->records);
+	free(b->records);
 	free(b->value);
 	free(b->tickets);
 	free(b->chunks);
@@ -126,6 +141,11 @@ batch_add(struct batch *b, const struct event *e, const char *text,
 {
 	size_t in_chunk = b->used - b->chunk_start;
 
+	if (b->records != NULL) {
+		record_batch_add(b->records, e->timestamp_ms, text, e->bytes);
+		b->events++;
+		return;
+	}
 	if (in_chunk > 0 &&
 	    (b->events - b->chunk_first >= b->chunk_events_max ||
 		in_chunk + e->bytes + 2 > b->chunk_bytes_max)) {
@@ -143,7 +163,7 @@ batch_add(struct batch *b, const struct event *e, const char *text,
 size_t
 batch_bytes(const struct batch *b)
 {
-	return b->used;
+	return b->records != NULL ? record_batch_bytes(b->records) : b->used;
 }
 
 static void
@@ -194,7 +214,7 @@ finish(struct batch **batch, const struct batch_seal *seal, size_t *bytes)
 char *
 batch_seal(struct batch **batch, const struct batch_seal *seal, size_t *bytes)
 {
-	must((*batch)->events > 0);
+	must((*batch)->events > 0 && (*batch)->records == NULL);
 	end_chunk(*batch);
 	return finish(batch, seal, bytes);
 }

@@ -15,6 +15,7 @@
 #include "base.h"
 #include "event.h"
 #include "granularity.h"
+#include "record_batch.h"
 
 /* Bytes of one chunk: a request to a task has to go to the kernel whole, its
  * head and its body in one call. A request that ends in the middle (this
@@ -78,12 +79,18 @@ struct batch {
 	unsigned ticket_count, ticket_size;
 	struct batch_chunk *chunks;
 	unsigned chunk_count, chunk_size;
+	/* NULL, or the events are in here, as records for the log, and in
+	 * nothing of the above */
+	struct record_batch *records;
 };
 
 /* New, empty. chunk_events_max: druidBeam.firehoseChunkSize. Its
  * chunk_bytes_max is that of plain connections and may be lowered now. */
 struct batch *
 batch_new(struct interval, unsigned partition, unsigned chunk_events_max);
+/* The same of records: batch_add puts events into it, whoever waits for them,
+ * and it is not for batch_seal. */
+struct batch *batch_new_records(struct interval, unsigned partition);
 void batch_free(struct batch **);
 /* Copies the event's text in. ticket 0: nobody waits for it. */
 void batch_add(struct batch *, const struct event *, const char *text,

@@ -233,6 +233,20 @@ spool_log_put(struct spool *s, unsigned partition, char *batch, size_t bytes,
 	return first;
 }
 
+bool
+spool_log_take(struct spool *s, const struct spool_entry *e)
+{
+	uint64_t id = htobe64(e->id);
+	MDB_val k = spool_val(&id, sizeof id);
+	uint32_t events;
+
+	if (s->error != 0 || !spool_leave_queue(s, e, SPOOL_LEFT, &events))
+		return false;
+	if (!spool_copy_left(s, e->id, SPOOL_LEFT))
+		spool_note(s, mdb_del(s->write, s->batch, &k, NULL));
+	return s->error == 0;
+}
+
 /* ---- finding ---- */
 
 struct found {

@@ -42,6 +42,10 @@ struct spool_log_entry {
  * the transaction, any. Adds its events and bytes to the totals. */
 uint64_t spool_log_put(struct spool *, unsigned partition, char *batch,
     size_t bytes, int64_t sealed_ms);
+/* A batch leaves the queue, and its events go into the log with a spool_log_put
+ * that follows: they do not count as sent. false: it is not there any more (or
+ * the transaction is void). */
+bool spool_log_take(struct spool *, const struct spool_entry *) MUST_CHECK;
 /* Removes batches that lie wholly below `floor`, at most so many of them; their
  * events count as sent. The log's start becomes `floor` when all of them are
  * gone, or else where the first one that stays begins. true: there is more to

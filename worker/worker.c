@@ -32,6 +32,8 @@
 #include "json.h"
 #include "late.h"
 #include "log.h"
+#include "log_delivery.h"
+#include "log_page.h"
 #include "loop.h"
 #include "overlord.h"
 #include "panic.h"
@@ -77,6 +79,7 @@ struct worker {
 	struct beam_cluster *cluster;
 	struct acks *acks;
 	struct late *late;
+	struct log_page *page; /* pull: what feeds know */
 	struct delivery *delivery;
 	struct intake *intake;
 	struct dead *dead;
@@ -271,13 +274,17 @@ describe_timer_due(struct loop_timer *t)
 
 /* A predecessor's word stands until we know better. */
 static void
-tell_hashing(struct worker *w)
+tell_wishes(struct worker *w)
 {
 	bool want = way(w)->is_spread(w->delivery);
+	bool durable = way(w)->answers_durable(w->delivery);
 
-	for (unsigned i = 0; i < w->channel_count; i++)
+	for (unsigned i = 0; i < w->channel_count; i++) {
 		if (channel_wants_hashes(&w->channels[i]) != want)
 			channel_want_hashes(&w->channels[i], want);
+		if (channel_answers_durable(&w->channels[i]) != durable)
+			channel_answer_durable(&w->channels[i], durable);
+	}
 }
 
 /* The first change is told at once, what follows it in one go later. */
@@ -565,7 +572,7 @@ turn_end(void *context)
 	if (!w->hands_over && !w->is_orphan)
 		way(w)->run(w->delivery);
 	ack_flush(w->acks);
-	tell_hashing(w);
+	tell_wishes(w);
 	at_step(w, LIFE_TELL);
 	look_for_changes(w);
 	publish(w);
@@ -729,36 +736,75 @@ attach_channels(struct worker *w)
 }
 
 static void
-make_store(struct worker *w)
+make_session(struct worker *w)
 {
-	struct beam_store_zk_options options = { .path = w->ds->zookeeper_path,
-		.service = w->ds->overlord_service,
-		.ds = w->ds->name,
-		.lock_wait_ms = LOCK_WAIT_MS };
-
-	if (w->ds->zookeeper_connect[0] == '\0') {
-		w->store = beam_store_local_new(w->loop, w->spool);
+	if (w->ds->zookeeper_connect[0] == '\0')
 		return;
-	}
 	w->session = session_new(w->loop, w->spool, w->ds);
 	if (w->session == NULL) {
 		log_error("zookeeper.connect: '%s' is no list of servers",
 		    w->ds->zookeeper_connect);
 		exit(CHILD_BAD_CONFIG);
 	}
-	w->zk = options.zk = session_zk(w->session);
-	w->store = beam_store_zk_new(&options);
+	w->zk = session_zk(w->session);
+}
+
+static struct beam_store *
+make_store(struct worker *w)
+{
+	struct beam_store_zk_options options = { .path = w->ds->zookeeper_path,
+		.service = w->ds->overlord_service,
+		.ds = w->ds->name,
+		.lock_wait_ms = LOCK_WAIT_MS,
+		.zk = w->zk };
+
+	return w->zk != NULL ? beam_store_zk_new(&options)
+			     : beam_store_local_new(w->loop, w->spool);
+}
+
+static struct delivery *
+make_push(struct worker *w)
+{
+	struct dispatch_parts dispatch = { .loop = w->loop,
+		.ds = w->ds,
+		.spool = w->spool,
+		.http = w->http,
+		.overlord = w->overlord,
+		.acks = w->acks,
+		.late = w->late,
+		.hand = &w->heritage->life->hand };
+	struct push_parts push = {
+		.ds = w->ds, .spool = w->spool, .late = w->late
+	};
+
+	if (strcasecmp(w->ds->task_locator, "curator") == 0)
+		dispatch.zk = w->zk;
+	w->store = make_store(w);
+	w->cluster = beam_cluster_new(w->loop, w->ds, w->store, w->overlord);
+	dispatch.cluster = push.cluster = w->cluster;
+	push.dispatch = dispatch_new(&dispatch);
+	return push_new(&push);
+}
+
+static struct delivery *
+make_pull(struct worker *w)
+{
+	struct log_delivery_parts pull = { .ds = w->ds,
+		.spool = w->spool,
+		.acks = w->acks,
+		.late = w->late,
+		.feed_bell = w->heritage->feed_bell };
+
+	w->page = log_page_attach(w->heritage->page_fd);
+	if (w->page == NULL)
+		fatal("worker: the log's page");
+	pull.page = w->page;
+	return log_delivery_new(&pull);
 }
 
 static void
 make_parts(struct worker *w)
 {
-	bool by_discovery = w->ds->zookeeper_connect[0] != '\0' &&
-	    strcasecmp(w->ds->task_locator, "curator") == 0;
-	struct dispatch_parts dispatch = {
-		.loop = w->loop, .ds = w->ds, .spool = w->spool
-	};
-	struct push_parts push = { .ds = w->ds, .spool = w->spool };
 	struct late_parts late = { .loop = w->loop,
 		.ds = w->ds,
 		.spool = w->spool,
@@ -768,31 +814,24 @@ make_parts(struct worker *w)
 		.channels = w->channels,
 		.channel_count = w->channel_count,
 		.generation = w->heritage->generation,
-		.spool = w->spool };
+		.spool = w->spool,
+		.hand = &w->heritage->life->hand,
+		.quarantine = w->quarantine };
 
 	w->http = http_client_new(w->loop);
 	http_client_secure(w->http, w->ds);
 	w->overlord = overlord_new(w->http, w->ds, find_overlord, w);
-	make_store(w);
-	w->cluster = beam_cluster_new(w->loop, w->ds, w->store, w->overlord);
+	make_session(w);
 	w->acks =
 	    acks_new(w->channels, w->channel_count, w->heritage->generation);
-	dispatch.http = w->http;
-	dispatch.overlord = w->overlord;
-	dispatch.cluster = w->cluster;
-	dispatch.zk = by_discovery ? w->zk : NULL;
-	dispatch.acks = w->acks;
-	dispatch.hand = intake.hand = &w->heritage->life->hand;
-	intake.quarantine = w->quarantine;
 	late.overlord = w->overlord;
-	w->late = dispatch.late = intake.late = late_new(&late);
-	push.cluster = w->cluster;
-	push.late = w->late;
-	push.dispatch = dispatch_new(&dispatch);
-	w->delivery = dead.delivery = intake.delivery = push_new(&push);
-	dead.late = w->late;
+	w->late = dead.late = intake.late = late_new(&late);
+	w->delivery =
+	    w->ds->delivery == DELIVERY_PULL ? make_pull(w) : make_push(w);
+	dead.delivery = intake.delivery = w->delivery;
 	w->dead = dead_new(&dead);
 	w->intake = intake_new(&intake);
+	tell_wishes(w);
 	intake_resume(w->intake);
 	FAULT_POINT(RESUMED);
 	way(w)->replay(w->delivery);
@@ -834,6 +873,7 @@ free_parts(struct worker *w)
 	http_client_free(&w->http);
 	session_free(&w->session);
 	spool_close(&w->spool);
+	log_page_detach(&w->page);
 	free(w->quarantine_dir);
 	for (unsigned i = 0; i < w->channel_count; i++)
 		channel_detach(&w->channels[i]);

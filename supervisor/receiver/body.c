@@ -286,7 +286,7 @@ in_window(struct settings_ds *ds, int64_t now_ms, int64_t event_ms)
 {
 	if (ds->window_now != now_ms) {
 		ds->window_now = now_ms;
-		ds->window = ds->conf->any_time
+		ds->window = ds->conf->no_window
 		    ? druid_times
 		    : window_interval(&ds->conf->segment_granularity, now_ms,
 			  &ds->conf->window);
@@ -302,8 +302,8 @@ is_kept(const struct ds_conf *c, int64_t ms)
 {
 	if (c->late == LATE_APPEND)
 		return ms >= druid_times.start && ms < druid_times.end;
-	/* with any_time it is out of all that Druid could keep */
-	return c->late != LATE_DROP && !c->any_time;
+	/* without a window it is out of all that Druid could keep */
+	return c->late != LATE_DROP && !c->no_window;
 }
 
 /* Room for one more event or share. */

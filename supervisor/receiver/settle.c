@@ -98,6 +98,9 @@ share_durable(struct share *s)
 	FAULT_POINT(DURABLE_SEEN);
 	s->is_durable = true;
 	s->post->not_durable--;
+	if (s->post->ticket != 0 &&
+	    channel_answers_durable(&s->outlet->channel))
+		s->sent = s->events - s->dead - s->dropped;
 	settle_share(s);
 	finish_if_settled(s->post);
 }

@@ -1,0 +1,523 @@
+/*
+ * log_delivery - the delivery by the log: Druid pulls from it
+ *
+ * Process: worker.
+ */
+#include "log_delivery.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "fault.h"
+#include "log.h"
+#include "ndjson.h"
+#include "panic.h"
+#include "partition.h"
+#include "poison.h"
+#include "record_batch.h"
+#include "spool_dead.h"
+#include "spool_log.h"
+
+/* Of one commit: what it brings to the disk, and what it takes away. */
+#define MOVE_BYTES (8u * MiB)
+#define MOVES_MAX 64
+#define TRIM_BATCHES 4096
+#define BEYOND_SAID_MS 60000
+
+/* A batch of the queue that is in the log, with the open transaction. */
+struct moved {
+	char *value;
+	struct batch_view view;
+	struct spool_refused *refused;
+	unsigned refused_count;
+};
+
+struct log_delivery {
+	struct delivery delivery;
+	struct log_delivery_parts p;
+	unsigned partitions; /* pull.partitions */
+	struct compression *compression;
+	/* as last told to feeds */
+	struct log_range told[LOG_PAGE_PARTITIONS_MAX];
+	uint64_t floors[LOG_PAGE_PARTITIONS_MAX];
+	bool has_floor; /* one of them may be above its log's start */
+	bool jumps[LOG_PAGE_PARTITIONS_MAX]; /* asked beyond the end */
+	int64_t beyond_said_ms;
+	bool has_queue; /* something may wait there, besides late batches */
+	struct moved moved[MOVES_MAX];
+	unsigned moved_count;
+	bool moved_all;
+	bool is_described;
+};
+
+static const struct delivery_table table;
+
+static struct log_delivery *
+log_of(struct delivery *d)
+{
+	return CONTAINER_OF(d, struct log_delivery, delivery);
+}
+
+static const struct log_delivery *
+view_of(const struct delivery *d)
+{
+	return (const struct log_delivery *)(const void *)d;
+}
+
+struct delivery *
+log_delivery_new(const struct log_delivery_parts *parts)
+{
+	struct log_delivery *l = must_calloc(1, sizeof *l);
+	enum compression_codec codec;
+
+	l->delivery.table = &table;
+	l->p = *parts;
+	l->partitions = (unsigned)parts->ds->pull_partitions;
+	must(compression_of_name(parts->ds->pull_compression, &codec));
+	l->compression = compression_new(codec);
+	return &l->delivery;
+}
+
+static void
+forget_moved(struct log_delivery *l)
+{
+	for (unsigned i = 0; i < l->moved_count; i++) {
+		free(l->moved[i].value);
+		free(l->moved[i].refused);
+	}
+	l->moved_count = 0;
+}
+
+static void
+free_log(struct delivery **d)
+{
+	struct log_delivery *l = log_of(*d);
+
+	*d = NULL;
+	forget_moved(l);
+	compression_free(&l->compression);
+	free(l);
+}
+
+/* ---- what feeds know ---- */
+
+/* After each commit that may have changed it. */
+static void
+tell(struct log_delivery *l)
+{
+	bool is_new = false, rings = false;
+
+	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++) {
+		struct log_range r = spool_log_range(l->p.spool, i);
+
+		if (r.start == l->told[i].start && r.end == l->told[i].end)
+			continue;
+		is_new |= l->told[i].end == 0;
+		l->told[i] = r;
+		l->is_described = false;
+		rings = true;
+		if (l->p.page != NULL)
+			log_page_tell(l->p.page, i, r);
+	}
+	if (l->p.page == NULL || !rings)
+		return;
+	if (is_new) /* the log may be there only now */
+		log_page_open(l->p.page, spool_log_identity(l->p.spool));
+	log_page_ring(l->p.page, l->p.feed_bell);
+}
+
+static void
+replay(struct delivery *d)
+{
+	struct log_delivery *l = log_of(d);
+	const struct spool_lane *behind = NULL;
+	struct spool_lane at;
+	struct spool_entry e;
+	unsigned batches;
+
+	while (spool_next_lane(l->p.spool, behind, &e, &batches)) {
+		at = e.at;
+		behind = &at;
+		if (at.partition == PARTITION_LATE)
+			late_replay_lane(l->p.late, &at);
+		else
+			l->has_queue = true;
+	}
+	tell(l);
+	if (l->p.page != NULL)
+		log_page_open(l->p.page, spool_log_identity(l->p.spool));
+	if (l->has_queue)
+		log_info("what waits for tasks goes into the log");
+}
+
+/* A consumer wants what will be: this log is not the one that it has read
+ * before. What it will be given next must lie behind what it has. */
+static void
+look_for_beyond(struct log_delivery *l)
+{
+	for (unsigned i = 0; l->p.page != NULL && i < l->partitions; i++) {
+		uint64_t asked = log_page_asked_beyond(l->p.page, i);
+
+		if (asked <= l->told[i].end || l->told[i].end == 0)
+			continue;
+		l->jumps[i] = true;
+		if (log_may_repeat(&l->beyond_said_ms, BEYOND_SAID_MS))
+			log_error("log: a consumer asks for offset %" PRIu64
+				  " of partition %u, which ends at %" PRIu64
+				  ": the spool is not the one that it has read "
+				  "from, or has been set back; new events get "
+				  "offsets by the clock",
+			    asked, i, l->told[i].end);
+	}
+}
+
+/* ---- events and batches ---- */
+
+static void
+begin(struct delivery *d)
+{
+	look_for_beyond(log_of(d));
+}
+
+static bool
+is_spread(const struct delivery *d)
+{
+	return view_of(d)->partitions > 1;
+}
+
+static bool
+keeps(const struct delivery *d UNUSED, const struct event *e UNUSED,
+    const struct batch *b UNUSED)
+{
+	return true;
+}
+
+static unsigned
+route(struct delivery *d, const struct event *e, struct interval *bucket)
+{
+	*bucket = (struct interval){ INT64_MIN, INT64_MAX };
+	return partition_pick(e->hash, view_of(d)->partitions);
+}
+
+static struct batch *
+open_batch(
+    struct delivery *d UNUSED, unsigned partition, struct interval interval)
+{
+	return batch_new_records(interval, partition);
+}
+
+static void
+seal(struct delivery *d, struct batch **batch, int64_t wall_ms,
+    struct delivery_batch *to)
+{
+	struct batch *b = *batch;
+
+	POISON("seal", b->records->bytes, b->records->used);
+	to->entry = (struct spool_entry){ .at.partition = b->partition,
+		.events = b->events,
+		.sealed_ms = wall_ms };
+	to->value = record_batch_seal(
+	    b->records, log_of(d)->compression, &to->bytes);
+	to->entry.bytes = (uint32_t)to->bytes;
+	batch_free(batch);
+}
+
+static uint64_t
+put_records(struct log_delivery *l, unsigned partition, char *value,
+    size_t bytes, int64_t wall_ms)
+{
+	if (l->jumps[partition])
+		spool_log_jump(l->p.spool, partition, clock_wall_ms());
+	return spool_log_put(l->p.spool, partition, value, bytes, wall_ms);
+}
+
+static void
+put(struct delivery *d, struct delivery_batch *b)
+{
+	b->entry.id = put_records(log_of(d), b->entry.at.partition, b->value,
+	    b->bytes, b->entry.sealed_ms);
+}
+
+static unsigned
+lane(struct delivery *d UNUSED, struct interval interval UNUSED,
+    unsigned partition UNUSED)
+{
+	return 0;
+}
+
+static void
+durable(struct delivery *d, struct delivery_batch *b)
+{
+	struct log_delivery *l = log_of(d);
+
+	free(b->value);
+	b->value = NULL;
+	/* a dead letter that has come back has an interval */
+	if (b->entry.at.start != b->entry.at.end) {
+		l->has_queue = true;
+		return;
+	}
+	l->jumps[b->entry.at.partition] = false;
+	tell(l);
+}
+
+/* ---- out of the queue, into the log ---- */
+
+/* Its events that have not left it, as records; NULL: there are none. */
+static char *
+records_of(struct log_delivery *l, const struct moved *m, size_t *bytes)
+{
+	const struct batch_header *h = m->view.header;
+	const char *at = m->view.body, *end = at + h->body_bytes, *event;
+	struct record_batch records;
+	unsigned refused = 0;
+	size_t event_bytes;
+
+	record_batch_init(&records);
+	for (uint32_t i = 0;
+	     (event = ndjson_next(&at, end, &event_bytes)) != NULL; i++)
+		if (refused < m->refused_count &&
+		    m->refused[refused].event == i)
+			refused++;
+		else /* of its time only the interval is known here */
+			record_batch_add(
+			    &records, h->start, event, event_bytes);
+	return records.records > 0
+	    ? record_batch_seal(&records, l->compression, bytes)
+	    : NULL;
+}
+
+static void
+read_refused(struct log_delivery *l, struct moved *m)
+{
+	uint64_t id = m->view.header->id;
+
+	m->refused_count = spool_refused(l->p.spool, id, NULL, 0);
+	m->refused = must_calloc(m->refused_count, sizeof m->refused[0]);
+	spool_refused(l->p.spool, id, m->refused, m->refused_count);
+}
+
+/* false: it cannot be read now. */
+static bool
+move_one(struct log_delivery *l, const struct spool_entry *e)
+{
+	struct moved *m = &l->moved[l->moved_count];
+	size_t bytes, record_bytes = 0;
+	bool damaged;
+	char *records;
+
+	*m = (struct moved){ .value =
+				 spool_load(l->p.spool, e->id, &bytes,
+				     &damaged) };
+	if (m->value == NULL) {
+		if (damaged)
+			spool_bury(l->p.spool, e, SPOOL_WHY_DAMAGED,
+			    clock_wall_ms());
+		return damaged;
+	}
+	batch_view_own(m->value, bytes, &m->view);
+	read_refused(l, m);
+	l->moved_count++;
+	if ((records = records_of(l, m, &record_bytes)) == NULL) {
+		spool_remove(l->p.spool, e);
+		return true;
+	}
+	if (spool_log_take(l->p.spool, e))
+		put_records(l, partition_number(e->at.partition) %
+			l->partitions,
+		    records, record_bytes, clock_wall_ms());
+	free(records);
+	return true;
+}
+
+/* As many as a commit should bring to the disk. The looks show what the last
+ * commit has left, so each lane is gone through behind what is moved now. */
+static void
+move_some(struct log_delivery *l)
+{
+	const struct spool_lane *behind = NULL;
+	struct spool_entry e;
+	struct spool_lane at;
+	unsigned batches;
+	size_t bytes = 0;
+
+	forget_moved(l); /* of a commit that failed */
+	l->moved_all = false;
+	while (spool_next_lane(l->p.spool, behind, &e, &batches)) {
+		uint64_t after = 0;
+
+		at = e.at;
+		behind = &at;
+		while (at.partition != PARTITION_LATE &&
+		    spool_next(l->p.spool, &at, after, &e)) {
+			if (l->moved_count == MOVES_MAX ||
+			    bytes >= MOVE_BYTES || !move_one(l, &e))
+				return;
+			after = e.id;
+			bytes += e.bytes;
+		}
+	}
+	l->moved_all = true;
+}
+
+static void
+tell_movers(struct log_delivery *l)
+{
+	for (unsigned i = 0; i < l->moved_count; i++) {
+		const struct moved *m = &l->moved[i];
+
+		ack_batch(l->p.acks, &m->view, ACK_SENT, m->refused,
+		    m->refused_count);
+	}
+	forget_moved(l);
+	l->has_queue = !l->moved_all;
+}
+
+/* ---- commits of its own ---- */
+
+static bool
+wants_commit(const struct delivery *d)
+{
+	return view_of(d)->has_queue || view_of(d)->has_floor;
+}
+
+static void
+write_changes(struct delivery *d)
+{
+	struct log_delivery *l = log_of(d);
+
+	if (l->has_queue)
+		move_some(l);
+	if (!l->has_floor)
+		return;
+	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++)
+		spool_log_trim(l->p.spool, i, l->floors[i], TRIM_BATCHES);
+}
+
+static void
+written(struct delivery *d)
+{
+	struct log_delivery *l = log_of(d);
+
+	if (l->has_queue)
+		tell_movers(l);
+	/* once more as long as anything leaves: the floor may lie within a
+	 * batch, which stays */
+	l->has_floor = false;
+	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++)
+		l->has_floor |= spool_log_range(l->p.spool, i).start !=
+			l->told[i].start &&
+		    l->floors[i] > spool_log_range(l->p.spool, i).start;
+	tell(l);
+}
+
+void
+log_delivery_release(struct delivery *d, unsigned partition, uint64_t floor)
+{
+	struct log_delivery *l = log_of(d);
+
+	must(partition < LOG_PAGE_PARTITIONS_MAX);
+	if (floor <= l->floors[partition])
+		return;
+	l->floors[partition] = floor;
+	l->has_floor = true;
+}
+
+/* ---- ends ---- */
+
+static void
+nothing(struct delivery *d UNUSED)
+{
+}
+
+static void
+warm(struct delivery *d UNUSED, struct interval interval UNUSED)
+{
+}
+
+static bool
+is_settled(const struct delivery *d UNUSED)
+{
+	return true;
+}
+
+/* What is in the log waits for Druid wherever we are. */
+static bool
+is_drained(const struct delivery *d)
+{
+	return !view_of(d)->has_queue;
+}
+
+static bool
+answers_durable(const struct delivery *d UNUSED)
+{
+	return true;
+}
+
+/* ---- what can be seen ---- */
+
+static struct delivery_counts
+counts(const struct delivery *d UNUSED)
+{
+	return (struct delivery_counts){ 0 };
+}
+
+static void
+describe(
+    const struct delivery *d, struct json *to, struct json *notes UNUSED)
+{
+	const struct log_delivery *l = view_of(d);
+	struct json *log = json_new_object(), *all = json_new_array();
+
+	json_set_text(log, "identity", spool_log_identity(l->p.spool));
+	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++) {
+		struct json *one;
+
+		if (l->told[i].end == 0)
+			continue;
+		one = json_new_object();
+		json_set_int(one, "partition", i);
+		json_set_int(one, "start", (int64_t)l->told[i].start);
+		json_set_int(one, "end", (int64_t)l->told[i].end);
+		json_append(all, one);
+	}
+	json_set(log, "partitions", all);
+	json_set(to, "log", log);
+}
+
+static bool
+changed(struct delivery *d)
+{
+	struct log_delivery *l = log_of(d);
+	bool was = l->is_described;
+
+	l->is_described = true;
+	return !was;
+}
+
+static const struct delivery_table table = { .name = "pull",
+	.free = free_log,
+	.replay = replay,
+	.begin = begin,
+	.is_spread = is_spread,
+	.keeps = keeps,
+	.route = route,
+	.lane = lane,
+	.open = open_batch,
+	.seal = seal,
+	.put = put,
+	.durable = durable,
+	.wants_commit = wants_commit,
+	.write = write_changes,
+	.written = written,
+	.look_again = nothing,
+	.warm = warm,
+	.run = nothing,
+	.hold = nothing,
+	.is_settled = is_settled,
+	.is_drained = is_drained,
+	.answers_durable = answers_durable,
+	.counts = counts,
+	.describe = describe,
+	.changed = changed };
