@@ -373,8 +373,8 @@ channel_answer_durable(struct channel *c, bool durable)
 bool
 channel_answers_durable(const struct channel *c)
 {
-	return atomic_load_explicit(&c->header->answers_durable,
-		   memory_order_relaxed) != 0;
+	return atomic_load_explicit(
+		   &c->header->answers_durable, memory_order_relaxed) != 0;
 }
 
 int

@@ -7,8 +7,9 @@
 
 #include <strings.h>
 
-static const char *const names[DELIVERY_MODES] = { [DELIVERY_PUSH] = "push",
-	[DELIVERY_PULL] = "pull" };
+static const char *const names[DELIVERY_MODES] = {
+	[DELIVERY_PUSH] = "push", [DELIVERY_PULL] = "pull"
+};
 
 bool
 delivery_mode_parse(const char *name, enum delivery_mode *mode)

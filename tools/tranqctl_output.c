@@ -626,6 +626,22 @@ print_late(const struct json *late, struct buf *to)
 }
 
 static void
+print_log(const struct json *log, struct buf *to)
+{
+	const struct json *all = json_get(log, "partitions");
+
+	for (size_t i = 0; i < json_size(all); i++) {
+		const struct json *p = json_at(all, i);
+
+		buf_addf(to, "  %-12spartition %lld: offsets %lld to %lld\n",
+		    i == 0 ? "log" : "",
+		    (long long)json_get_int(p, "partition", 0),
+		    (long long)json_get_int(p, "start", 0),
+		    (long long)json_get_int(p, "end", 0));
+	}
+}
+
+static void
 print_druid(const struct json *text, struct buf *to)
 {
 	const struct json *beams = json_get(text, "beams");
@@ -635,6 +651,7 @@ print_druid(const struct json *text, struct buf *to)
 	print_line("zookeeper", json_get_text(text, "zookeeper", NULL), to);
 	for (size_t i = 0; i < json_size(beams); i++)
 		print_beam(json_at(beams, i), to);
+	print_log(json_get(text, "log"), to);
 	print_late(json_get(text, "late"), to);
 	for (size_t i = 0; i < json_size(notes); i++)
 		print_line("note", json_text(json_at(notes, i), NULL), to);

@@ -110,18 +110,17 @@ write_records(struct export *e, const struct spool_survey_batch *b)
 {
 	struct record_batch_reader r;
 	struct record_batch_record record;
-	bool good = true;
 
 	if (!record_batch_open(&r, b->records, b->records_bytes, SIZE_MAX))
 		return false;
-	while (good && record_batch_next(&r, &record)) {
-		good = fwrite(record.value, 1, record.bytes, stdout) ==
-			record.bytes &&
-		    putchar('\n') != EOF;
+	buf_reset(&e->lines);
+	while (record_batch_next(&r, &record)) {
+		ndjson_add_event(&e->lines, record.value, record.bytes);
 		e->events++;
 	}
 	record_batch_close(&r);
-	return good;
+	return !e->lines.failed &&
+	    fwrite(e->lines.bytes, 1, e->lines.used, stdout) == e->lines.used;
 }
 
 static bool

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "clock.h"
-#include "fault.h"
 #include "log.h"
 #include "ndjson.h"
 #include "panic.h"
@@ -217,8 +216,8 @@ seal(struct delivery *d, struct batch **batch, int64_t wall_ms,
 	to->entry = (struct spool_entry){ .at.partition = b->partition,
 		.events = b->events,
 		.sealed_ms = wall_ms };
-	to->value = record_batch_seal(
-	    b->records, log_of(d)->compression, &to->bytes);
+	to->value =
+	    record_batch_seal(b->records, log_of(d)->compression, &to->bytes);
 	to->entry.bytes = (uint32_t)to->bytes;
 	batch_free(batch);
 }
@@ -307,13 +306,12 @@ move_one(struct log_delivery *l, const struct spool_entry *e)
 	bool damaged;
 	char *records;
 
-	*m = (struct moved){ .value =
-				 spool_load(l->p.spool, e->id, &bytes,
-				     &damaged) };
+	*m = (struct moved){ .value = spool_load(
+				 l->p.spool, e->id, &bytes, &damaged) };
 	if (m->value == NULL) {
 		if (damaged)
-			spool_bury(l->p.spool, e, SPOOL_WHY_DAMAGED,
-			    clock_wall_ms());
+			spool_bury(
+			    l->p.spool, e, SPOOL_WHY_DAMAGED, clock_wall_ms());
 		return damaged;
 	}
 	batch_view_own(m->value, bytes, &m->view);
@@ -324,9 +322,9 @@ move_one(struct log_delivery *l, const struct spool_entry *e)
 		return true;
 	}
 	if (spool_log_take(l->p.spool, e))
-		put_records(l, partition_number(e->at.partition) %
-			l->partitions,
-		    records, record_bytes, clock_wall_ms());
+		put_records(l,
+		    partition_number(e->at.partition) % l->partitions, records,
+		    record_bytes, clock_wall_ms());
 	free(records);
 	return true;
 }
@@ -406,8 +404,8 @@ written(struct delivery *d)
 	 * batch, which stays */
 	l->has_floor = false;
 	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++)
-		l->has_floor |= spool_log_range(l->p.spool, i).start !=
-			l->told[i].start &&
+		l->has_floor |=
+		    spool_log_range(l->p.spool, i).start != l->told[i].start &&
 		    l->floors[i] > spool_log_range(l->p.spool, i).start;
 	tell(l);
 }
@@ -464,8 +462,7 @@ counts(const struct delivery *d UNUSED)
 }
 
 static void
-describe(
-    const struct delivery *d, struct json *to, struct json *notes UNUSED)
+describe(const struct delivery *d, struct json *to, struct json *notes UNUSED)
 {
 	const struct log_delivery *l = view_of(d);
 	struct json *log = json_new_object(), *all = json_new_array();

@@ -32,4 +32,5 @@ struct log_delivery_parts {
 struct delivery *log_delivery_new(const struct log_delivery_parts *);
 /* What lies below may leave the log (whole batches): Druid has committed it. With
  * the next commit. A floor below one that was given before does nothing. */
-void log_delivery_release(struct delivery *, unsigned partition, uint64_t floor);
+void
+log_delivery_release(struct delivery *, unsigned partition, uint64_t floor);

@@ -54,8 +54,8 @@ ndjson_next(const char **at, const char *end, size_t *bytes)
 	return event;
 }
 
-static void
-add_line(struct buf *b, const char *event, size_t bytes)
+void
+ndjson_add_event(struct buf *b, const char *event, size_t bytes)
 {
 	char *to = buf_room(b, bytes + 1);
 
@@ -81,5 +81,5 @@ ndjson_add(struct buf *b, const char *body, size_t bytes)
 	if (buf_room(b, bytes) == NULL)
 		return;
 	while ((event = ndjson_next(&at, end, &length)) != NULL)
-		add_line(b, event, length);
+		ndjson_add_event(b, event, length);
 }

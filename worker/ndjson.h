@@ -12,6 +12,8 @@
  * newline behind it. Line ends within an event (they stand between its tokens
  * only) become spaces. Marks the buffer as failed when there is no room. */
 void ndjson_add(struct buf *, const char *body, size_t bytes);
+/* One event in the same way. */
+void ndjson_add_event(struct buf *, const char *event, size_t bytes);
 /* The next event of such a body, and how long it is; *at moves behind it. NULL:
  * there is none. */
 const char *ndjson_next(const char **at, const char *end, size_t *bytes);

@@ -22,9 +22,9 @@
 #include "condemned.h"
 #include "dead.h"
 #include "delivery.h"
-#include "discovery.h"
 #include "dispatch.h"
 #include "fault.h"
+#include "finder.h"
 #include "heritage.h"
 #include "http_client.h"
 #include "intake.h"
@@ -37,7 +37,6 @@
 #include "loop.h"
 #include "overlord.h"
 #include "panic.h"
-#include "place.h"
 #include "push.h"
 #include "realm.h"
 #include "session.h"
@@ -73,7 +72,7 @@ struct worker {
 	struct http_client *http;
 	struct session *session; /* NULL: without ZooKeeper */
 	struct zk *zk; /* its */
-	struct discovery *finding; /* the Overlord */
+	struct finder *finder; /* of the Overlord */
 	struct overlord *overlord;
 	struct beam_store *store;
 	struct beam_cluster *cluster;
@@ -115,58 +114,6 @@ static void
 at_step(const struct worker *w, enum life_step step)
 {
 	life_step(w->heritage->life, step);
-}
-
-/* ---- the Overlord by discovery ---- */
-
-static void
-overlord_place(void *context, const struct discovery_answer *a)
-{
-	struct worker *w = context;
-	struct place place;
-	char *url, why[400];
-	size_t used;
-
-	w->finding = NULL;
-	if (a->result == RESULT_OK &&
-	    place_choose(
-		&place, w->ds->tls_enable, a->place.port, a->place.tls_port)) {
-		url = place_url(a->place.host, &place);
-		overlord_found(w->overlord, url, NULL);
-		free(url);
-		return;
-	}
-	if (a->result == RESULT_RETRY && overlord_last(w->overlord) != NULL) {
-		overlord_found(w->overlord, overlord_last(w->overlord), NULL);
-		return;
-	}
-	if (a->result == RESULT_OK) {
-		snprintf(why, sizeof why, "the Overlord at %s:%d " PLACE_NO_TLS,
-		    a->place.host, a->place.port);
-		overlord_found(w->overlord, NULL, why);
-		return;
-	}
-	used = (size_t)snprintf(why, sizeof why,
-	    "service %s under %s in ZooKeeper %s: %s", w->ds->overlord_service,
-	    w->ds->discovery_path, w->ds->zookeeper_connect,
-	    a->result == RESULT_GONE ? "not there; services there:"
-				     : result_name(a->result));
-	for (size_t i = 0;
-	     a->result == RESULT_GONE && i < a->name_count && used < sizeof why;
-	     i++)
-		used += (size_t)snprintf(
-		    why + used, sizeof why - used, " %s", a->names[i]);
-	overlord_found(w->overlord, NULL, why);
-}
-
-static void
-find_overlord(void *context, struct overlord *o UNUSED)
-{
-	struct worker *w = context;
-
-	must(w->zk != NULL); /* conf demands a URL without ZooKeeper */
-	w->finding = discovery_find(w->zk, w->ds->discovery_path,
-	    w->ds->overlord_service, overlord_place, w);
 }
 
 /* ---- what can be seen ---- */
@@ -820,8 +767,9 @@ make_parts(struct worker *w)
 
 	w->http = http_client_new(w->loop);
 	http_client_secure(w->http, w->ds);
-	w->overlord = overlord_new(w->http, w->ds, find_overlord, w);
 	make_session(w);
+	w->finder = finder_new(w->ds, w->zk);
+	w->overlord = overlord_new(w->http, w->ds, finder_find, w->finder);
 	w->acks =
 	    acks_new(w->channels, w->channel_count, w->heritage->generation);
 	late.overlord = w->overlord;
@@ -865,8 +813,7 @@ free_parts(struct worker *w)
 	delivery_free(&w->delivery);
 	late_free(&w->late);
 	acks_free(&w->acks);
-	if (w->finding != NULL)
-		discovery_cancel(&w->finding);
+	finder_free(&w->finder);
 	beam_store_free(&w->store);
 	beam_cluster_free(&w->cluster);
 	overlord_free(&w->overlord);

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""delivery.mode pull, as far as the log: what was answered 200 is in it, once,
+under offsets that only grow, whatever dies; what waited for tasks moves into it.
+
+The log is read by `tranqctl spool export`. (A tranqd with fault points, since
+the others do not take the mode yet.)
+"""
+
+import json
+import os
+import sys
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
+import drill  # noqa: E402
+import harness  # noqa: E402
+from faults import FAULT_TRANQD, Faults  # noqa: E402
+from harness import wait_for  # noqa: E402
+
+OVERLORD = "http://127.0.0.1:1"  # nobody is asked
+WORKER_POINTS = ["PEEKED", "TAKEN", "SEAL", "SEALED", "TXN_BEGUN", "COMMIT",
+                 "COMMITTED", "ADVANCE", "ADVANCED", "RECEIVER_TOLD"]
+RECEIVER_POINTS = ["DURABLE_SEEN"]
+
+
+class PullCase(drill.Case):
+    properties = {}
+
+    def start(self, name="tranqd", **properties):
+        self.faults = Faults(os.path.join(self.folder, "faults"))
+        self.server = self.tranqd(
+            self.document(**properties), binary=FAULT_TRANQD, name=name,
+            environment=self.faults.environment)
+
+    def document(self, **properties):
+        return drill.config(["a"], OVERLORD, properties=dict(
+            {"delivery.mode": "pull"}, **self.properties, **properties))
+
+    def log(self):
+        return self.server.data_source("a")["beams"]["log"]
+
+    def await_log(self, events):
+        """The status follows within a moment: its partitions."""
+        def there():
+            partitions = self.log()["partitions"]
+            return partitions if events == sum(
+                p["end"] - p["start"] for p in partitions) else None
+        return wait_for(there, f"{events} events in the log")
+
+    def spool(self, what):
+        """By a tranqctl that does not know the mode."""
+        path = os.path.join(self.folder, "tranqctl.json")
+        document = dict(self.server.document, properties={
+            k: v for k, v in self.server.document["properties"].items()
+            if k != "delivery.mode"})
+        with open(path, "w") as f:
+            json.dump(document, f)
+        return harness.run_program("tranqctl", "-c", path, "spool", what, "a")
+
+    def exported(self):
+        done = self.spool("export")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def check_log(self, sent, unknown=()):
+        """All that was answered is there once, nothing from nowhere."""
+        got = drill.ids(self.exported())
+        self.assertEqual(len(got), len(set(got)))
+        self.assertEqual(set(sent) - set(got), set())
+        self.assertEqual(set(got) - set(sent) - set(unknown), set())
+        done = self.spool("verify")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn(f"{len(got)} events", done.stdout)
+        return got
+
+
+class TestLog(PullCase):
+    def test_answered_by_the_commit(self):
+        self.start()
+        before = harness.events(50)
+        answer = self.server.post("a", before)
+        self.assertEqual((answer.status, answer.received, answer.sent),
+                         (200, 50, 50), answer)
+        answer = self.server.post("a", harness.events(50, 50), is_async=True)
+        self.assertEqual((answer.status, answer.received, answer.sent),
+                         (200, 50, 0), answer)
+        [first] = self.await_log(100)
+        self.assertEqual(first["start"] % (1 << 22), 0)
+        self.check_log(drill.ids(before + harness.events(50, 50)))
+        self.check_accounts(self.server)
+        # Druid has nothing of it to do with a stop
+        self.server.restart()
+        answer = self.server.post("a", harness.events(1, 100))
+        self.assertEqual((answer.status, answer.sent), (200, 1), answer)
+        [then] = self.await_log(101)
+        self.assertEqual(then["start"], first["start"])
+
+    def test_events_of_any_time(self):
+        self.start()
+        old = harness.events(3, at=86400.0)
+        answer = self.server.post("a", old)
+        self.assertEqual((answer.status, answer.sent), (200, 3), answer)
+        self.check_log(drill.ids(old))
+
+    def test_compressed_and_spread(self):
+        for codec in ("gzip", "lz4", "zstd"):
+            with self.subTest(codec):
+                self.start(codec, **{"pull.compression": codec,
+                                     "pull.partitions": 3})
+                sent = harness.events(900)
+                self.assertEqual(self.server.post("a", sent).sent, 900)
+                self.check_log(drill.ids(sent))
+                self.assertEqual([p["partition"] for p in
+                                  self.await_log(900)], [0, 1, 2])
+                self.server.stop()
+
+    def test_from_push_to_pull(self):
+        self.start(**{"delivery.mode": "push",
+                      "druidBeam.firehoseRetryPeriod": "PT0.1S"})
+        waiting = harness.events(300)
+        for at in range(0, 300, 100):
+            self.assertEqual(self.server.post(
+                "a", waiting[at:at + 100]).status, 200)
+        self.faults.kill("COMMITTED", at=2)
+        self.server.reload(self.document())
+        wait_for(lambda: "log" in (self.server.data_source("a")["beams"] or
+                                   ""), "the log")
+        more = harness.events(100, 300)
+        wait_for(lambda: self.server.post("a", more[:1]).status == 200,
+                 "an answer")
+        self.assertEqual(self.server.post("a", more[1:]).status, 200)
+        wait_for(lambda: len(self.exported()) >= 400, "all of it in the log")
+        self.check_log(drill.ids(waiting + more))
+        self.await_log(400)
+        self.check_accounts(self.server)
+
+
+class TestKilled(PullCase):
+    """At each step of an event, while clients post."""
+    time_bound = 300
+
+    def post_some(self, sent, unknown, stop, run):
+        at = 0
+        while not stop.is_set():
+            events = harness.events(20, at, run=run)
+            at += 20
+            try:
+                answer = self.server.post("a", events)
+            except OSError:
+                unknown += drill.ids(events)
+                continue
+            if answer.status == 200:
+                sent += drill.ids(events)
+            else:
+                unknown += drill.ids(events)
+
+    def strike(self, point):
+        self.faults.kill(point, at=3)
+        self.faults.await_hit(point)
+
+    def test_points(self):
+        self.start()
+        sent, unknown, stop = [], [], threading.Event()
+        threads = [threading.Thread(target=self.post_some, args=(
+            sent, unknown, stop, f"r{n}")) for n in range(3)]
+        for t in threads:
+            t.start()
+        try:
+            for point in WORKER_POINTS + RECEIVER_POINTS:
+                with self.subTest(point):
+                    self.strike(point)
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        wait_for(lambda: self.server.post(
+            "a", harness.events(1, run="last")).status == 200, "an answer")
+        sent += ["last-0"]
+        self.check_log(sent, unknown)
+        self.assertGreater(len(sent), 100)
+        self.await_log(len(self.exported()))
+        self.check_accounts(self.server)
+
+
+if __name__ == "__main__":
+    drill.main()
