@@ -33,6 +33,7 @@ struct ds_conf {
 	 * conf.document */
 	const struct json *data_schema;
 	const struct json *tuning; /* may be NULL */
+	const struct json *io; /* ioConfig; may be NULL */
 
 	char *timestamp_column;
 	char *timestamp_format; /* as written, "auto" by default */

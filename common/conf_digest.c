@@ -87,6 +87,12 @@ conf_digest_add(uint64_t digest, const char *text)
 }
 
 uint64_t
+conf_digest_json(const struct json *j)
+{
+	return add_json(DIGEST_START, j);
+}
+
+uint64_t
 conf_digest(const struct ds_conf *ds)
 {
 	uint64_t digest = DIGEST_START;
@@ -96,6 +102,8 @@ conf_digest(const struct ds_conf *ds)
 	digest = add_json(digest, ds->data_schema);
 	if (ds->tuning != NULL)
 		digest = add_json(digest, ds->tuning);
+	if (ds->io != NULL)
+		digest = add_json(add_text(digest, "ioConfig"), ds->io);
 	for (unsigned i = 0; i < conf_property_count; i++) {
 		if (conf_properties[i].is_global)
 			continue;

@@ -1,7 +1,7 @@
 /*
  * conf_digest - one number for everything that a dataSource's worker goes by
  *
- * Process: all. Internal to conf*.c. Pure.
+ * Process: all. Pure. But for conf_digest_json internal to conf*.c.
  */
 #pragma once
 
@@ -12,3 +12,5 @@
 uint64_t conf_digest(const struct ds_conf *);
 /* Of that and what stands in a file that a property names. */
 uint64_t conf_digest_add(uint64_t digest, const char *text);
+/* Of a document; the order of members does not count. */
+uint64_t conf_digest_json(const struct json *);

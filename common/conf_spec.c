@@ -300,7 +300,7 @@ read_tuning(struct conf_reader *r, const struct json *spec, struct ds_conf *ds)
 
 /* Where events come from is our part of the task. */
 static void
-check_io(struct conf_reader *r, const struct json *spec)
+read_io(struct conf_reader *r, const struct json *spec, struct ds_conf *ds)
 {
 	static const char *const ours[] = { "firehose", "plumber" };
 	const struct json *io = conf_spec_get(spec, "ioConfig");
@@ -315,6 +315,7 @@ check_io(struct conf_reader *r, const struct json *spec)
 		    "take it out");
 		conf_reader_leave(r, inside);
 	}
+	ds->io = json_is_object(io) ? io : NULL;
 	conf_reader_leave(r, mark);
 }
 
@@ -449,7 +450,7 @@ conf_spec_read(
 		conf_reader_leave(r, mark);
 	}
 	read_input_format(r, spec, ds);
-	check_io(r, spec);
+	read_io(r, spec, ds);
 	read_tuning(r, spec, ds);
 }
 

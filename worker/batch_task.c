@@ -26,16 +26,10 @@ batch_task_id(const struct ds_conf *ds, const char *identity, uint64_t first_id,
 }
 
 static struct json *
-make_granularity(const struct ds_conf *ds, const struct batch_task *t)
+make_schema(const struct ds_conf *ds, const struct batch_task *t)
 {
-	struct json *g =
-	    task_schema_part(ds, "granularitySpec", json_new_object());
-	struct json *intervals = json_new_array();
+	struct json *schema = task_schema(ds), *intervals = json_new_array();
 
-	json_set_text(g, "type", "uniform");
-	if (json_get(g, "segmentGranularity") == NULL)
-		json_set_text(g, "segmentGranularity",
-		    granularity_name(&ds->segment_granularity));
 	for (unsigned i = 0; i < t->interval_count; i++) {
 		char start[ISO_BYTES], end[ISO_BYTES], *text;
 
@@ -45,28 +39,7 @@ make_granularity(const struct ds_conf *ds, const struct batch_task *t)
 		json_append(intervals, json_new_text(text));
 		free(text);
 	}
-	json_set(g, "intervals", intervals);
-	return g;
-}
-
-static struct json *
-make_schema(const struct ds_conf *ds, const struct batch_task *t)
-{
-	struct json *schema = json_new_object(), *time = json_new_object();
-	const struct json *transform =
-	    json_get(ds->data_schema, "transformSpec");
-
-	json_set_text(time, "column", ds->timestamp_column);
-	json_set_text(time, "format", "millis");
-	json_set_text(schema, "dataSource", ds->name);
-	json_set(schema, "timestampSpec", time);
-	json_set(schema, "dimensionsSpec",
-	    task_schema_part(ds, "dimensionsSpec", json_new_object()));
-	json_set(schema, "metricsSpec",
-	    task_schema_part(ds, "metricsSpec", json_new_array()));
-	json_set(schema, "granularitySpec", make_granularity(ds, t));
-	if (transform != NULL)
-		json_set(schema, "transformSpec", json_clone(transform));
+	json_set(json_get(schema, "granularitySpec"), "intervals", intervals);
 	return schema;
 }
 

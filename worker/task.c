@@ -132,6 +132,49 @@ task_schema_part(
 	return clone_or(old != NULL ? old : json_get(schema, name), otherwise);
 }
 
+/* Tasks cannot do with another type; JVM Tranquility gives no other. */
+static struct json *
+make_granularity(const struct ds_conf *ds)
+{
+	struct json *g =
+	    task_schema_part(ds, "granularitySpec", json_new_object());
+
+	json_set_text(g, "type", "uniform");
+	if (json_get(g, "segmentGranularity") == NULL)
+		json_set_text(g, "segmentGranularity",
+		    granularity_name(&ds->segment_granularity));
+	json_remove(g, "intervals");
+	return g;
+}
+
+static void
+copy_transform(const struct ds_conf *ds, struct json *schema)
+{
+	const struct json *transform =
+	    json_get(ds->data_schema, "transformSpec");
+
+	if (transform != NULL)
+		json_set(schema, "transformSpec", json_clone(transform));
+}
+
+struct json *
+task_schema(const struct ds_conf *ds)
+{
+	struct json *schema = json_new_object(), *time = json_new_object();
+
+	json_set_text(time, "column", ds->timestamp_column);
+	json_set_text(time, "format", "millis");
+	json_set_text(schema, "dataSource", ds->name);
+	json_set(schema, "timestampSpec", time);
+	json_set(schema, "dimensionsSpec",
+	    task_schema_part(ds, "dimensionsSpec", json_new_object()));
+	json_set(schema, "metricsSpec",
+	    task_schema_part(ds, "metricsSpec", json_new_array()));
+	json_set(schema, "granularitySpec", make_granularity(ds));
+	copy_transform(ds, schema);
+	return schema;
+}
+
 static struct json *
 make_parser(const struct ds_conf *ds)
 {
@@ -183,20 +226,11 @@ make_schema(const struct ds_conf *ds, const struct task_place *p)
 	json_set(schema, "parser", make_parser(ds));
 	json_set(schema, "metricsSpec",
 	    task_schema_part(ds, "metricsSpec", json_new_array()));
-	granularity =
-	    task_schema_part(ds, "granularitySpec", json_new_object());
-	/* tasks cannot do with another one; JVM Tranquility gives no other */
-	json_set_text(granularity, "type", "uniform");
-	if (json_get(granularity, "segmentGranularity") == NULL)
-		json_set_text(granularity, "segmentGranularity",
-		    granularity_name(&ds->segment_granularity));
+	granularity = make_granularity(ds);
 	if (!partition_is_any_time(p->partition))
 		set_interval(granularity, &p->interval);
-	json_remove(granularity, "intervals");
 	json_set(schema, "granularitySpec", granularity);
-	if (json_get(ds->data_schema, "transformSpec") != NULL)
-		json_set(schema, "transformSpec",
-		    json_clone(json_get(ds->data_schema, "transformSpec")));
+	copy_transform(ds, schema);
 	return schema;
 }
 

@@ -35,6 +35,9 @@ int64_t task_shutoff_ms(const struct ds_conf *, const struct interval *);
  * `otherwise`, which is taken over, where it says nothing; new. */
 struct json *task_schema_part(
     const struct ds_conf *, const char *name, struct json *otherwise);
+/* The dataSchema, new, in the form that goes with an inputFormat, for events
+ * as the spool has them; intervals in it are left out. */
+struct json *task_schema(const struct ds_conf *);
 /* The task, new; id and firehose_id are those of the beam's record. */
 struct json *task_json(const struct ds_conf *, const struct task_place *,
     const char *id, const char *firehose_id);
