@@ -122,12 +122,16 @@ struct heritage {
 	int page_fd;
 	int feed_bell; /* feed: its own */
 	int *page_fds; /* feed: one for each of the conf's dataSources */
+	unsigned pull_port; /* feed: where it listens */
 };
 
 /* The three doors into the child's code; they return the exit code. */
 int receiver_main(const struct heritage *);
 int worker_main(const struct heritage *);
 int feed_main(const struct heritage *);
+
+/* For whom each connection is a descriptor: as many open files as may be. */
+void heritage_raise_files(void);
 
 /* One message, with up to 2 descriptors (-1: none). false with errno. */
 bool order_send(int control_fd, const struct order_message *, int fd0, int fd1);

@@ -40,6 +40,7 @@ spawn_feed(struct child *c)
 	h->keys_fd = s->feed_keys_fd;
 	h->page_fd = -1;
 	h->feed_bell = s->feed_bell;
+	h->pull_port = s->ports[PORT_PULL];
 	h->page_fds = must_calloc(conf->ds_count, sizeof h->page_fds[0]);
 	for (unsigned i = 0; i < conf->ds_count; i++) {
 		const struct source *src = supervisor_find(s, conf->ds[i].name);

@@ -9,12 +9,9 @@
  * Who waits for events is woken by the worker's bell.
  */
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "feed_check.h"
@@ -200,31 +197,6 @@ woke(void *context)
 
 /* ---- start and end ---- */
 
-static unsigned
-port_of(int fd)
-{
-	struct sockaddr_storage at;
-	socklen_t bytes = sizeof at;
-
-	must(getsockname(fd, (void *)&at, &bytes) == 0);
-	if (at.ss_family == AF_INET6)
-		return ntohs(((const struct sockaddr_in6 *)(const void *)&at)
-				 ->sin6_port);
-	return ntohs(((const struct sockaddr_in *)(const void *)&at)->sin_port);
-}
-
-static void
-raise_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		log_warn("the limit of open files cannot be raised");
-}
-
 /* False, and told: what came with the configuration cannot be used. */
 static bool
 take_keys(struct feed *f, int keys_fd)
@@ -264,8 +236,7 @@ take_address(struct feed *f)
 	struct feed_server *s = &f->server;
 	struct endpoint listen;
 
-	feed_check_address(
-	    conf, port_of(f->heritage->listen_fds[PORT_PULL]), &f->address);
+	feed_check_address(conf, f->heritage->pull_port, &f->address);
 	s->self = (struct kafka_answer_broker){ NODE, (int32_t)f->address.port,
 		kafka_wire_text(f->address.host) };
 	s->cluster = (struct kafka_answer_cluster){ kafka_wire_text(CLUSTER),
@@ -362,7 +333,7 @@ feed_main(const struct heritage *heritage)
 	int code = CHILD_TEMPFAIL;
 
 	f->heritage = heritage;
-	raise_limit();
+	heritage_raise_files();
 	if (!wire(f)) {
 		code = CHILD_BAD_CONFIG;
 	} else if (start(f)) {

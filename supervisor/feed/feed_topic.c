@@ -383,7 +383,7 @@ feed_topic_place(struct feed_topic *t, int32_t partition, int64_t time_ms,
 	else if (time_ms == KAFKA_LATEST)
 		place->offset = (int64_t)range.end;
 	else if (time_ms < 0)
-		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+		return KAFKA_UNSUPPORTED_VERSION; /* a newer kind of place */
 	else
 		return search(t, (unsigned)partition, time_ms, now_ms, place);
 	return KAFKA_OK;

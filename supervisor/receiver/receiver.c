@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -394,19 +393,6 @@ ignore_signals(void)
 		signal(signals[i], SIG_IGN);
 }
 
-/* Each connection is a descriptor. */
-static void
-raise_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		log_warn("the limit of open files cannot be raised");
-}
-
 /* False: what came with the configuration cannot be used. */
 static bool
 wire(struct receiver *r)
@@ -517,7 +503,7 @@ receiver_main(const struct heritage *heritage)
 	log_process(name, NULL);
 	panic_keep(heritage->life->panic, sizeof heritage->life->panic);
 	ignore_signals();
-	raise_limit();
+	heritage_raise_files();
 	if (!wire(&r)) {
 		code = CHILD_BAD_CONFIG;
 	} else if (start(&r)) {

@@ -118,7 +118,8 @@ be_feed(int control)
 		.listen_fds = { -1, -1, dup(stage.listen_fd) },
 		.page_fd = -1,
 		.feed_bell = stage.bell,
-		.page_fds = &page };
+		.page_fds = &page,
+		.pull_port = stage.port };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""The feed in the daemon: its birth, death and reload, what it may do, and what
+of a configuration is refused. (What it serves: tests/kafka.)"""
+
+import os
+import signal
+import subprocess
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
+import drill  # noqa: E402
+import harness  # noqa: E402
+from harness import wait_for  # noqa: E402
+from kafka_client import Client, frame, metadata  # noqa: E402
+from sandbox import program  # noqa: E402
+
+IS_ROOT = os.geteuid() == 0
+NOBODY = 65534
+
+
+class FeedCase(drill.Case):
+    def begin(self, **properties):
+        named = {k.replace("__", "."): v for k, v in properties.items()}
+        named.setdefault("pull.listen", "127.0.0.1:0")
+        server = self.tranqd(drill.config(
+            ["a", "b"], "http://127.0.0.1:1", properties=named))
+        self.port = self.feed(server)["port"]
+        self._ports.add(self.port)
+        return server
+
+    def feed(self, server):
+        return server.status()["feed"]
+
+    def await_feed(self, server, before=0):
+        """Another one than that, which serves."""
+        def is_there():
+            feed = self.feed(server)
+            return (feed["state"] == "ready" and feed["pid"] != before
+                    and feed)
+        return wait_for(is_there, "the feed")
+
+    def is_served(self):
+        try:
+            with Client(self.port) as c:
+                c.send(metadata(correlation=7))
+                return c.answer()[:4] == b"\0\0\0\7"
+        except (OSError, EOFError):
+            return False
+
+
+class TestLife(FeedCase):
+    def test_killed(self):
+        server = self.begin()
+        self.assertTrue(self.is_served())
+        for _ in range(3):
+            pid = self.feed(server)["pid"]
+            harness.kill(pid)
+            self.assertNotEqual(self.await_feed(server, pid)["pid"], pid)
+            wait_for(self.is_served)
+        self.assertEqual(self.feed(server)["restarts"], 3)
+        self.assertEqual(self.feed(server)["port"], self.port)
+        # nobody else minds
+        self.assertEqual(
+            [r["restarts"] for r in server.status()["receivers"]], [0, 0])
+
+    def test_hangs(self):
+        server = self.begin(tranqd__hangTimeout="PT1S")
+        pid = self.feed(server)["pid"]
+        harness.kill(pid, signal.SIGSTOP)
+        self.await_feed(server, pid)
+        wait_for(self.is_served)
+        self.assertIn("hung", server.log())
+
+    def test_reload(self):
+        """Another feed with the new configuration, at the same port."""
+        server = self.begin()
+        pid = self.feed(server)["pid"]
+        done = subprocess.run(
+            [program("tranqctl"), "password", "druid"], input="secret\n",
+            text=True, stdout=subprocess.PIPE, check=True)
+        users = os.path.join(self.folder, "users")
+        with open(users, "w") as f:
+            f.write(done.stdout)
+        server.document["properties"]["pull.auth.file"] = users
+        server.write()
+        ok, text, _ = server.control("reload")
+        self.assertTrue(ok, text)
+        self.await_feed(server, pid)
+        # whoever does not log in is sent away
+        wait_for(lambda: not self.is_served())
+        with Client(self.port) as c:
+            c.send(frame(18, 0, 3))  # versions are told to all
+            self.assertEqual(c.answer()[:6], b"\0\0\0\3\0\0")
+        # a file that is bad is refused, and all stays as it was
+        with open(users, "a") as f:
+            f.write("druid:secret\n")
+        pid = self.feed(server)["pid"]
+        ok, text, body = server.control("reload")
+        self.assertFalse(ok)
+        self.assertIn("line 3", body.decode())
+        self.assertNotIn("secret", body.decode())
+        self.assertEqual(self.feed(server)["pid"], pid)
+
+    def test_supervisor_is_killed(self):
+        server = self.begin()
+        server.kill()
+        self.assertFalse(harness.is_listening(self.port))
+        server.start()
+        self.port = self.feed(server)["port"]
+        self.assertTrue(self.is_served())
+
+    def test_stop_answers(self):
+        """Who waits for events is answered when the feed ends."""
+        server = self.begin()
+        with Client(self.port) as c:
+            c.send(metadata())
+            c.answer()
+            self.assertEqual(server.stop(), 0)
+            self.assertTrue(c.is_closed())
+
+    def test_not_asked_for(self):
+        server = self.tranqd(drill.config(["a"], "http://127.0.0.1:1"))
+        self.assertIsNone(server.status()["feed"])
+        self.assertFalse(os.path.exists(
+            os.path.join(server.run_dir, "pull.port")))
+
+
+class TestPrivileges(FeedCase):
+    def status_of(self, pid):
+        with open(f"/proc/{pid}/status") as f:
+            return dict(line.rstrip("\n").split(":\t", 1)
+                        for line in f if ":\t" in line)
+
+    @unittest.skipUnless(IS_ROOT, "needs root")
+    def test_user(self):
+        os.chmod(self.folder, 0o755)
+        server = self.begin(tranqd__user="nobody")
+        self.assertTrue(self.is_served())
+        found = self.status_of(self.feed(server)["pid"])
+        self.assertEqual(found["Uid"].split(), [str(NOBODY)] * 4)
+        self.assertEqual(int(found["CapEff"], 16), 0)
+        self.assertEqual(found["NoNewPrivs"], "1")
+
+    def test_confined(self):
+        server = self.begin()
+        feed = self.feed(server)
+        if "not confined" in server.log():
+            self.skipTest("this program is not confined")
+        self.assertIn("seccomp", feed["confined"])
+        self.assertEqual(self.status_of(feed["pid"])["Seccomp"], "2")
+        self.assertTrue(self.is_served())
+        self.assertEqual(self.feed(server)["refusedCalls"], 0)
+
+    def test_descriptors(self):
+        """What is others' is not the feed's: no ring, no HTTP port."""
+        server = self.begin()
+        pid = self.feed(server)["pid"]
+        names = [os.readlink(f"/proc/{pid}/fd/{fd}")
+                 for fd in os.listdir(f"/proc/{pid}/fd")]
+        self.assertFalse([n for n in names if "channel" in n or "ring" in n],
+                         names)
+        self.assertEqual(len([n for n in names if n.startswith("socket")]),
+                         2, names)  # its port, and the supervisor
+
+
+class TestRefused(FeedCase):
+    def refused(self, **properties):
+        server = self.tranqd(drill.config(
+            ["a"], "http://127.0.0.1:1",
+            properties={k.replace("__", "."): v
+                        for k, v in properties.items()}), start=False)
+        done = subprocess.run(
+            [program("tranqd"), "check", "-c", server.config_file],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(done.returncode, 78, done.stdout)
+        return done.stdout
+
+    def test_open_to_all(self):
+        self.assertIn("lets everybody in the network read",
+                      self.refused(pull__listen="10.0.0.1:9094"))
+
+    def test_no_address(self):
+        self.assertIn("pull.advertise: not set", self.refused(
+            pull__listen=":9094", pull__insecure="true"))
+        self.assertIn("no address that anybody", self.refused(
+            pull__listen=":9094", pull__insecure="true",
+            pull__advertise="0.0.0.0"))
+
+    def test_no_certificate(self):
+        self.assertIn("pull.tls: there is no certificate", self.refused(
+            pull__listen="127.0.0.1:9094", pull__tls="true"))
+
+    def test_no_users(self):
+        self.assertIn("pull.auth.file: /none: cannot be read", self.refused(
+            pull__listen="127.0.0.1:9094", pull__auth__file="/none"))
+
+    def test_taken_port(self):
+        first = self.begin()
+        other = self.tranqd(drill.config(
+            ["a"], "http://127.0.0.1:1",
+            properties={"pull.listen": f"127.0.0.1:{self.port}"}),
+            name="other", start=False)
+        other.spawn()
+        wait_for(lambda: other.process.poll() is not None)
+        self.assertEqual(other.process.returncode, 69)
+        other.process = None
+        self.assertIn(f"pull.listen 127.0.0.1:{self.port} cannot be opened",
+                      other.log())
+        self.assertTrue(first.is_running)
+
+
+if __name__ == "__main__":
+    harness.main()
