@@ -30,6 +30,18 @@ def fetch(offset, *, topic="foo", partition=0, max_wait=500, min_bytes=1,
     return frame(1, 4, correlation, body)
 
 
+def list_offsets(time_ms, *, topic="foo", partition=0, correlation=1):
+    """Version 1; -2: the first one, -1: behind the last one."""
+    body = struct.pack(">ii", -1, 1) + text(topic)
+    body += struct.pack(">iiq", 1, partition, time_ms)
+    return frame(2, 1, correlation, body)
+
+
+def listed(answer):
+    """The offset, or -1."""
+    return struct.unpack(">q", answer[-8:])[0]
+
+
 def metadata(*topics, correlation=1):
     """Version 1; no topics: all."""
     body = struct.pack(">i", len(topics) if topics else -1)
@@ -62,6 +74,53 @@ class Fetched:
             at += 12 + length
         assert at == len(self.records)
         return first, behind
+
+    def values(self):
+        """Offset and value of each record; of batches that are not
+        compressed."""
+        at, found = 0, []
+        while at < len(self.records):
+            base, length = struct.unpack_from(">qi", self.records, at)
+            attributes, = struct.unpack_from(">h", self.records, at + 21)
+            count, = struct.unpack_from(">i", self.records, at + 57)
+            assert attributes == 0, attributes
+            reader = Records(self.records, at + 61)
+            found += [(base + delta, value) for delta, value in
+                      (reader.next() for _ in range(count))]
+            at += 12 + length
+            assert reader.at == at
+        return found
+
+
+class Records:
+    """Those of a batch, one after the other."""
+
+    def __init__(self, raw, at):
+        self.raw, self.at = raw, at
+
+    def _varint(self):
+        value = shift = 0
+        while True:
+            byte = self.raw[self.at]
+            self.at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return (value >> 1) ^ -(value & 1)
+
+    def next(self):
+        """Its offset in the batch, its value."""
+        length = self._varint()
+        end = self.at + length
+        self.at += 1
+        self._varint()
+        delta = self._varint()
+        assert self._varint() == -1  # no key
+        size = self._varint()
+        value = self.raw[self.at:self.at + size]
+        self.at += size
+        assert self._varint() == 0 and self.at == end  # no headers
+        return delta, value
 
 
 class Client:

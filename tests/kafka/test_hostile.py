@@ -18,7 +18,7 @@ import kafka_client  # noqa: E402
 from harness import wait_for  # noqa: E402
 from kafka_client import Client, fetch, metadata  # noqa: E402
 
-MANY = 20000 if drill.LONG else 2000
+MANY = 20000 if drill.LONG else 500
 MIB = 1 << 20
 # with sanitizers everything is larger
 GROWTH = 16 * MIB
@@ -180,6 +180,20 @@ class TestCrowd(HostileCase):
         stage.put(1, 10)
         self.assertIsNotNone(
             kafka_client.Fetched(waiting.answer()).offsets())
+
+
+class TestValues(HostileCase):
+    def test_values(self):
+        """Each record as it was put, read by nobody's library."""
+        stage = self.stage()
+        stage.put(5, 20, 100)
+        with Client(stage.port) as c:
+            c.send(kafka_client.list_offsets(-2))
+            self.assertEqual(kafka_client.listed(c.answer()), stage.start)
+            self.assertEqual(
+                c.fetch(stage.start).values(),
+                [(stage.start + n, feed_stage.value(n, 100))
+                 for n in range(100)])
 
 
 class TestTime(HostileCase):
