@@ -104,7 +104,7 @@ class TestLog(PullCase):
         self.check_log(drill.ids(old))
 
     def test_compressed_and_spread(self):
-        for codec in ("gzip", "lz4", "zstd"):
+        for codec in ("none", "gzip", "lz4", "zstd"):
             with self.subTest(codec):
                 self.start(codec, **{"pull.compression": codec,
                                      "pull.partitions": 3})
