@@ -463,6 +463,12 @@ spool_batches(const struct spool *s)
 }
 
 uint64_t
+spool_queued(const struct spool *s)
+{
+	return s->durable.batches;
+}
+
+uint64_t
 spool_events(const struct spool *s)
 {
 	return s->durable.events + s->durable.log_events;

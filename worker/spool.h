@@ -98,6 +98,8 @@ const char *spool_identity(const struct spool *);
 uint64_t spool_batches(const struct spool *);
 uint64_t spool_events(const struct spool *);
 uint64_t spool_bytes(const struct spool *);
+/* Batches of the queue alone. */
+uint64_t spool_queued(const struct spool *);
 /* When the batch that waits longest in the queue was sealed; 0: none waits. */
 int64_t spool_oldest_ms(struct spool *);
 const struct spool_totals *spool_totals(const struct spool *);

@@ -16,6 +16,9 @@
 #include "record_batch.h"
 #include "spool_internal.h"
 
+/* Far beyond what the clock gives in this millennium. */
+#define NEXT_MAX ((uint64_t)INT64_MAX >> 4)
+
 static uint64_t
 clock_offset(int64_t wall_ms)
 {
@@ -81,7 +84,8 @@ read_partitions(struct spool *s, MDB_txn *txn)
 		if (v.mv_size != sizeof *m)
 			return MDB_CORRUPTED;
 		memcpy(m, v.mv_data, sizeof *m);
-		if (m->next == 0 || m->start > m->next || m->first > m->start)
+		if (m->next == 0 || m->next > NEXT_MAX || m->start > m->next ||
+		    m->first > m->start)
 			return MDB_CORRUPTED;
 		s->now.log_partitions = i + 1;
 		s->now.log_batches += m->batches;

@@ -156,7 +156,7 @@ oldest_ms(struct worker *w)
 {
 	int64_t now = loop_now_ms(w->loop);
 
-	if (spool_batches(w->spool) == 0)
+	if (spool_queued(w->spool) == 0)
 		return 0;
 	if (w->oldest_ms == 0 || now - w->oldest_known_ms >= OLDEST_MS) {
 		w->oldest_ms = spool_oldest_ms(w->spool);

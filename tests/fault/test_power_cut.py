@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../helper"))
 
 import drill  # noqa: E402
 import harness  # noqa: E402
+from faults import FAULT_TRANQD  # noqa: E402
 from loop_disk import LoopDisk  # noqa: E402
 from sandbox import ROOT  # noqa: E402
 
@@ -83,11 +84,11 @@ class TestWorker(CutCase):
                 if answer.status != 200:
                     self.failures.append(answer)
 
-    def check_run(self, **properties):
+    def check_run(self, binary=None, **properties):
         self.failures = []
         self.server = self.tranqd(
             drill.config(["a"], AWAY, properties=properties),
-            environment=self.environment(), start=False)
+            environment=self.environment(), start=False, binary=binary)
         self.folder_of_record = self.server.folder
         self.server.environment["TRANQ_RECORD_UNDER"] = self.server.folder
         self.server.start()
@@ -116,6 +117,14 @@ class TestWorker(CutCase):
             lambda: self.counts(self.server, "a")["archived"]
             == 3 * self.requests * (self.events // 2),
             "late events are in files", 60)
+        self.server.kill_all()
+        cuts = self.check_cuts("worker", 8000 if LONG else 250,
+                               str(self.events))
+        self.assertGreater(cuts, 4000 if LONG else 200)
+
+    def test_log(self):
+        """What Druid will pull: each image's offsets and accounts are whole."""
+        self.check_run(FAULT_TRANQD, **{"delivery.mode": "pull"})
         self.server.kill_all()
         cuts = self.check_cuts("worker", 8000 if LONG else 250,
                                str(self.events))

@@ -134,6 +134,14 @@ class TestLog(PullCase):
         self.check_log(drill.ids(waiting + more))
         self.await_log(400)
         self.check_accounts(self.server)
+        # and back again: what is in the log stays there, and says so
+        self.server.reload(self.document(**{"delivery.mode": "push"}))
+        wait_for(lambda: any("400 events are in the spool's log" in note
+                             for note in (self.server.data_source("a")[
+                                 "beams"] or {}).get("notes", [])),
+                 "a note")
+        self.check_accounts(self.server)
+        self.server.stop()
 
 
 class TestKilled(PullCase):

@@ -16,8 +16,10 @@
 #include "batch.h"
 #include "fuzz_input.h"
 #include "panic.h"
+#include "record_batch.h"
 #include "spool.h"
 #include "spool_check.h"
+#include "spool_log.h"
 #include "spool_survey.h"
 
 #define BATCHES 60
@@ -76,6 +78,21 @@ put(struct spool *s, unsigned events)
 	free(value);
 }
 
+static void
+log_batch(struct spool *s, unsigned events)
+{
+	struct record_batch b;
+	size_t bytes;
+	char *value;
+
+	record_batch_init(&b);
+	for (unsigned i = 0; i < events; i++)
+		record_batch_add(&b, NOW_MS, "{\"a\":1}", 7);
+	value = record_batch_seal(&b, NULL, &bytes);
+	spool_log_put(s, events % 2, value, bytes, NOW_MS);
+	free(value);
+}
+
 /* Trees with branches, values on pages of their own, free pages. */
 static void
 make_whole(void)
@@ -97,6 +114,10 @@ make_whole(void)
 	for (unsigned i = 0; i < BATCHES; i++) {
 		spool_begin(s);
 		put(s, i % 7 == 0 ? 800 : 10);
+		log_batch(s, i % 9 == 0 ? 800 : 1 + i % 2);
+		if (i % 11 == 10)
+			spool_log_trim(
+			    s, 0, spool_log_range(s, 0).start + i, 3);
 		if (i % 5 == 4 && spool_next(s, &lane, 0, &e))
 			spool_remove(s, &e);
 		must(spool_commit(s, error, sizeof error) == RESULT_OK);
@@ -130,6 +151,30 @@ use(void)
 		spool_begin(s);
 		spool_remove(s, &e);
 		put(s, 300);
+		if (spool_commit(s, error, sizeof error) != RESULT_OK)
+			break;
+	}
+	spool_close(&s);
+}
+
+/* What the log's delivery does, and who looks into it. */
+static void
+use_log(void)
+{
+	char error[ERROR_BYTES];
+	struct spool *s = open_spool(error);
+	struct spool_log_entry e = { .first = 0 };
+
+	for (unsigned n = 0; s != NULL && n < USES; n++) {
+		struct log_range r = spool_log_range(s, n % 2);
+
+		if (!spool_log_next(s, n % 2, e.first + 1, &e))
+			e.first = 0;
+		(void)spool_log_sealed_at(s, n % 2, NOW_MS);
+		(void)spool_log_bytes_behind(s, n % 2, 1000);
+		spool_begin(s);
+		log_batch(s, 1 + n % 2);
+		spool_log_trim(s, n % 2, r.start + (r.end - r.start) / 2, 5);
 		if (spool_commit(s, error, sizeof error) != RESULT_OK)
 			break;
 	}
@@ -175,5 +220,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	look();
 	if (spool_check(dir, error, sizeof error) == SPOOL_FILE_GOOD)
 		use();
+	if (spool_check(dir, error, sizeof error) == SPOOL_FILE_GOOD)
+		use_log();
 	return 0;
 }

@@ -20,6 +20,7 @@
 #include "panic.h"
 #include "partition.h"
 #include "quiet_push.h"
+#include "spool_log.h"
 #include "task.h"
 
 #define RING_BYTES (16u * KiB)
@@ -118,6 +119,18 @@ uint64_t
 spool_batches(const struct spool *s UNUSED)
 {
 	return 1;
+}
+
+uint64_t
+spool_queued(const struct spool *s UNUSED)
+{
+	return 1;
+}
+
+struct spool_log_counts
+spool_log_counts(const struct spool *s UNUSED)
+{
+	return (struct spool_log_counts){ 0 };
 }
 
 unsigned
