@@ -5,8 +5,8 @@
  *
  * Database `log`: log_key → a record batch (record_batch.h) as it is served,
  * and behind it a log_trailer. Database `meta`: "log:identity" → a UUID's text,
- * "log:file" → log_file, "log:N" → log_meta of partition N, as soon as it has
- * had a batch.
+ * "log:file" → log_file, "log:N" → log_meta of partition N, as soon as there
+ * is one.
  */
 #pragma once
 

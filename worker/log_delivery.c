@@ -43,6 +43,7 @@ struct log_delivery {
 	bool has_floor; /* one of them may be above its log's start */
 	bool jumps[LOG_PAGE_PARTITIONS_MAX]; /* asked beyond the end */
 	int64_t beyond_said_ms;
+	bool begins; /* partitions are to be made: a topic needs them */
 	bool has_queue; /* something may wait there, besides late batches */
 	struct moved moved[MOVES_MAX];
 	unsigned moved_count;
@@ -143,6 +144,8 @@ replay(struct delivery *d)
 		else
 			l->has_queue = true;
 	}
+	for (unsigned i = 0; i < l->partitions; i++)
+		l->begins |= spool_log_range(l->p.spool, i).end == 0;
 	tell(l);
 	if (l->p.page != NULL)
 		log_page_open(l->p.page, spool_log_identity(l->p.spool));
@@ -377,7 +380,9 @@ tell_movers(struct log_delivery *l)
 static bool
 wants_commit(const struct delivery *d)
 {
-	return view_of(d)->has_queue || view_of(d)->has_floor;
+	const struct log_delivery *l = view_of(d);
+
+	return l->begins || l->has_queue || l->has_floor;
 }
 
 static void
@@ -385,6 +390,8 @@ write_changes(struct delivery *d)
 {
 	struct log_delivery *l = log_of(d);
 
+	if (l->begins)
+		spool_log_begin(l->p.spool, l->partitions, clock_wall_ms());
 	if (l->has_queue)
 		move_some(l);
 	if (!l->has_floor)
@@ -398,6 +405,7 @@ written(struct delivery *d)
 {
 	struct log_delivery *l = log_of(d);
 
+	l->begins = false;
 	if (l->has_queue)
 		tell_movers(l);
 	/* once more as long as anything leaves: the floor may lie within a

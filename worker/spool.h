@@ -15,7 +15,7 @@
  *            failure made a new sequence necessary
  *   copy     id → batches of which the archive still has to get a copy, and
  *            those of them that are copied and still in the queue
- *   log      what Druid pulls, by offset (spool_log.h); from its first batch on
+ *   log      what Druid pulls, by offset (spool_log.h), when it has pulled ever
  *   meta     format, identity, next id, ring cursors, totals, documents
  *
  * All changes between spool_begin and spool_commit are one transaction with

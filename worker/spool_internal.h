@@ -71,7 +71,7 @@ struct spool {
 	int lock_fd;
 	MDB_env *env;
 	MDB_dbi batch, queue, dead, progress, meta, copy;
-	MDB_dbi log; /* made with the first batch of the log */
+	MDB_dbi log; /* made with the log's first partition */
 	bool has_log, log_is_copy;
 	char log_identity[SPOOL_IDENTITY_BYTES];
 	struct log_file log_file; /* the one that is open */

@@ -179,6 +179,15 @@ begin_partition(struct spool *s, unsigned partition, int64_t now_ms)
 	s->now.log_partitions = MAX_OF(s->now.log_partitions, partition + 1);
 }
 
+void
+spool_log_begin(struct spool *s, unsigned partitions, int64_t now_ms)
+{
+	must(partitions <= LOG_PAGE_PARTITIONS_MAX);
+	for (unsigned i = 0; i < partitions && have_log(s); i++)
+		if (s->now.log[i].next == 0)
+			begin_partition(s, i, now_ms);
+}
+
 static void
 store_batch(struct spool *s, const struct log_key *key, const char *batch,
     size_t bytes, const struct log_trailer *trailer)

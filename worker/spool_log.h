@@ -37,6 +37,8 @@ struct spool_log_entry {
 
 /* ---- within a transaction ---- */
 
+/* The log has these partitions, empty ones if they are new. */
+void spool_log_begin(struct spool *, unsigned partitions, int64_t now_ms);
 /* Gives the record batch (record_batch_seal) its place in the log, writes the
  * first offset into it, and stores it. Returns that offset; after an error of
  * the transaction, any. Adds its events and bytes to the totals. */
@@ -58,12 +60,12 @@ bool spool_log_jump(struct spool *, unsigned partition, int64_t now_ms);
 
 /* ---- looks ---- */
 
-/* A UUID's text; "" before the log has had its first batch. */
+/* A UUID's text; "" before there is a log. */
 const char *spool_log_identity(const struct spool *);
 /* The spool's file is not the one that the log was written to last, so that it
  * may be an older state of it: its offsets have jumped. As of its opening. */
 bool spool_log_is_copy(const struct spool *);
-/* {0, 0}: the partition has had no batch. */
+/* {0, 0}: there is no such partition yet. */
 struct log_range spool_log_range(const struct spool *, unsigned partition);
 struct spool_log_counts spool_log_counts(const struct spool *);
 /* The first batch at or behind `from`. false: there is none. */

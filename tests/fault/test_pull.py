@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""delivery.mode pull, as far as the log: what was answered 200 is in it, once,
-under offsets that only grow, whatever dies; what waited for tasks moves into it.
+"""delivery.mode pull, as far as the feed: what was answered 200 is in the log,
+once, under offsets that only grow, whatever dies, and a consumer has it in that
+order; what waited for tasks moves into the log.
 
 The log is read by `tranqctl spool export`. (A tranqd with fault points, since
 the others do not take the mode yet.)
@@ -8,8 +9,12 @@ the others do not take the mode yet.)
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 import threading
+import time
+import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
@@ -38,13 +43,14 @@ class PullCase(drill.Case):
             {"delivery.mode": "pull"}, **self.properties, **properties))
 
     def log(self):
-        return self.server.data_source("a")["beams"]["log"]
+        said = self.server.data_source("a")["beams"] or {}
+        return said.get("log", {"partitions": []})
 
     def await_log(self, events):
         """The status follows within a moment: its partitions."""
         def there():
             partitions = self.log()["partitions"]
-            return partitions if events == sum(
+            return partitions if partitions and events == sum(
                 p["end"] - p["start"] for p in partitions) else None
         return wait_for(there, f"{events} events in the log")
 
@@ -189,6 +195,86 @@ class TestKilled(PullCase):
         self.assertGreater(len(sent), 100)
         self.await_log(len(self.exported()))
         self.check_accounts(self.server)
+
+
+@unittest.skipUnless(shutil.which("kcat"), "kcat is not there")
+class TestPulled(TestKilled):
+    """A consumer reads along, while workers, receivers and the feed die."""
+
+    def document(self, **properties):
+        self.address = f"127.0.0.1:{harness.free_port()}"
+        return super().document(**{"pull.listen": self.address}, **properties)
+
+    def setUp(self):
+        super().setUp()
+        self.start()
+        self.await_log(0)
+        self.seen, self.is_over, self.kcat = [], False, None
+        self.reader = threading.Thread(target=self.read_along)
+        self.reader.start()
+        self.addCleanup(self.end_reading)
+
+    def end_reading(self):
+        self.is_over = True
+        while self.reader.is_alive():
+            if self.kcat is not None:
+                self.kcat.kill()
+            self.reader.join(0.1)
+
+    def read_along(self):
+        """kcat gives up when its broker is gone; another one goes on."""
+        while not self.is_over:
+            at = self.seen[-1][0] + 1 if self.seen else "beginning"
+            self.kcat = subprocess.Popen(
+                ["kcat", "-b", self.address, "-C", "-t", "a", "-o", str(at),
+                 "-q", "-u", "-f", "%o %s\\n", "-X", "check.crcs=true"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL)
+            with self.kcat:
+                for line in self.kcat.stdout:
+                    if line.endswith(b"\n"):
+                        offset, value = line.split(b" ", 1)
+                        self.seen.append(
+                            (int(offset), json.loads(value)["id"]))
+
+    def rows(self):
+        return list(self.seen)
+
+    def kill_feed(self):
+        harness.kill(self.server.status()["feed"]["pid"])
+
+    def strike(self, point):
+        super().strike(point)
+        if point in ("SEAL", "COMMITTED"):
+            self.kill_feed()
+
+    def start(self, **properties):
+        if not hasattr(self, "server"):
+            super().start(**properties)
+
+    def check_log(self, sent, unknown=()):
+        got = super().check_log(sent, unknown)
+        wait_for(lambda: len(self.rows()) >= len(got), "the consumer has all")
+        rows = self.rows()
+        self.assertEqual([i for _, i in rows], got)
+        first = rows[0][0]
+        self.assertEqual([o for o, _ in rows],
+                         list(range(first, first + len(rows))))
+        return got
+
+    def test_seen_at_once(self):
+        """From the answer to the consumer's line."""
+        delays = []
+        for n in range(60):
+            self.assertEqual(self.server.post(
+                "a", harness.events(1, n)).status, 200)
+            began = time.monotonic()
+            wait_for(lambda: len(self.rows()) > n, "the consumer has it")
+            delays.append(time.monotonic() - began)
+        delays.sort()
+        print(f"  seen after {delays[30] * 1000:.1f} ms (median), "
+              f"{delays[-1] * 1000:.1f} ms (last)", file=sys.stderr)
+        self.assertLess(delays[30], 1)
 
 
 if __name__ == "__main__":
