@@ -212,14 +212,14 @@ class TestPulled(TestKilled):
         self.seen, self.is_over, self.kcat = [], False, None
         self.reader = threading.Thread(target=self.read_along)
         self.reader.start()
-        self.addCleanup(self.end_reading)
 
-    def end_reading(self):
+    def tearDown(self):
         self.is_over = True
         while self.reader.is_alive():
             if self.kcat is not None:
                 self.kcat.kill()
             self.reader.join(0.1)
+        super().tearDown()
 
     def read_along(self):
         """kcat gives up when its broker is gone; another one goes on."""
