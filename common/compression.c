@@ -252,7 +252,7 @@ step_zstd(void *state, struct flow *f)
 static bool
 run(step_fn *step, void *state, struct flow *f, struct buf *to)
 {
-	char spare;
+	char spare = 0;
 
 	while (!f->is_over) {
 		size_t room = MIN_OF(to->max - to->used, UNPACK_STEP);

@@ -60,7 +60,7 @@ struct counts {
 	struct spool_totals totals;
 	uint64_t next_id;
 	struct log_meta log[LOG_PAGE_PARTITIONS_MAX]; /* next 0: none yet */
-	unsigned log_partitions; /* those behind have had no batch */
+	uint64_t log_partitions; /* those behind are not there */
 	uint64_t log_batches, log_events, log_bytes; /* of all of them */
 };
 

@@ -449,7 +449,7 @@ search(
     struct spool *s, unsigned partition, reached_fn *has_reached, int64_t what)
 {
 	struct log_range r = spool_log_range(s, partition);
-	uint64_t low = r.start, high = r.end, first = r.end;
+	uint64_t low = r.start, high = r.end, first = high;
 	struct found f;
 
 	while (low < high) {

@@ -277,5 +277,83 @@ class TestPulled(TestKilled):
         self.assertLess(delays[30], 1)
 
 
+@unittest.skipUnless(shutil.which("kcat"), "kcat is not there")
+class TestSetBack(PullCase):
+    """A spool that is put back to an earlier state, or lost: no offset is given
+    to two events, and what comes then is read by who has read on."""
+
+    def document(self, **properties):
+        self.address = f"127.0.0.1:{harness.free_port()}"
+        return super().document(**{"pull.listen": self.address}, **properties)
+
+    def setUp(self):
+        super().setUp()
+        self.start()
+        self.await_log(0)
+        self.spools = os.path.join(self.server.data_dir, "spool", "a")
+        self.copy = os.path.join(self.folder, "copy")
+
+    def post(self, first, count):
+        events = harness.events(count, first)
+        self.assertEqual(self.server.post("a", events).status, 200)
+        return drill.ids(events)
+
+    def read(self, offset="beginning"):
+        done = subprocess.run(
+            ["kcat", "-b", self.address, "-C", "-t", "a", "-o", str(offset),
+             "-q", "-e", "-f", "%o %s\\n"], text=True, timeout=30,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        rows = [line.split(" ", 1) for line in done.stdout.splitlines()]
+        return [(int(o), json.loads(v)["id"]) for o, v in rows]
+
+    def test_restored(self):
+        before = self.post(0, 100)
+        self.server.stop()
+        shutil.copytree(self.spools, self.copy)
+        self.server.start()
+        lost = self.post(100, 50)
+        seen = self.read()
+        self.assertEqual([i for _, i in seen], before + lost)
+        self.server.stop()
+        shutil.rmtree(self.spools)
+        shutil.copytree(self.copy, self.spools)
+        self.server.start()
+        self.assertIn("is not the file that its log was written to last",
+                      self.server.log())
+        new = self.post(200, 10)
+        then = self.read(seen[-1][0] + 1)
+        self.assertEqual([i for _, i in then], new)
+        self.assertGreater(then[0][0], seen[-1][0])
+        self.assertEqual([i for _, i in self.read()], before + new)
+
+    def test_lost(self):
+        self.post(0, 100)
+        seen = self.read()
+        self.server.stop()
+        shutil.rmtree(self.spools)
+        self.server.start()
+        new = self.post(200, 10)
+        then = self.read()
+        self.assertEqual([i for _, i in then], new)
+        self.assertGreater(then[0][0], seen[-1][0])
+
+    def test_asked_beyond(self):
+        """A snapshot of the whole machine was put back: nothing tells it but
+        its consumer, who has read on."""
+        self.post(0, 10)
+        last = self.read()[-1][0]
+        subprocess.run(
+            ["timeout", "3", "kcat", "-b", self.address, "-C", "-t", "a",
+             "-o", str(last + 1000), "-q", "-e", "-X",
+             "auto.offset.reset=error"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        new = self.post(10, 10)
+        wait_for(lambda: "a consumer asks for offset" in self.server.log(),
+                 "an alarm")
+        then = self.read(last + 1)
+        self.assertEqual([i for _, i in then], new)
+        self.assertGreater(then[0][0], last + 1000)
+
+
 if __name__ == "__main__":
     drill.main()
