@@ -23,6 +23,7 @@
 #define MOVES_MAX 64
 #define TRIM_BATCHES 4096
 #define BEYOND_SAID_MS 60000
+#define ERROR_BYTES 600
 
 /* A batch of the queue that is in the log, with the open transaction. */
 struct moved {
@@ -127,6 +128,22 @@ tell(struct log_delivery *l)
 	log_page_ring(l->p.page, l->p.feed_bell);
 }
 
+/* By a commit of its own: a topic is there to be pulled from when its worker is
+ * ready. One that fails is the worker's business, and comes again. */
+static void
+begin_log(struct log_delivery *l)
+{
+	char error[ERROR_BYTES];
+
+	for (unsigned i = 0; i < l->partitions; i++)
+		l->begins |= spool_log_range(l->p.spool, i).end == 0;
+	if (!l->begins)
+		return;
+	spool_begin(l->p.spool);
+	spool_log_begin(l->p.spool, l->partitions, clock_wall_ms());
+	l->begins = spool_commit(l->p.spool, error, sizeof error) != RESULT_OK;
+}
+
 static void
 replay(struct delivery *d)
 {
@@ -144,8 +161,7 @@ replay(struct delivery *d)
 		else
 			l->has_queue = true;
 	}
-	for (unsigned i = 0; i < l->partitions; i++)
-		l->begins |= spool_log_range(l->p.spool, i).end == 0;
+	begin_log(l);
 	tell(l);
 	if (l->p.page != NULL)
 		log_page_open(l->p.page, spool_log_identity(l->p.spool));

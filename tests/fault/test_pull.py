@@ -331,6 +331,8 @@ class TestSetBack(PullCase):
         seen = self.read()
         self.server.stop()
         shutil.rmtree(self.spools)
+        # the clock is the measure, by seconds
+        wait_for(lambda: int(time.time()) > seen[-1][0] >> 22)
         self.server.start()
         new = self.post(200, 10)
         then = self.read()

@@ -71,7 +71,8 @@ class Follower(threading.Thread):
 
 
 class FeedCase(LogCase):
-    properties = {"pull.listen": "127.0.0.1:0"}
+    # this client does not unpack
+    properties = {"pull.listen": "127.0.0.1:0", "pull.compression": "none"}
 
     def begin(self, **properties):
         self.start(**properties)
