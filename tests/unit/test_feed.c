@@ -685,13 +685,14 @@ test_slow_reader(void **state)
 
 	(void)state;
 	start_feed("");
-	for (unsigned i = 0; i < 100; i++)
+	for (unsigned i = 0; i < 100; i++) {
 		fake_log_add(10, 10000, 1000);
+		fake_log.next += i % 2 * 1000; /* a gap */
+	}
 	tell_range();
 	connect_peer(&peer);
 	put_fetch(
 	    &peer, FETCH(.offset = FIRST, .partition_bytes_max = 50 << 20));
-	put_metadata(&peer, "foo");
 	flush(&peer);
 	for (unsigned i = 0; i < 10; i++) {
 		loop_poll(rig.loop);
@@ -702,7 +703,11 @@ test_slow_reader(void **state)
 	/* others are served meanwhile */
 	connect_peer(&other);
 	assert_batches(
-	    fetch(&other, FETCH(.offset = FIRST + 990)).records, 99, 1);
+	    fetch(&other, FETCH(.offset = (int64_t)fake_log.batches[99].first))
+		.records,
+	    99, 1);
+	put_metadata(&peer, "foo");
+	flush(&peer);
 	f = read_fetched(answer(&peer, 1));
 	assert_batches(f.records, 0, 100);
 	(void)answer(&peer, 2);
@@ -908,7 +913,8 @@ test_gone(void **state)
 	flush(&peer);
 	assert_true(has_no_answer(&peer));
 	assert_int_equal(rig.server->topics.all[0].waiters, 1);
-	disconnect(&peer);
+	/* as TCP tells it: he will send nothing more */
+	assert_int_equal(shutdown(peer.fd, SHUT_WR), 0);
 	AWAIT(rig.links.count == 0);
 	assert_int_equal(rig.server->topics.all[0].waiters, 0);
 	stop_feed();

@@ -154,6 +154,13 @@ test_wrong_proofs(void **state)
 		"c=biws,r=" CLIENT_NONCE ",p=" PROOF_256,
 		"c=biws,r=" CLIENT_NONCE SERVER_NONCE "x,p=" PROOF_256,
 		"c=eSws,r=" CLIENT_NONCE SERVER_NONCE ",p=" PROOF_256,
+		/* each with its right proof */
+		"c=eSws,r=" CLIENT_NONCE SERVER_NONCE
+		",p=FoqiHTtQEDE8lz1CdaEe3tK4mS+iMDTl77SPyDS53DY=",
+		"c=biws,r=" CLIENT_NONCE SERVER_NONCE
+		"x,p=jIAulLel2yOSdws13QeDb+EjnVISOeTduGuUvrR3ZJA=",
+		"c=biws,r=" SERVER_NONCE
+		",p=DDs6EleEU2fQG3UinzT3Cz/6xFftfZLYMjtah5w9aJA=",
 		"r=" CLIENT_NONCE SERVER_NONCE ",p=" PROOF_256,
 		/* said something else in between */
 		"c=biws,r=" CLIENT_NONCE SERVER_NONCE ",x=y,p=" PROOF_256,
