@@ -27,15 +27,16 @@ class Follower(threading.Thread):
     """Reads on and on, as a Druid task does: from where it is, whatever
     happens to its connection."""
 
-    def __init__(self, port, topic="a", start=None):
+    def __init__(self, port, partition=0):
         super().__init__(daemon=True)
-        self.port, self.topic, self.at = port, topic, start
+        self.port, self.at = port, None
+        self.place = {"topic": "a", "partition": partition}
         self.seen, self.errors = [], []
         self.stopped = threading.Event()
         self.start()
 
     def first_offset(self, client):
-        client.send(kafka_client.list_offsets(-2, topic=self.topic))
+        client.send(kafka_client.list_offsets(-2, **self.place))
         offset = kafka_client.listed(client.answer())
         return offset if offset >= 0 else None
 
@@ -43,7 +44,7 @@ class Follower(threading.Thread):
         if self.at is None:
             self.at = self.first_offset(client)
             return
-        got = client.fetch(self.at, topic=self.topic, max_wait=200)
+        got = client.fetch(self.at, max_wait=200, **self.place)
         if got.error not in (0, 3):
             self.errors.append((self.at, got.error))
         for offset, value in got.values():
@@ -122,6 +123,27 @@ class TestFeed(FeedCase):
             sent += drill.ids(events)
         self.check_read(sent)
         self.assertEqual(sorted(self.follower.ids()), sorted(sent))
+
+
+class TestPartitions(FeedCase):
+    def test_spread(self):
+        """Each event is in one of them; each is read by itself."""
+        self.begin(**{"pull.partitions": 3})
+        followers = [Follower(self.follower.port, p) for p in range(3)]
+        for f in followers:
+            self.addCleanup(f.stop)
+        sent = drill.ids(harness.events(900))
+        self.assertEqual(
+            self.server.post("a", harness.events(900)).status, 200)
+        wait_for(lambda: sum(len(f.seen) for f in followers) >= 900)
+        self.assertEqual(sorted(i for f in followers for i in f.ids()),
+                         sorted(sent))
+        for f in followers:
+            self.assertGreater(len(f.seen), 100)
+            self.assertEqual(f.errors, [])
+        with Client(self.follower.port) as c:
+            got = c.fetch(0, topic="a", partition=3, max_wait=0)
+            self.assertEqual(got.error, 3)
 
 
 class TestKilled(FeedCase):
