@@ -742,7 +742,6 @@ spool_commit(struct spool *s, char *error, size_t bytes)
 	/* ids that were taken stay taken: they may have been seen */
 	s->durable.next_id = s->now.next_id;
 	s->now = s->durable;
-	spool_log_undo(s);
 	explain(s, rc, "cannot write", error, bytes);
 	return s->failure;
 }

@@ -155,8 +155,6 @@ bool spool_copy_left(struct spool *, uint64_t id, enum spool_place);
 int spool_log_read(struct spool *, MDB_txn *);
 /* At each commit: what has changed of it. */
 void spool_log_store(struct spool *);
-/* The transaction is void. */
-void spool_log_undo(struct spool *);
 /* A random UUID's text. false with errno. */
 bool spool_make_identity(char to[static SPOOL_IDENTITY_BYTES]) MUST_CHECK;
 /* Of the open transaction, into `meta`. */

@@ -141,16 +141,6 @@ spool_log_store(struct spool *s)
 		    s, LOG_META_FILE, &s->log_file, sizeof s->log_file);
 }
 
-void
-spool_log_undo(struct spool *s)
-{
-	if (s->durable.log_partitions > 0)
-		return;
-	/* the transaction that made the database is gone */
-	s->has_log = false;
-	s->log_identity[0] = '\0';
-}
-
 /* ---- changing ---- */
 
 static bool
