@@ -470,6 +470,20 @@ test_survey(void **state)
 	assert_int_equal(s.sums[SURVEY_LOG].batches, 5);
 	assert_int_equal(s.sums[SURVEY_LOG].events, 1650);
 	assert_int_equal(s.sums[SURVEY_WAITING].batches, 0);
+	/* its meta has a batch too many */
+	open_spool(r);
+	spool_begin(r->spool);
+	r->spool->now.log[3].batches++;
+	commit(r);
+	spool_close(&r->spool);
+	s = survey(r, &damages);
+	assert_int_equal(s.other, 1);
+	assert_int_equal(damages, 1);
+	open_spool(r);
+	spool_begin(r->spool);
+	r->spool->now.log[3].batches--;
+	commit(r);
+	spool_close(&r->spool);
 	/* an event of each that has so many is changed on the disk */
 	shell("sed -i 's/\"n\":333/\"n\":334/g' %s/data.mdb%s", r->path, "");
 	s = survey(r, &damages);
