@@ -120,11 +120,13 @@ take_plain(struct kafka_sasl *s, struct kafka_text token, int64_t now_ms)
 	size_t name_bytes, bytes;
 
 	name = memchr(token.at, '\0', token.bytes);
-	if (name++ == NULL)
+	if (name == NULL)
 		return KAFKA_SASL_FAILED;
+	name++;
 	password = memchr(name, '\0', (size_t)(end - name));
-	if (password++ == NULL)
+	if (password == NULL)
 		return KAFKA_SASL_FAILED;
+	password++;
 	name_bytes = (size_t)(password - 1 - name);
 	bytes = (size_t)(end - password);
 	if (name_bytes == 0 || name_bytes > FEED_USERS_NAME_MAX || bytes == 0 ||
