@@ -17,23 +17,11 @@
 #include <unistd.h>
 
 #include "conf_property.h"
+#include "golden.h"
 #include "panic.h"
 
 #define GOLDEN_MIN 41
 #define GOLDEN_YAML_MIN 18
-
-static char *
-read_text(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	char *text = must_calloc(1, 256 * KiB);
-
-	if (f == NULL)
-		fail_msg("%s cannot be read; run from the repository", path);
-	text[fread(text, 1, 256 * KiB - 1, f)] = '\0';
-	fclose(f);
-	return text;
-}
 
 static char *
 complaints(const char *name, const char *text)
@@ -57,26 +45,16 @@ complaints(const char *name, const char *text)
 }
 
 static void
-write_text(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
-
-static void
 check_golden(const char *path)
 {
-	char *text = read_text(path), *got, *wanted;
+	char *text = golden_read(path), *got, *wanted;
 	char *ref = must_strdup(path);
 
 	strcpy(strrchr(ref, '.'), ".ref");
 	got = complaints(strrchr(path, '/') + 1, text);
 	if (getenv("TRANQ_GOLDEN_WRITE") != NULL)
-		write_text(ref, got);
-	wanted = read_text(ref);
+		golden_write(ref, got);
+	wanted = golden_read(ref);
 	assert_true(*wanted != '\0');
 	assert_string_equal(got, wanted);
 	free(ref);
@@ -110,7 +88,7 @@ test_golden(void **state)
 static void
 check_as_yaml(const char *path)
 {
-	char *text = read_text(path), *yaml, *as_json, *as_yaml;
+	char *text = golden_read(path), *yaml, *as_json, *as_yaml;
 	struct json *j = json_parse(text, strlen(text), NULL);
 	const char *name = strrchr(path, '/') + 1;
 
@@ -475,7 +453,7 @@ test_digest(void **state)
 static void
 test_text(void **state)
 {
-	char *text = read_text("conf/quickstart.json"), *copy, *again;
+	char *text = golden_read("conf/quickstart.json"), *copy, *again;
 	struct conf *c = parse(text), *d;
 
 	(void)state;
@@ -495,7 +473,7 @@ test_text(void **state)
 static void
 test_quickstart(void **state)
 {
-	char *text = read_text("conf/quickstart.json");
+	char *text = golden_read("conf/quickstart.json");
 	struct conf *c = parse(text);
 	const struct ds_conf *ds = conf_find(c, "wikipedia", 9);
 
@@ -539,7 +517,7 @@ assert_same(const char *one, const char *other)
 static void
 test_both_forms(void **state)
 {
-	char *json = read_text("conf/tranqd.json.example");
+	char *json = golden_read("conf/tranqd.json.example");
 	char *text = must_format("\xef\xbb\xbf %s", json);
 	struct conf *marked = parse(text);
 
@@ -695,7 +673,7 @@ printed(void (*print)(void))
 	dup2(saved, STDOUT_FILENO);
 	close(saved);
 	close(fd);
-	text = read_text(path);
+	text = golden_read(path);
 	unlink(path);
 	return text;
 }
@@ -704,7 +682,7 @@ static void
 test_example(void **state)
 {
 	char *now = printed(conf_print_example);
-	char *kept = read_text("conf/tranqd.json.example");
+	char *kept = golden_read("conf/tranqd.json.example");
 	struct conf *c = parse(now);
 
 	(void)state;
@@ -748,7 +726,7 @@ static void
 test_commented(void **state)
 {
 	char *now = printed(conf_print_commented);
-	char *kept = read_text("conf/tranqd.yaml.example");
+	char *kept = golden_read("conf/tranqd.yaml.example");
 	char *json = printed(conf_print_example);
 	struct conf *example = parse(json);
 
@@ -770,7 +748,7 @@ test_commented(void **state)
 static void
 test_null(void **state)
 {
-	char *text = read_text("conf/tranqd.yaml.example"), *more;
+	char *text = golden_read("conf/tranqd.yaml.example"), *more;
 	struct conf *c;
 
 	(void)state;

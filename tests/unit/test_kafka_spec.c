@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "golden.h"
 #include "iso.h"
 #include "kafka_spec.h"
 #include "one_ds.h"
@@ -30,19 +31,6 @@ struct rig {
 	struct json *problems, *made;
 	char where[KAFKA_SPEC_WHERE_BYTES];
 };
-
-static char *
-read_text(const char *path)
-{
-	FILE *f = fopen(path, "r");
-	char *text = must_calloc(1, 256 * KiB);
-
-	if (f == NULL)
-		fail_msg("%s cannot be read; run from the repository", path);
-	text[fread(text, 1, 256 * KiB - 1, f)] = '\0';
-	fclose(f);
-	return text;
-}
 
 static void
 make(struct rig *r)
@@ -97,7 +85,7 @@ set_up_from(struct rig *r, struct json *golden)
 static void
 set_up_file(struct rig *r, const char *path)
 {
-	char *text = read_text(path);
+	char *text = golden_read(path);
 	struct json_error e = { 0 };
 	struct json *golden = json_parse(text, strlen(text), &e);
 
@@ -152,18 +140,13 @@ check_golden(const char *path)
 	struct rig r;
 	char *ref = must_strdup(path), *got, *wanted;
 	struct json *shown;
-	FILE *f;
 
 	set_up_file(&r, path);
 	strcpy(strrchr(ref, '.'), ".ref");
 	got = text_of(&r);
-	if (getenv("TRANQ_GOLDEN_WRITE") != NULL) {
-		f = fopen(ref, "w");
-		assert_non_null(f);
-		assert_true(fputs(got, f) >= 0);
-		assert_int_equal(fclose(f), 0);
-	}
-	wanted = read_text(ref);
+	if (getenv("TRANQ_GOLDEN_WRITE") != NULL)
+		golden_write(ref, got);
+	wanted = golden_read(ref);
 	assert_string_equal(got, wanted);
 	shown = json_get(r.golden, "shown");
 	assert_int_equal(shown != NULL, r.made != NULL);
