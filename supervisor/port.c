@@ -58,9 +58,10 @@ refused(const struct endpoint *at, enum port_kind kind, struct trouble *t)
 			 "CAP_NET_BIND_SERVICE; choose another port";
 	else if (error == EADDRNOTAVAIL)
 		remedy = "this machine does not have that address; choose "
-			 "another one";
-	trouble_set(t, code, error, "%s %s:%u cannot be opened; %s",
-	    names[kind].property, address, at->port, remedy);
+			 "another ";
+	trouble_set(t, code, error, "%s %s:%u cannot be opened; %s%s",
+	    names[kind].property, address, at->port, remedy,
+	    error == EADDRNOTAVAIL ? names[kind].address : "");
 	return -1;
 }
 
