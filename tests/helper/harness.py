@@ -617,6 +617,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = tempfile.mkdtemp(prefix="tranqd-test-")
+        self.addCleanup(self._remove_folder)  # behind a set-up that fails too
         self._started = []
         self._ports = set()
         # a class may have some running that all its tests share
@@ -672,6 +673,28 @@ class Case(unittest.TestCase):
         elif thing.process is not None and thing.process.poll() is None:
             thing.stop()
 
+    def tranqd_as_nobody(self, server, prepare=lambda: None):
+        """tranqd's end with a server's configuration, run by an ordinary
+        user, for whom rights and limits count. prepare() is called in the
+        process that becomes it, as whoever runs the test."""
+        os.chmod(self.folder, 0o755)
+        # the source tree may be where that user may not go
+        copy = shutil.copy(program("tranqd"),
+                           os.path.join(self.folder, "program"))
+
+        def become_nobody():
+            prepare()
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            die_with_parent()  # what setuid would undo
+        return subprocess.run(
+            [copy, "start", "-c", server.config_file],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=20,
+            preexec_fn=become_nobody)
+
     def _left(self):
         reap_orphans()
         return [p for p in descendants(os.getpid())
@@ -689,6 +712,12 @@ class Case(unittest.TestCase):
         taken = [p for p in self._ports if is_listening(p)]
         self.assertFalse(taken, "ports are still listened on")
 
+    def _remove_folder(self):
+        if os.environ.get("TRANQ_KEEP"):
+            print(f"kept: {self.folder}")
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def tearDown(self):
         problems = []
         if self._failed():
@@ -698,13 +727,7 @@ class Case(unittest.TestCase):
                 self._end(thing)
             except Exception as e:  # all others are to be ended too
                 problems.append(f"{type(e).__name__}: {e}")
-        try:
-            self._guard()
-        finally:
-            if os.environ.get("TRANQ_KEEP"):
-                print(f"kept: {self.folder}")
-            else:
-                shutil.rmtree(self.folder, ignore_errors=True)
+        self._guard()
         self.assertFalse(problems, "at the test's end")
         super().tearDown()
 

@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -265,25 +264,12 @@ class TestStart(LifeCase):
             self.start_fails(server, server.data_dir, "tranqd.dataDir"), 73)
 
     def test_data_dir_not_writable(self):
-        """As an ordinary user, for whom rights count."""
-        if os.getuid() == 0:
-            drop = lambda: (harness.die_with_parent(), os.setgroups([]),
-                            os.setgid(65534), os.setuid(65534))
-        else:
-            drop = harness.die_with_parent
         server = self.tranqd(self.config(), start=False)
         os.makedirs(server.data_dir)
         os.makedirs(server.run_dir)
-        os.chmod(self.folder, 0o755)
         os.chmod(server.data_dir, 0o555)
         os.chmod(server.run_dir, 0o777)
-        # the source tree may be where that user may not go
-        program = shutil.copy(harness.program("tranqd"),
-                              os.path.join(self.folder, "program"))
-        done = subprocess.run(
-            [program, "start", "-c", server.config_file],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=20, preexec_fn=drop)
+        done = self.tranqd_as_nobody(server)
         self.assertEqual(done.returncode, 77, done)
         self.assertIn(server.data_dir, done.stdout)
         self.assertIn("Permission denied", done.stdout)
