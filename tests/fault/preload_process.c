@@ -20,7 +20,7 @@
 enum how { HOW_SPIN = 1, HOW_SLEEP, HOW_DISK };
 enum where { WHERE_SYNC = 1, WHERE_LOOP };
 
-/* tests/fault/test_supervision.py writes it. */
+/* tests/helper/injection.py writes it. */
 struct faults {
 	_Atomic int32_t pid; /* of whom shall hang; taken by it */
 	_Atomic int32_t where, how;

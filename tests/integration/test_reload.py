@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
@@ -342,9 +341,9 @@ class TestRefused(ReloadCase):
         self.finish(running)
         self.check_whole(self.server, self.druid)
 
-    @unittest.skipUnless(drill.LONG, "TRANQ_LONG: it is waited for 30 s")
+    @drill.long_form
     def test_a_worker_that_cannot_start(self):
-        """Its spool is garbage: the reload is undone."""
+        """Its spool is garbage: the reload is undone, behind 30 s."""
         spool = os.path.join(self.server.data_dir, "spool", "bad")
         os.makedirs(spool)
         with open(os.path.join(spool, "data.mdb"), "wb") as f:
