@@ -653,8 +653,9 @@ class Case(unittest.TestCase):
         return running
 
     def _failed(self):
-        outcome = getattr(self, "_outcome", None)
-        return outcome is not None and not outcome.success
+        result = self._outcome.result
+        return any(getattr(test, "test_case", test) is self
+                   for test, _ in result.errors + result.failures)
 
     def _print_logs(self):
         for thing in self._started:
