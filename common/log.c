@@ -8,12 +8,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -73,7 +75,22 @@ log_format_parse(const char *name, enum log_format *out)
 static int
 open_log(const char *name)
 {
-	return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	return open(
+	    name, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0640);
+}
+
+/* Standard error; a pipe by a description of our own, since that we do not wait
+ * for its reader is no business of others who write to it. */
+static int
+own_stderr(void)
+{
+	struct stat s;
+	int own = -1;
+
+	if (fstat(STDERR_FILENO, &s) == 0 && S_ISFIFO(s.st_mode))
+		own = open("/proc/self/fd/2",
+		    O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC);
+	return own >= 0 ? own : STDERR_FILENO;
 }
 
 static void
@@ -102,7 +119,7 @@ bool
 log_init(const struct log_options *options)
 {
 	bool to_file = options->file != NULL && options->file[0] != '\0';
-	int opened = to_file ? open_log(options->file) : STDERR_FILENO;
+	int opened = to_file ? open_log(options->file) : own_stderr();
 
 	if (opened < 0)
 		return false;
@@ -245,6 +262,20 @@ compose_text(char *line, const char *time, enum log_level at, const char *text)
 	return (size_t)used;
 }
 
+/* Whether a write does not wait: a terminal may be stopped, and who reads a
+ * socket may hang. */
+static bool
+has_room(void)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	if (poll(&p, 1, 0) != 0)
+		return true;
+	errno = EAGAIN;
+	return false;
+}
+
+/* False with errno. */
 static bool
 write_line(enum log_level at, const char *text)
 {
@@ -257,16 +288,18 @@ write_line(enum log_level at, const char *text)
 	bytes = format_of_lines == LOG_FORMAT_JSON
 	    ? compose_json(line, time, at, text)
 	    : compose_text(line, time, at, text);
-	if (cut && write(fd, "\n", 1) != 1)
+	if (!has_room() || (cut && write(fd, "\n", 1) != 1))
 		return false;
 	cut = false;
 	written = write(fd, line, bytes);
 	cut = written > 0 && written < (ssize_t)bytes;
+	if (cut)
+		errno = ENOSPC;
 	return written == (ssize_t)bytes;
 }
 
-/* A full disk costs lines and nothing else. That it did is said when there is
- * room again. */
+/* A full disk, or a pipe that nobody reads, costs lines and nothing else. That
+ * it did is said when there is room again. */
 static void
 emit(enum log_level at, const char *text)
 {
@@ -282,10 +315,9 @@ emit(enum log_level at, const char *text)
 		if (write_line(LOG_LEVEL_WARN, gap))
 			lost = 0;
 	}
-	errno = 0;
 	if (lost > 0 || !write_line(at, text)) {
 		lost++;
-		why = errno != 0 ? errno : ENOSPC;
+		why = errno;
 		if (lost_by_all != NULL)
 			atomic_fetch_add_explicit(
 			    lost_by_all, 1, memory_order_relaxed);

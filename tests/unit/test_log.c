@@ -14,6 +14,7 @@
 #include <string.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -344,6 +345,57 @@ test_cut_line(void **state)
 	assert_non_null(strstr(text + 41, "wikipedia: whole\n"));
 }
 
+/* Lines to a standard error that nobody reads, until some are lost, and one
+ * more when all of them are read; returns how many were lost. An alarm ends who
+ * waits. */
+static uint64_t
+write_unread(int reader, int writer)
+{
+	struct log_options o = { .level = LOG_LEVEL_INFO };
+	uint64_t before = log_lost(), lost;
+	int saved = dup(STDERR_FILENO), flags;
+
+	alarm(20);
+	assert_true(dup2(writer, STDERR_FILENO) >= 0);
+	assert_true(log_init(&o));
+	for (int i = 0; i < 100000 && log_lost() < before + 3; i++)
+		log_info("line %d", i);
+	lost = log_lost() - before;
+	while (recv(reader, text, sizeof text - 1, MSG_DONTWAIT) > 0 ||
+	    (errno == ENOTSOCK && read(reader, text, sizeof text - 1) > 0))
+		;
+	log_info("the last one");
+	flags = fcntl(STDERR_FILENO, F_GETFL);
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	alarm(0);
+	/* whoever writes there too is not concerned */
+	assert_int_equal(flags & O_NONBLOCK, 0);
+	text[read(reader, text, sizeof text - 1)] = '\0';
+	close(reader);
+	close(writer);
+	begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	return lost;
+}
+
+static void
+test_nobody_reads(void **state)
+{
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(write_unread(ends[0], ends[1]), 3);
+	assert_non_null(strstr(
+	    text, "3 lines could not be written here: Resource temporarily "));
+	assert_non_null(strstr(text, "the last one\n"));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	assert_int_equal(write_unread(ends[0], ends[1]), 3);
+	assert_non_null(strstr(text, "3 lines could not be written here: "));
+	assert_non_null(strstr(text, "the last one\n"));
+}
+
 static void
 test_init_fails(void **state)
 {
@@ -466,6 +518,7 @@ main(void)
 		cmocka_unit_test(test_reopen_fails),
 		cmocka_unit_test(test_disk_is_full),
 		cmocka_unit_test(test_cut_line),
+		cmocka_unit_test(test_nobody_reads),
 		cmocka_unit_test(test_init_fails),
 		cmocka_unit_test(test_handed_over),
 		cmocka_unit_test(test_fatal),
