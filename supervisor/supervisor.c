@@ -636,8 +636,9 @@ prepare_all(struct supervisor *s, struct trouble *t)
 	    prepare_limits(s->conf, s->conf->receiver_count, t) &&
 	    prepare_data_dir(s->conf, &s->identity, t) && read_keys(s, t) &&
 	    open_port(s, PORT_HTTP, t) && open_port(s, PORT_HTTPS, t) &&
-	    make_fronts(s, t) && make_sources(s, t) && start_signals(s, t) &&
-	    open_control(s, t) && write_second_pid_file(s, t);
+	    privileges_confine(s->conf, &s->confine, t) && make_fronts(s, t) &&
+	    make_sources(s, t) && start_signals(s, t) && open_control(s, t) &&
+	    write_second_pid_file(s, t);
 }
 
 static void
@@ -649,7 +650,6 @@ start_child(struct child *c, void *context UNUSED)
 static void
 run(struct supervisor *s)
 {
-	s->confine = privileges_confine(s->conf);
 	loop_set_turn(s->loop, look_again, s);
 	loop_timer_start(s->loop, &s->tick, TICK_MS, tick);
 	feel_pulses(&s->pulse_timer);

@@ -113,13 +113,6 @@ pause_over(struct loop_timer *timer)
 	listener_turn(timer->context);
 }
 
-static bool
-is_lack(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
-	    error == ENOMEM;
-}
-
 static void
 no_descriptor(struct listener *l)
 {
