@@ -118,8 +118,11 @@ hand_condemned(const struct hand *h, const struct hand_item *item)
 static bool
 is_own_doing(const struct hand *h, int status, bool hung, int64_t now_ms)
 {
+	bool commits =
+	    atomic_load_explicit(&h->commits, memory_order_relaxed) != 0;
+
 	if (hung)
-		return true;
+		return !commits; /* it is the disk that hangs */
 	if (status == -1 || !WIFSIGNALED(status))
 		return false;
 	switch (WTERMSIG(status)) {
@@ -131,9 +134,7 @@ is_own_doing(const struct hand *h, int status, bool hung, int64_t now_ms)
 	case SIGSYS:
 	case SIGTRAP: return true;
 	case SIGKILL:
-		return now_ms - h->since_ms >= HAND_SLOW_MS &&
-		    atomic_load_explicit(&h->commits, memory_order_relaxed) ==
-		    0;
+		return now_ms - h->since_ms >= HAND_SLOW_MS && !commits;
 	default: return false;
 	}
 }

@@ -7,10 +7,11 @@
  * What was in hand at three deaths running is condemned: the next worker sets it
  * aside (quarantine.h). Deaths that come from outside must not condemn anything:
  * a death counts when it is of the worker's own doing (SIGSEGV, SIGABRT, …, or
- * it hung), and one by SIGKILL only when the same thing was in hand for a
- * second before, outside of a commit: an event takes microseconds, so that a
- * kill at random does not meet that, and one for lack of memory does. What gets
- * past the suspect, once, clears it.
+ * it hung outside of a commit, where it is the disk that hangs), and one by
+ * SIGKILL only when the same thing was in hand for a second before, outside of a
+ * commit too: an event takes microseconds, so that a kill at random does not
+ * meet that, and one for lack of memory does. What gets past the suspect, once,
+ * clears it.
  *
  * Every call takes a NULL hand: nobody counts.
  */

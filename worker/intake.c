@@ -51,6 +51,7 @@ struct intake {
 	size_t open_bytes;
 	bool has_full, has_waiting; /* a full batch; a synchronous request */
 	bool is_spread; /* over partitions; as of this turn */
+	struct hand_item block; /* that was read last */
 	unsigned next_source; /* while each block is alone */
 	int64_t opened_ms;
 	struct sealed *sealed;
@@ -279,12 +280,13 @@ set_event_aside(struct intake *in, const struct hand_item *item,
 	buf_free(&line);
 }
 
+/* Those that were condemned before the block was have files of their own. */
 static unsigned
 set_block_aside(struct intake *in, const struct hand_item *item,
     const struct event_block *b, struct event_reader *reader)
 {
 	struct buf lines;
-	unsigned count = 0;
+	unsigned count = 0, alone = 0;
 	const char *text;
 	struct event e;
 	bool damaged;
@@ -292,11 +294,17 @@ set_block_aside(struct intake *in, const struct hand_item *item,
 	buf_init(&lines, SIZE_MAX);
 	while (count < b->events &&
 	    (text = event_next(reader, &e, &damaged)) != NULL) {
+		const struct hand_item *own = condemned(in, item, count++);
+
+		if (own != NULL) {
+			set_event_aside(in, own, &e, text);
+			alone++;
+			continue;
+		}
 		buf_add(&lines, text, e.bytes);
 		buf_add_text(&lines, "\n");
-		count++;
 	}
-	quarantine(in, item, &lines, count);
+	quarantine(in, item, &lines, count - alone);
 	buf_free(&lines);
 	return count;
 }
@@ -339,6 +347,7 @@ take_block(struct intake *in, struct source *s, const struct event_block *b,
 			take_event(in, &e, text, b->ticket, receiver);
 		taken++;
 	}
+	in->block = item;
 	if (taken < b->events) {
 		log_error("ring: a block is damaged, %u of its %u events are "
 			  "lost with it",
@@ -598,6 +607,11 @@ void
 intake_seal(struct intake *in, int64_t wall_ms)
 {
 	FAULT_POINT(SEAL);
+	if (in->open_count > 0) {
+		/* what was read turns ago may kill us only now */
+		hand_take(in->p.hand, &in->block, clock_mono_ms());
+		hand_commits(in->p.hand);
+	}
 	for (unsigned i = 0; i < in->open_count; i++)
 		seal_one(in, &in->open[i], wall_ms);
 	forget_open(in);

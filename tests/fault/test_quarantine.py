@@ -115,6 +115,19 @@ class TestPoison(QuarantineCase):
         self.check(sent, {f"bad-{i}" for i in range(4)})
 
 
+class TestLinger(QuarantineCase):
+    properties = {"tranquility.lingerMillis": "50"}
+
+    def test_found_at_a_later_seal(self):
+        """What was read turns ago kills when its batch is sealed."""
+        self.send(self.poisoned("seal", 3, {1}, run="bad"))
+        self.await_quarantined(3)
+        good = harness.events(3, run="good")
+        self.send(good)
+        self.check(harness.events(3, run="bad") + good,
+                   {f"bad-{i}" for i in range(3)})
+
+
 class TestOutside(QuarantineCase):
     def test_kills_condemn_nothing(self):
         """At any moment under load, crashes by a debugger's hand too."""

@@ -93,7 +93,7 @@ test_from_outside(void **state)
 	for (int i = 0; i < 9; i++) { /* in a commit that takes its time */
 		hand_take(&h, &block, 1000);
 		hand_commits(&h);
-		hand_died(&h, SIGKILL, false, 9000);
+		hand_died(&h, SIGKILL, i % 2 == 1, 9000);
 	}
 	for (int i = 0; i < 9; i++) /* nothing in hand */
 		hand_died(&h, SIGSEGV, false, 9000);
