@@ -133,8 +133,7 @@ is_own_doing(const struct hand *h, int status, bool hung, int64_t now_ms)
 	case SIGABRT:
 	case SIGSYS:
 	case SIGTRAP: return true;
-	case SIGKILL:
-		return now_ms - h->since_ms >= HAND_SLOW_MS && !commits;
+	case SIGKILL: return now_ms - h->since_ms >= HAND_SLOW_MS && !commits;
 	default: return false;
 	}
 }

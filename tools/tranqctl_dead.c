@@ -244,6 +244,8 @@ write_events(struct run *r, struct spool *s, const struct spool_dead *d)
 {
 	struct batch_view view;
 	struct buf lines;
+	unsigned refused;
+	uint32_t *places;
 	bool damaged;
 	size_t bytes;
 	char *value = spool_load(s, d->id, &bytes, &damaged);
@@ -255,14 +257,17 @@ write_events(struct run *r, struct spool *s, const struct spool_dead *d)
 	}
 	batch_view_own(value, bytes, &view);
 	buf_init(&lines, SIZE_MAX);
-	ndjson_add(&lines, view.body, view.header->body_bytes);
+	/* those are dead letters by themselves */
+	places = spool_refused_places(s, &view, &refused);
+	r->events += ndjson_add_without(
+	    &lines, view.body, view.header->body_bytes, places, refused);
+	free(places);
 	if (lines.failed ||
 	    fwrite(lines.bytes, 1, lines.used, stdout) != lines.used)
 		complain(r, "cannot write the events");
 	buf_free(&lines);
 	free(value);
 	r->letters++;
-	r->events += view.header != NULL ? d->events : 0;
 }
 
 static void

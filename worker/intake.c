@@ -254,8 +254,7 @@ quarantine(struct intake *in, const struct hand_item *item,
 {
 	struct quarantine_piece piece = { .item = item,
 		.now_ms = clock_wall_ms(),
-		.lines = lines->bytes,
-		.bytes = lines->used,
+		.lines = lines,
 		.events = events };
 	char error[QUARANTINE_ERROR_BYTES];
 

@@ -184,9 +184,8 @@ be_born(struct rig *r)
 		.channel_count = RECEIVERS,
 		.generation = r->generation,
 		.hand = &r->hand,
-		.quarantine = { .dir = r->quarantine,
-		    .ds = "foo",
-		    .bytes_max = MiB } };
+		.quarantine = {
+		    .dir = r->quarantine, .ds = "foo", .bytes_max = MiB } };
 
 	open_spool(r);
 	for (int i = 0; i < RECEIVERS; i++)
