@@ -122,17 +122,17 @@ is_own_doing(const struct hand *h, int status, bool hung, int64_t now_ms)
 	    atomic_load_explicit(&h->commits, memory_order_relaxed) != 0;
 
 	if (hung)
-		return !commits; /* it is the disk that hangs */
+		return !commits;
 	if (status == -1 || !WIFSIGNALED(status))
 		return false;
 	switch (WTERMSIG(status)) {
 	case SIGSEGV:
-	case SIGBUS:
 	case SIGILL:
 	case SIGFPE:
 	case SIGABRT:
 	case SIGSYS:
 	case SIGTRAP: return true;
+	case SIGBUS: return !commits;
 	case SIGKILL: return now_ms - h->since_ms >= HAND_SLOW_MS && !commits;
 	default: return false;
 	}

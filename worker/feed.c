@@ -188,9 +188,11 @@ recall_progress(struct feed *f)
 
 /* Until the turn goes to another: whoever dies meanwhile has died of it. */
 static void
-have_in_hand(struct feed *f, uint64_t id)
+have_in_hand(struct feed *f, uint64_t id, enum hand_part part)
 {
-	const struct hand_item item = { .kind = HAND_BATCH, .key = id };
+	const struct hand_item item = {
+		.kind = HAND_BATCH, .part = part, .key = id
+	};
 
 	hand_take(f->all->hand, &item, loop_now_ms(f->all->loop));
 }
@@ -206,7 +208,7 @@ take_next(struct feed *f)
 	while (f->held == NULL) {
 		if (!spool_next(all->spool, &f->lane->at, f->after, &e))
 			return false;
-		have_in_hand(f, e.id);
+		have_in_hand(f, e.id, HAND_SENDS);
 		f->held = held_take(&all->held, all->spool, &e, &damaged);
 		if (f->held == NULL && !damaged) {
 			f->failures++;
@@ -322,7 +324,7 @@ send_chunk(struct feed *f)
 		.done = pushed,
 		.context = f };
 
-	have_in_hand(f, v->header->id);
+	have_in_hand(f, v->header->id, HAND_SENDS);
 	POISON("batch", v->body + c->offset, c->bytes);
 	name_producer(f, producer);
 	cut_piece(f, &push);
@@ -627,7 +629,8 @@ pushed(void *context, const struct http_answer *answer)
 	struct feed *f = context;
 	struct hand *hand = f->all->hand;
 
-	have_in_hand(f, f->held->entry.id);
+	have_in_hand(f, f->held->entry.id, HAND_HEARS);
+	POISON("answer", f->held->view.body, f->held->view.header->body_bytes);
 	answered(f, answer);
 	hand_drop(hand);
 }

@@ -507,7 +507,7 @@ drain_one_block(struct intake *in)
 			break;
 	}
 	in->has_full |= in->open_count > 0;
-	hand_commits(in->p.hand);
+	hand_event(in->p.hand, HAND_WHOLE);
 	return room;
 }
 
@@ -528,7 +528,7 @@ intake_drain(struct intake *in, int64_t now_ms UNUSED)
 
 		room &= drain_source(in, &in->sources[i], &budget);
 	}
-	hand_commits(in->p.hand);
+	hand_event(in->p.hand, HAND_WHOLE);
 	return room;
 }
 
@@ -609,7 +609,7 @@ intake_seal(struct intake *in, int64_t wall_ms)
 	if (in->open_count > 0) {
 		/* what was read turns ago may kill us only now */
 		hand_take(in->p.hand, &in->block, clock_mono_ms());
-		hand_commits(in->p.hand);
+		hand_event(in->p.hand, HAND_WHOLE);
 	}
 	for (unsigned i = 0; i < in->open_count; i++)
 		seal_one(in, &in->open[i], wall_ms);

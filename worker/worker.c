@@ -412,6 +412,7 @@ commit(struct worker *w)
 	char error[ERROR_BYTES];
 	enum result result;
 
+	hand_commits(&w->heritage->life->hand);
 	spool_begin(w->spool);
 	intake_write(w->intake);
 	dispatch_write(w->dispatch);

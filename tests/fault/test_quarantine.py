@@ -115,6 +115,21 @@ class TestPoison(QuarantineCase):
         self.check(sent, {f"bad-{i}" for i in range(4)})
 
 
+    def test_a_batch_that_is_answered(self):
+        """It can be sent each time; Druid has it when it kills."""
+        self.send(self.poisoned("answer", 4, {1}, run="bad"))
+        self.await_quarantined(4)
+        self.assertEqual([(head["was"], len(events))
+                          for _, head, events in self.files()],
+                         [("batch of the spool", 4)])
+        good = harness.events(30, run="good")
+        self.send(good)
+        self.check_ids(self.druid, DS, set(
+            drill.ids(harness.events(4, run="bad") + good)))
+        self.await_drained(self.server)
+        self.check_accounts(self.server)
+
+
 class TestLinger(QuarantineCase):
     properties = {"tranquility.lingerMillis": "50"}
 
