@@ -31,7 +31,7 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory
 WORKER = worker realm intake batch spool spool_read spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
-	spool_survey spool_pin spool_compact dispatch dispatch_move \
+	spool_survey spool_pin spool_compact dispatch dispatch_trial dispatch_move \
 	late archive append dead dead_letter condemned quarantine \
 	feed firehose ack replicant \
 	overlord beam_cluster beam_store_zk beam_store_local curator_mutex \
