@@ -18,6 +18,15 @@
 #include "spawn.h"
 #include "supervisor.h"
 
+/* Of a process that is gone: nothing is awaited from it any more, and what it
+ * had open is room for others. */
+static void
+forget_former(struct front *f)
+{
+	f->told = false;
+	atomic_store(&f->supervisor->crowd[f->index], 0);
+}
+
 /* A new receiver always gets the newest configuration that receivers have
  * been told of. */
 static pid_t
@@ -58,7 +67,7 @@ spawn_receiver(struct child *c)
 	for (unsigned i = 0; i < PORT_KINDS; i++)
 		spawn_keep(&plan, s->listen_fds[i]);
 	spawn_keep(&plan, s->keys_fd);
-	f->told = false;
+	forget_former(f);
 	pid = spawn_fork(c, &plan);
 	free(h->channels);
 	return pid;
@@ -69,10 +78,8 @@ receiver_changed(struct child *c)
 {
 	struct front *f = c->owner;
 
-	if (c->pid == 0) {
-		f->told = false;
-		atomic_store(&f->supervisor->crowd[f->index], 0);
-	}
+	if (c->pid == 0)
+		forget_former(f);
 	supervisor_look(f->supervisor);
 }
 

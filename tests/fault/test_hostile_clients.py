@@ -5,6 +5,7 @@ are served meanwhile."""
 import os
 import resource
 import select
+import signal
 import socket
 import struct
 import sys
@@ -217,7 +218,7 @@ class TestTimes(HostileCase):
 
 
 class TestFull(HostileCase):
-    properties = {"http.maxConnections": 100}
+    properties = {"http.maxConnections": 100, "tranqd.receivers": 2}
 
     def test_the_silent_go(self):
         self.gather(100)
@@ -227,6 +228,32 @@ class TestFull(HostileCase):
                                       harness.events(1, run=f"f{n}"))
             self.assertEqual(answer.status, 200)
         self.assertGreater(self.counter("connectionsEvicted"), 0)
+
+    def ready(self, *but):
+        """The receiver that has the most connections, of those that are ready
+        and none of these processes; None: there is none yet."""
+        return max((r for r in self.server.status()["receivers"]
+                    if r["state"] == "ready" and r["pid"] not in but),
+                   key=lambda r: r["counters"]["connections"], default=None)
+
+    def test_the_dead_are_not_counted(self):
+        """Of two receivers that have all connections together one is killed
+        and replaced at once: what it had is room, nobody goes for it."""
+        self.gather(100)
+        wait_for(lambda: self.counter("connections") == 100)
+        dead = self.ready()["pid"]
+        left = self.ready(dead)["pid"]
+        os.kill(dead, signal.SIGKILL)
+        new = wait_for(lambda: self.ready(dead, left), "a new one")["pid"]
+        before = self.ready(new)["counters"]["accepted"]
+        os.kill(new, signal.SIGSTOP)  # the other one has to take them
+        try:
+            self.gather(10)
+            wait_for(lambda: self.ready(new)["counters"]["accepted"]
+                     >= before + 10)
+        finally:
+            os.kill(new, signal.SIGCONT)
+        self.assertEqual(self.counter("connectionsEvicted"), 0)
 
 
 class TestFlood(HostileCase):
