@@ -229,6 +229,16 @@ class TestFull(HostileCase):
             self.assertEqual(answer.status, 200)
         self.assertGreater(self.counter("connectionsEvicted"), 0)
 
+    def test_a_lower_limit(self):
+        """Of more than a reload allows, two go for each new one."""
+        self.gather(100)
+        wait_for(lambda: self.counter("connections") == 100)
+        ok, text = self.server.reload(
+            self.document(**{"http.maxConnections": 20}))
+        self.assertTrue(ok, text)
+        self.gather(90)
+        wait_for(lambda: self.counter("connections") <= 20)
+
     def ready(self, *but):
         """The receiver that has the most connections, of those that are ready
         and none of these processes; None: there is none yet."""
