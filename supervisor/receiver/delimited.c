@@ -58,6 +58,7 @@ struct reader {
 	uint64_t line_number;
 	struct line_error *error;
 	enum line_result result;
+	bool is_too_long; /* a text of this line */
 };
 
 /* A value while it is written. Offsets are into the output. */
@@ -193,6 +194,14 @@ fail_room(struct reader *r)
 	return fail(r, line_out_failure(r->out));
 }
 
+/* False. */
+static bool
+fail_line(struct reader *r, const char *why)
+{
+	r->result = line_error_set(r->error, r->line_number, "%s", why);
+	return false;
+}
+
 static bool
 is_line_end(char c)
 {
@@ -286,7 +295,7 @@ copy_plain(
 
 #endif
 
-/* Whether the text is a number by RFC 8259. */
+/* Whether the text is a number by RFC 8259, not longer than they may be. */
 static bool
 is_number(const char *p, const char *end)
 {
@@ -294,6 +303,8 @@ is_number(const char *p, const char *end)
 
 	if (p < end && *p == '-')
 		p++;
+	if (end - p > JSON_SCAN_NUMBER_MAX)
+		return false;
 	digits = p;
 	while (p < end && *p >= '0' && *p <= '9')
 		p++;
@@ -322,11 +333,12 @@ is_number(const char *p, const char *end)
 /* The text's closing quote, or what stands for the text in its place. The
  * caller has room. */
 static inline void
-end_text(const struct reader *r, size_t text, bool is_element)
+end_text(struct reader *r, size_t text, bool is_element)
 {
 	struct line_out *o = r->out;
 	char *start = o->to->bytes + text;
 
+	r->is_too_long |= o->at - start > JSON_SCAN_STRING_MAX;
 	if (UNLIKELY(
 		is_element && o->at == start && r->d->spec.null_in_lists)) {
 		memcpy(start - 1, "null", 4);
@@ -342,7 +354,7 @@ end_text(const struct reader *r, size_t text, bool is_element)
 
 /* At a list delimiter: the value is a list and a further element begins. */
 static bool
-next_element(const struct reader *r, struct value *v)
+next_element(struct reader *r, struct value *v)
 {
 	struct line_out *o = r->out;
 
@@ -492,8 +504,7 @@ note_value(const struct reader *r, unsigned column, const struct value *v)
 }
 
 static inline bool
-end_value(
-    const struct reader *r, unsigned column, struct value *v, bool keeps_empty)
+end_value(struct reader *r, unsigned column, struct value *v, bool keeps_empty)
 {
 	struct line_out *o = r->out;
 	bool is_empty = !v->is_list && line_out_used(o) == v->text;
@@ -517,6 +528,8 @@ end_object(struct reader *r, size_t start)
 {
 	struct line_out *o = r->out;
 
+	if (UNLIKELY(r->is_too_long))
+		return fail_line(r, JSON_SCAN_STRING_TOO_LONG);
 	if (!line_out_room(o, 3 + JSON_SCAN_PADDING)) {
 		r->result = line_out_failure(o);
 		return false;
@@ -542,13 +555,8 @@ split(struct reader *r, struct line_cursor *line)
 	    line, d->spec.delimiter, d->delimiter_bytes);
 
 	if (d->values.is_out_of_memory)
-		(void)fail(r, LINE_NO_MEMORY);
-	else if (why != NULL)
-		(void)fail(
-		    r, line_error_set(r->error, r->line_number, "%s", why));
-	else
-		return true;
-	return false;
+		return fail(r, LINE_NO_MEMORY) != NULL;
+	return why == NULL || fail_line(r, why);
 }
 
 /* The line from its start, by the letter. Returns its end. */
@@ -561,6 +569,7 @@ read_slowly(struct reader *r, size_t start)
 
 	line.bytes = (size_t)(end - r->line);
 	r->out->at = r->out->to->bytes + start;
+	r->is_too_long = false;
 	if (r->out->sink != NULL)
 		json_scan_forget(r->out->sink->scan);
 	if (!split(r, &line))
@@ -664,11 +673,11 @@ read_header(struct reader *r, struct line_cursor *line)
 		const struct delimited_value *from = &values->list[i];
 		const char *name = values->text.bytes + from->at;
 
-		if (i >= JSON_SCAN_FIELDS_MAX) {
-			r->result = line_error_set(r->error, r->line_number,
-			    "the header has too many columns");
-			return false;
-		}
+		if (i >= JSON_SCAN_FIELDS_MAX)
+			return fail_line(r, "the header has too many columns");
+		if (from->bytes > JSON_SCAN_NAME_MAX)
+			return fail_line(
+			    r, "the header has " JSON_SCAN_NAME_TOO_LONG);
 		if (from->bytes == 0 ? !add_generated_column(c)
 				     : !add_column(c, name, from->bytes)) {
 			r->result = LINE_NO_MEMORY;
