@@ -63,12 +63,6 @@ def wait_for(condition, what="the condition", seconds=WAIT_SECONDS,
         time.sleep(step)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def is_listening(port):
     """Whether somebody listens on the port (connections that are ending do
     not count)."""
@@ -483,18 +477,28 @@ class Tranqd:
     def receiver_pids(self):
         return [r["pid"] for r in self.status()["receivers"]]
 
-    def kill_worker(self, ds, sig=signal.SIGKILL):
-        """Kills a dataSource's worker; returns when it is gone."""
-        pid = self.worker_pid(ds)
-        kill(pid, sig)
+    def _kill_child(self, pid_of, sig):
+        """The pid that is told may be that of one who has just died, or 0
+        until there is another: it is waited for."""
+        def killed():
+            pid = pid_of()
+            if pid == 0 or not is_alive(pid):
+                return 0
+            try:
+                kill(pid, sig)
+            except ProcessLookupError:
+                return 0
+            return pid
+        pid = wait_for(killed, "there is one to be killed", START_SECONDS)
         wait_gone(pid)
         return pid
 
+    def kill_worker(self, ds, sig=signal.SIGKILL):
+        """Kills a dataSource's worker; returns when it is gone."""
+        return self._kill_child(lambda: self.worker_pid(ds), sig)
+
     def kill_receiver(self, index=0, sig=signal.SIGKILL):
-        pid = self.receiver_pids()[index]
-        kill(pid, sig)
-        wait_gone(pid)
-        return pid
+        return self._kill_child(lambda: self.receiver_pids()[index], sig)
 
     def reload(self, document=None):
         """Writes the configuration, when there is a new one, and has it
@@ -636,6 +640,14 @@ class Case(unittest.TestCase):
         self._started.append(sandbox)
         self._ports.add(sandbox.port)
         return sandbox
+
+    def closed_port(self, address="127.0.0.1"):
+        """A port on which nobody listens, nor can before the test's end."""
+        s = socket.socket(socket.AF_INET6 if ":" in address
+                          else socket.AF_INET)
+        self.addCleanup(s.close)
+        s.bind((address, 0))
+        return s.getsockname()[1]
 
     def load(self, tranqd, druid=None, **options):
         """tranq-load against it, compared with what druid has; a good end is

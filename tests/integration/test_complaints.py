@@ -309,7 +309,7 @@ class TestWithoutZooKeeper(ComplaintCase):
         """One instance, Overlords by their URLs: the first is away, the
         second is not the leader and names the one that is. The beams are
         known after a restart."""
-        away = f"http://127.0.0.1:{harness.free_port()}"
+        away = f"http://127.0.0.1:{self.closed_port()}"
         follower = self.sandbox("--check", "full")
         follower.fault("not-leader", url=self.druid.url)
         server = self.server(

@@ -242,7 +242,7 @@ class TestOverlord(FaultCase):
 
     def test_list_of_overlords(self):
         """The first of druid.overlord.url is not there."""
-        nobody = f"http://127.0.0.1:{harness.free_port()}"
+        nobody = f"http://127.0.0.1:{self.closed_port()}"
         server = self.tranqd(drill.config(
             ["wikipedia"], f"{nobody},{self.druid.url}"), name="second")
         events = harness.events(100)

@@ -129,7 +129,7 @@ class TestZooKeeper(IPv6Case):
 
     def test_several_servers(self):
         """One of them is away; spaces as in a list of Java's."""
-        self.check_found(f"[::1]:{harness.free_port()}, {self.zk.connect}")
+        self.check_found(f"[::1]:{self.closed_port(LOOPBACK)}, {self.zk.connect}")
 
     def test_folder(self):
         folder = f"/v6-{os.getpid()}"

@@ -264,7 +264,7 @@ class TestLoad(harness.Case):
 
     def test_nobody_there(self):
         done = harness.run_program(
-            "tranq-load", "--url", f"http://127.0.0.1:{harness.free_port()}",
+            "tranq-load", "--url", f"http://127.0.0.1:{self.closed_port()}",
             "--seconds", "0.3", "--json")
         self.assertEqual(done.returncode, 3)
         self.assertIn("takes no connection", done.stderr)

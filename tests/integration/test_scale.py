@@ -389,7 +389,7 @@ class TestIdle(drill.Case):
     def test_overlord_away_and_events_waiting(self):
         """Waiting costs next to nothing."""
         server = self.tranqd(harness.config(
-            ["wikipedia"], f"http://127.0.0.1:{harness.free_port()}"))
+            ["wikipedia"], f"http://127.0.0.1:{self.closed_port()}"))
         server.post("wikipedia", harness.events(1000), is_async=True)
         time.sleep(2)  # the first tries come thick
         self.check_idle(server, 4)

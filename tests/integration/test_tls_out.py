@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
-from tls_front import Certificates, TlsFront  # noqa: E402
+from tls_front import Certificates, TlsFront, listen  # noqa: E402
 from zookeeper import ZooKeeper  # noqa: E402
 
 KILLS = 60 if drill.LONG else 12
@@ -30,13 +30,14 @@ class TlsCase(drill.Case):
 
     def druid(self, *options, certificate=None, client_ca=None):
         """A sandbox that is found behind TLS only, and its front."""
-        port = harness.free_port()
-        druid = self.sandbox("--check", "full", "--tls-port", str(port),
-                             *options)
+        listener = listen()
+        self.addCleanup(listener.close)
+        druid = self.sandbox("--check", "full", "--tls-port",
+                             str(listener.getsockname()[1]), *options)
         front = TlsFront(
             druid.port,
             certificate or self.certs.signed("druid", "127.0.0.1"),
-            client_ca, port)
+            client_ca, listener)
         self.addCleanup(front.close)
         return druid, front
 
