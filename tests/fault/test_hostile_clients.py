@@ -160,7 +160,7 @@ class TestSlow(HostileCase):
 
 
 class TestTimes(HostileCase):
-    properties = {"http.idleTimeout": "PT1.5S", "http.headTimeout": "PT0.5S",
+    properties = {"http.idleTimeout": "PT4S", "http.headTimeout": "PT1.5S",
                   "http.bodyRateMin": "1000"}
 
     def outcome(self, first, more, seconds=30):
@@ -180,23 +180,23 @@ class TestTimes(HostileCase):
         """Long before the connection counts as idle."""
         status, after = self.outcome(b"GET / HTTP/1.1\r\nX: ", b"x")
         self.assertEqual(status, 408)
-        self.assertGreaterEqual(after, 0.4)
-        self.assertLess(after, 1.4)
+        self.assertGreaterEqual(after, 1.4)
+        self.assertLess(after, 3.9)
 
     def test_a_body_below_its_rate(self):
         """It goes on coming, but too slowly."""
         status, after = self.outcome(
             HEAD + b"Content-Length: 1000000\r\n\r\n", b" " * 20)
         self.assertEqual(status, 408)
-        self.assertGreaterEqual(after, 1.4)
+        self.assertGreaterEqual(after, 3.9)
 
     def test_a_body_above_its_rate(self):
         """For longer than the idle time-out."""
         body = harness.lines(harness.events(1))
-        body += b" " * (20000 - len(body))
+        body += b" " * (40000 - len(body))
         with self.connect() as s:
-            s.sendall(HEAD + b"Content-Length: 20000\r\n\r\n")
-            for at in range(0, 20000, 800):
+            s.sendall(HEAD + b"Content-Length: 40000\r\n\r\n")
+            for at in range(0, 40000, 800):
                 s.sendall(body[at:at + 800])
                 time.sleep(0.1)  # the rate is what is tested
             self.assertTrue(s.recv(1000).startswith(b"HTTP/1.1 200"))
@@ -206,7 +206,7 @@ class TestTimes(HostileCase):
         head is not slow."""
         request = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
         half = len(request) // 2
-        answers, end = b"", time.monotonic() + 1.5
+        answers, end = b"", time.monotonic() + 3
         with self.connect() as s:
             s.sendall(request[:half])
             while time.monotonic() < end:

@@ -222,12 +222,13 @@ class TestConnections(ReloadCase):
             with self.subTest(to=len(to)):
                 self.druid.fault("slow", ms=1000)
                 events = harness.events(10, run=f"w{len(to)}")
+                had = self.server.accounts(ds)["received"]
                 answers = []
                 thread = threading.Thread(target=lambda: answers.append(
                     self.server.post(ds, events)))
                 thread.start()
-                wait_for(lambda: self.server.accounts(ds)["received"] % 10
-                         == 0 and self.server.accounts(ds)["received"] > 0)
+                wait_for(lambda: self.server.accounts(ds)["received"]
+                         == had + 10, "the request is in")
                 self.reload(self.document(to))
                 thread.join()
                 self.druid.fault("none")

@@ -286,7 +286,7 @@ class TestDataSources(drill.Case):
                                                       "1MiB"}), start=False)
         began = time.monotonic()
         server.start()
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 20)
         names = [f"ds{n}" for n in range(DATA_SOURCES)]
         report = self.load(server, self.druid, events=DATA_SOURCES * 100,
                            batch=DATA_SOURCES, mixed=True,
@@ -299,13 +299,13 @@ class TestDataSources(drill.Case):
         server.kill_all()
         began = time.monotonic()
         server.start()
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 20)
         ok, text = server.reload(drill.config(10, self.druid.url))
         self.assertTrue(ok, text)
         self.assertIn("50 removed", text)
         began = time.monotonic()
         self.assertEqual(server.stop(), 0)
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 20)
 
     def test_one_that_cannot_start(self):
         """Its spool is damaged: it is reported, others do not notice, it
