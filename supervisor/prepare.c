@@ -273,17 +273,25 @@ prepare_data_dir(
 }
 
 bool
-prepare_spool(const struct conf *conf, const char *ds,
-    const struct identity *id, struct trouble *t)
+prepare_spool_name(const char *ds, struct trouble *t)
 {
-	char path[PATH_BYTES];
-
 	if (ds[0] == '.' || strchr(ds, '/') != NULL)
 		return trouble_set(t, EX_CONFIG, 0,
 		    "dataSource '%s': its name cannot be that of a spool "
 		    "directory; it must not begin with a dot or contain a "
 		    "slash",
 		    ds);
+	return true;
+}
+
+bool
+prepare_spool(const struct conf *conf, const char *ds,
+    const struct identity *id, struct trouble *t)
+{
+	char path[PATH_BYTES];
+
+	if (!prepare_spool_name(ds, t))
+		return false;
 	snprintf(path, sizeof path, "%s/spool/%s", conf->data_dir, ds);
 	return ready_dir(path, 0700, id, t);
 }

@@ -573,20 +573,9 @@ make_fronts(struct supervisor *s, struct trouble *t)
 	return true;
 }
 
-/* One spool that cannot be made is its own dataSource's trouble only: its
- * worker is tried again and again. A name that can never be one is not. */
-static bool
-may_have_spool(struct supervisor *s, const char *name, struct trouble *t)
-{
-	struct trouble its;
-
-	if (prepare_spool(s->conf, name, &s->identity, &its) ||
-	    its.code != EX_CONFIG)
-		return true;
-	*t = its;
-	return false;
-}
-
+/* The spools are made by and by, before each worker starts: one that cannot be
+ * made is its own dataSource's trouble only. A name that can never be one is
+ * not. */
 static bool
 make_sources(struct supervisor *s, struct trouble *t)
 {
@@ -594,7 +583,7 @@ make_sources(struct supervisor *s, struct trouble *t)
 		const char *name = s->conf->ds[i].name;
 		struct source *src;
 
-		if (!may_have_spool(s, name, t))
+		if (!prepare_spool_name(name, t))
 			return false;
 		src = source_new(s, s->conf, name, t);
 		if (src == NULL)
