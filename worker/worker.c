@@ -56,6 +56,9 @@
 #define SPOOL_IS_FULL                                                          \
 	"spool: spool.bytesMax is reached; raise it, or look why Druid takes " \
 	"nothing"
+#define RINGS_CANNOT                                                           \
+	"channel: the rings cannot be attached; give the process more memory " \
+	"and address space, or lower tranqd.ringBytes (the log says more)"
 
 enum stopped { STOPPED_NOT, STOPPED_FULL, STOPPED_DISK, STOPPED_DRAINING };
 
@@ -722,6 +725,7 @@ quarantine(struct worker *w)
 		&w->quarantine, error, sizeof error))
 		return true;
 	log_error("%s", error);
+	panic_words(error);
 	return false;
 }
 
@@ -736,8 +740,10 @@ attach_channels(struct worker *w)
 		const struct heritage_channel *c = &h->channels[i];
 
 		if (!channel_attach(&w->channels[i], c->memory_fd,
-			c->worker_bell, c->receiver_bell))
+			c->worker_bell, c->receiver_bell)) {
+			panic_words(RINGS_CANNOT);
 			return false;
+		}
 	}
 	tell_receivers(w, false); /* whatever our predecessor said */
 	return true;

@@ -177,6 +177,16 @@ class TestFull(QuarantineCase):
             self.assertEqual(client.connection.getresponse().status, 200)
         self.check(sent, {"e-2"})
 
+    def test_its_worker_says_so(self):
+        self.send(self.poisoned("batch", 2, {1}))
+
+        def is_said():
+            death = self.server.data_source(DS)["worker"]["lastDeath"]
+            return death is not None and "is full" in death["lastWords"]
+        wait_for(is_said, "the reason as last words", 60)
+        self.assertEqual(self.files(), [])
+        self.assertEqual(self.server.accounts(DS)["spool"], 2)
+
 
 if __name__ == "__main__":
     drill.main()
