@@ -648,10 +648,11 @@ intake_written(struct intake *in)
 			continue;
 		s->moved = false;
 		s->durable = s->cursor.position;
+		/* release: who sees it sees the counters with them */
 		atomic_store_explicit(&s->channel->header->taken_events,
-		    s->cursor.taken_events, memory_order_relaxed);
+		    s->cursor.taken_events, memory_order_release);
 		atomic_store_explicit(&s->channel->header->taken_dropped,
-		    s->cursor.taken_dropped, memory_order_relaxed);
+		    s->cursor.taken_dropped, memory_order_release);
 		FAULT_POINT(ADVANCE);
 		hand_passed(in->p.hand, i, s->cursor.position);
 		ring_advance(&s->channel->events, s->cursor.position);

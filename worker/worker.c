@@ -261,6 +261,14 @@ count(struct worker *w)
 }
 
 static void
+publish_counters(struct worker *w)
+{
+	struct counters counters = count(w);
+
+	life_publish(w->heritage->life, &counters, NULL);
+}
+
+static void
 publish(struct worker *w)
 {
 	struct counters counters = count(w);
@@ -431,6 +439,7 @@ commit(struct worker *w)
 	commit_succeeded(w);
 	w->removal_due = false;
 	loop_timer_stop(&w->removal_timer);
+	publish_counters(w); /* whoever hears of it finds it counted */
 	late_written(w->late); /* before others bring it more */
 	dispatch_written(w->dispatch);
 	intake_written(w->intake);
