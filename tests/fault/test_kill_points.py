@@ -315,7 +315,7 @@ class TestSupervisor(ReloadingCase):
 
     def provoke(self, name):
         if name == "REAPED":
-            self.server.kill_worker("same")
+            harness.kill(self.server.worker_pid("same"))
         elif name.startswith("RELOAD"):
             threading.Thread(target=self.reload, daemon=True).start()
         elif name.startswith("STOP"):

@@ -23,7 +23,7 @@ from harness import wait_for  # noqa: E402
 from loop_disk import LoopDisk  # noqa: E402
 
 MIB = 1 << 20
-HANG = {"tranqd.hangTimeout": "PT1S"}
+HANG = {"tranqd.hangTimeout": "PT2S"}
 BACK_SECONDS = 40
 
 
@@ -124,7 +124,7 @@ class TestHang(SupervisionCase):
         self.assertIn("SILENT", self.server.tranqctl("status").stdout)
         self.goes_on("clicks")
         death = self.await_replaced(self.worker, pid)
-        self.assertLess(time.monotonic() - began, 20)
+        self.assertLess(time.monotonic() - began, 30)
         self.check_hung(death, pid, *words)
         self.goes_on("wikipedia")
         self.end(running)
@@ -666,20 +666,21 @@ class TestNothingIsLeft(drill.Case):
         server = self.tranqd(drill.config(
             self.workers, self.druid.url, properties={
                 "tranqd.ringBytes": "64KiB"}))
+        def deaths():
+            return sum(d["worker"]["deathCount"]
+                       for d in server.status()["dataSources"])
         for n in range(self.workers):  # all have once done all they do
             server.kill_worker(f"ds{n}")
         server.wait_ready(60)
         before = self.settled(server)
-        for _ in range(self.kills - 1):
+        for n in range(1, self.kills):
             pids = [d["worker"]["pid"]
                     for d in server.status()["dataSources"]]
             for pid in pids:
                 harness.kill(pid)
-            harness.wait_gone(pids)
+            wait_for(lambda: deaths() == self.workers * (n + 1),
+                     "all deaths are noticed")
             server.wait_ready(60)
-        deaths = sum(d["worker"]["deathCount"]
-                     for d in server.status()["dataSources"])
-        self.assertEqual(deaths, self.workers * self.kills)
         self.check_same(server, before)
 
     def test_receiver_restarts(self):

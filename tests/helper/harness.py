@@ -32,7 +32,7 @@ import unittest
 
 from sandbox import ROOT, Sandbox, die_with_parent, program  # noqa: F401
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 30
 START_SECONDS = 30
 STOP_SECONDS = 60
 ANSWER_SECONDS = 90
@@ -479,7 +479,8 @@ class Tranqd:
 
     def _kill_child(self, pid_of, sig):
         """The pid that is told may be that of one who has just died, or 0
-        until there is another: it is waited for."""
+        until there is another: it is waited for. Returns when the status
+        no longer says that it is there."""
         def killed():
             pid = pid_of()
             if pid == 0 or not is_alive(pid):
@@ -489,8 +490,15 @@ class Tranqd:
             except ProcessLookupError:
                 return 0
             return pid
+
+        def is_noticed():
+            try:
+                return pid_of() != pid
+            except OSError:
+                return True  # nor is the supervisor there any more
         pid = wait_for(killed, "there is one to be killed", START_SECONDS)
         wait_gone(pid)
+        wait_for(is_noticed, "its death is noticed")
         return pid
 
     def kill_worker(self, ds, sig=signal.SIGKILL):

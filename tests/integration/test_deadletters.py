@@ -136,13 +136,12 @@ class DeadLetters(drill.OneSourceCase):
             left = len(self.listed())
             if left == 0:
                 break
-            pid = self.server.worker_pid(self.ds)
             t = threading.Thread(target=lambda: self.server.control(control))
             t.start()
             wait_for(lambda: len(self.listed()) < left or not t.is_alive(),
                      "some of them go", 20, step=0.001)
             if len(self.listed()) > 0:
-                harness.kill(pid)
+                self.server.kill_worker(self.ds)
             t.join()
             wait_for(lambda: self.server.data_source(self.ds)["worker"]
                      ["state"] == "ready", "a worker", 40)

@@ -51,8 +51,10 @@ class FullCase(drill.Case):
 
     def check_full(self):
         self.check_accounts(self.server)
+        # the receivers hear of it a commit before the status
+        wait_for(lambda: self.counts(self.server, "wikipedia")["stopped"]
+                 == 1, "the status says so")
         c = self.counts(self.server, "wikipedia")
-        self.assertEqual(c["stopped"], 1, c)
         self.assertLessEqual(c["spoolBytes"], SPOOL)
         # nobody else notices
         self.assertEqual(self.server.post(
@@ -86,8 +88,8 @@ class TestRefusing(FullCase):
         self.assertEqual(answer.status, 503)
         self.assertLess(time.monotonic() - began, 10)
         self.check_full()
-        requests = self.server.data_source("wikipedia")["requests"]
-        self.assertGreaterEqual(requests["refusedFull"], 2)
+        wait_for(lambda: self.server.data_source("wikipedia")["requests"][
+            "refusedFull"] >= 2, "both are counted")
         self.check_drains()
 
     def test_full(self):

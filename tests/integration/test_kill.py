@@ -16,7 +16,7 @@ import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
 
 ROUNDS = 6      # more kills in a row and restarts are throttled
-BACK_SECONDS = 20
+BACK_SECONDS = 40
 
 
 class KillCase(drill.Case):

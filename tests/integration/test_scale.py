@@ -327,8 +327,9 @@ class TestDataSources(drill.Case):
                  == "ready")
         server.port = server.status()["supervisor"]["httpPort"]
         self.assertEqual(server.post("good", harness.events(10)).sent, 10)
-        wait_for(lambda: server.data_source("bad")["worker"]["deathCount"]
-                 >= 5, "it is tried again", 20)
+        for name in "bad", "worse":
+            wait_for(lambda: server.data_source(name)["worker"]["deathCount"]
+                     >= 5, f"{name} is tried again", 40)
         for name in "bad", "worse":
             worker = server.data_source(name)["worker"]
             self.assertIsNotNone(worker["lastDeath"], worker)

@@ -4,7 +4,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -236,8 +235,7 @@ class TestTls(TlsCase):
             before = self.counts(tranqd, "a")["sent"]
             wait_for(lambda: self.counts(tranqd, "a")["sent"] > before + 500)
             wait_for(lambda: random.random() < 0.3, step=0.003)
-            worker = tranqd.data_source("a")["worker"]["pid"]
-            harness.kill(worker, signal.SIGKILL)
+            tranqd.kill_worker("a")
         load.stop()
         self.check_load(load.finish())
         self.check_whole(tranqd, druid, killed=True)
