@@ -675,14 +675,14 @@ read_header(struct reader *r, struct line_cursor *line)
 
 		if (i >= JSON_SCAN_FIELDS_MAX)
 			return fail_line(r, "the header has too many columns");
-		if (from->bytes > JSON_SCAN_NAME_MAX)
-			return fail_line(
-			    r, "the header has " JSON_SCAN_NAME_TOO_LONG);
 		if (from->bytes == 0 ? !add_generated_column(c)
 				     : !add_column(c, name, from->bytes)) {
 			r->result = LINE_NO_MEMORY;
 			return false;
 		}
+		if (c->list[i].bytes - 5 > JSON_SCAN_NAME_MAX)
+			return fail_line(
+			    r, "the header has " JSON_SCAN_NAME_TOO_LONG);
 	}
 	return true;
 }

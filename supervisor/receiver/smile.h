@@ -22,7 +22,7 @@
  * asks, bits that a value does not use are not heeded.
  *
  * Names, strings and numbers have JSON's bounds of length (json_scan.h), names
- * and strings in UTF-8, binary in base64, numbers in decimal.
+ * and strings as they are written, binary in base64, numbers in decimal.
  *
  * Values in JSON: integers and big decimals exactly; floats as the shortest text
  * that reads back to them, a 32-bit one as a 32-bit one (0.1, not

@@ -109,6 +109,12 @@ make_room(struct smile_reader *r, size_t more)
 	return LIKELY((size_t)(r->o_end - r->o) >= more) || grow(r, more);
 }
 
+static inline uint32_t
+place(const struct smile_reader *r)
+{
+	return (uint32_t)(r->o - r->out->bytes);
+}
+
 /* ---- strings ---- */
 
 static void
@@ -209,34 +215,32 @@ put_short(struct smile_reader *r, size_t n, bool is_ascii)
 	return true;
 }
 
-/* From behind the token to behind its end marker, over `max` bytes at most. */
+/* From behind the token to behind its end marker; written, `max` bytes at most.
+ */
 static bool
 put_long(struct smile_reader *r, bool is_ascii, size_t max)
 {
+	const unsigned char *start = r->p;
 	const unsigned char *end =
-	    memchr(r->p, STRING_END, (size_t)(r->end - r->p));
+	    memchr(start, STRING_END, (size_t)(r->end - start));
+	uint32_t at;
 
 	if (end == NULL)
 		return fail(r, r->end, "");
-	if ((size_t)(end - r->p) > max)
-		return fail(r, r->p,
-		    max == JSON_SCAN_NAME_MAX ? JSON_SCAN_NAME_TOO_LONG
-					      : JSON_SCAN_STRING_TOO_LONG);
 	*r->o++ = '"';
+	at = place(r);
 	if (!put_characters(r, end, is_ascii))
 		return false;
+	if (UNLIKELY(place(r) - at > max))
+		return fail(r, start,
+		    max == JSON_SCAN_NAME_MAX ? JSON_SCAN_NAME_TOO_LONG
+					      : JSON_SCAN_STRING_TOO_LONG);
 	*r->o++ = '"';
 	r->p++;
 	return true;
 }
 
 /* ---- back references ---- */
-
-static inline uint32_t
-place(const struct smile_reader *r)
-{
-	return (uint32_t)(r->o - r->out->bytes);
-}
 
 /* What was written from `at` on may be referred to. */
 static inline void

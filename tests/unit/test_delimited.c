@@ -251,6 +251,10 @@ test_too_long(void **state)
 	check_long(header, "a,", 'x', JSON_SCAN_NAME_MAX, "\n1,2\n", NULL);
 	check_long(header, "a,", 'x', JSON_SCAN_NAME_MAX + 1, "\n1,2\n",
 	    JSON_SCAN_NAME_TOO_LONG);
+	/* as it is written */
+	check_long(header, "a,", '\\', JSON_SCAN_NAME_MAX / 2, "\n1,2\n", NULL);
+	check_long(header, "a,", '\\', JSON_SCAN_NAME_MAX / 2 + 1, "\n1,2\n",
+	    JSON_SCAN_NAME_TOO_LONG);
 	for (unsigned i = 0; i < 2; i++) {
 		size_t count = JSON_SCAN_STRING_MAX + i;
 		const char *why = i == 0 ? NULL : JSON_SCAN_STRING_TOO_LONG;

@@ -434,6 +434,12 @@ test_lengths(void **state)
 	(void)state;
 	check_length(name, 'x', NAME, name_end, NULL, 0);
 	check_length(name, 'x', NAME + 1, name_end, JSON_SCAN_NAME_TOO_LONG, 6);
+	/* as they are written */
+	check_length(name, '\n', NAME / 2, name_end, NULL, 0);
+	check_length(
+	    name, '\n', NAME / 2 + 1, name_end, JSON_SCAN_NAME_TOO_LONG, 6);
+	check_length(
+	    text, 1, TEXT / 6 + 1, text_end, JSON_SCAN_STRING_TOO_LONG, 8);
 	check_length(text, 'x', TEXT, text_end, NULL, 0);
 	check_length(
 	    text, 'x', TEXT + 1, text_end, JSON_SCAN_STRING_TOO_LONG, 8);
