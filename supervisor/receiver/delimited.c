@@ -58,7 +58,6 @@ struct reader {
 	uint64_t line_number;
 	struct line_error *error;
 	enum line_result result;
-	bool is_too_long; /* a text of this line */
 };
 
 /* A value while it is written. Offsets are into the output. */
@@ -333,12 +332,11 @@ is_number(const char *p, const char *end)
 /* The text's closing quote, or what stands for the text in its place. The
  * caller has room. */
 static inline void
-end_text(struct reader *r, size_t text, bool is_element)
+end_text(const struct reader *r, size_t text, bool is_element)
 {
 	struct line_out *o = r->out;
 	char *start = o->to->bytes + text;
 
-	r->is_too_long |= o->at - start > JSON_SCAN_STRING_MAX;
 	if (UNLIKELY(
 		is_element && o->at == start && r->d->spec.null_in_lists)) {
 		memcpy(start - 1, "null", 4);
@@ -354,7 +352,7 @@ end_text(struct reader *r, size_t text, bool is_element)
 
 /* At a list delimiter: the value is a list and a further element begins. */
 static bool
-next_element(struct reader *r, struct value *v)
+next_element(const struct reader *r, struct value *v)
 {
 	struct line_out *o = r->out;
 
@@ -504,7 +502,8 @@ note_value(const struct reader *r, unsigned column, const struct value *v)
 }
 
 static inline bool
-end_value(struct reader *r, unsigned column, struct value *v, bool keeps_empty)
+end_value(
+    const struct reader *r, unsigned column, struct value *v, bool keeps_empty)
 {
 	struct line_out *o = r->out;
 	bool is_empty = !v->is_list && line_out_used(o) == v->text;
@@ -528,7 +527,8 @@ end_object(struct reader *r, size_t start)
 {
 	struct line_out *o = r->out;
 
-	if (UNLIKELY(r->is_too_long))
+	if (UNLIKELY(line_out_used(o) - start > JSON_SCAN_STRING_MAX) &&
+	    line_out_has_long(o, start))
 		return fail_line(r, JSON_SCAN_STRING_TOO_LONG);
 	if (!line_out_room(o, 3 + JSON_SCAN_PADDING)) {
 		r->result = line_out_failure(o);
@@ -569,7 +569,6 @@ read_slowly(struct reader *r, size_t start)
 
 	line.bytes = (size_t)(end - r->line);
 	r->out->at = r->out->to->bytes + start;
-	r->is_too_long = false;
 	if (r->out->sink != NULL)
 		json_scan_forget(r->out->sink->scan);
 	if (!split(r, &line))
