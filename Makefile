@@ -17,11 +17,11 @@ TIME = iso period granularity granularity_read granularity_calendar zone \
 COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf json \
 	yaml loop ring \
 	late_policy \
-	channel event hand life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
+	channel event hand life landlock confine heritage sealed smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
-	conf_show trust_store key_store ctl
-SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
-	front control dead_order status | notify title rate footprint pulse vitals
+	conf_show conf_secret trust_store key_store ctl
+SUPERVISOR = main vault supervisor prepare port source spawn privileges child restart reload \
+	front control dead_order status | notify title environment rate footprint pulse vitals
 RECEIVER = receiver listener connection patience exchange http_request route post \
 	content inflate smile smile_event line_parser parse_spec delimited \
 	regex_line json_lines flatten body json_scan partition_hash settings \

@@ -47,7 +47,7 @@ spawn_receiver(struct child *c)
 	h->index = f->index;
 	h->generation = s->generation;
 	memcpy(h->listen_fds, s->listen_fds, sizeof h->listen_fds);
-	h->keys_fd = s->keys_fd;
+	h->keys_fd = conf->keys_fd;
 	h->crowd = s->crowd;
 	h->channel_count = conf->ds_count;
 	h->channels = must_calloc(conf->ds_count, sizeof h->channels[0]);
@@ -66,7 +66,7 @@ spawn_receiver(struct child *c)
 	spawn_keep(&plan, f->bell);
 	for (unsigned i = 0; i < PORT_KINDS; i++)
 		spawn_keep(&plan, s->listen_fds[i]);
-	spawn_keep(&plan, s->keys_fd);
+	spawn_keep(&plan, conf->keys_fd);
 	forget_former(f);
 	pid = spawn_fork(c, &plan);
 	free(h->channels);

@@ -419,7 +419,7 @@ static uint64_t
 fds_needed(const struct conf *conf, unsigned receivers, uint64_t connections)
 {
 	uint64_t supervisor =
-	    (uint64_t)conf->ds_count * (receivers + 4) + receivers * 4;
+	    (uint64_t)conf->ds_count * (receivers + 6) + receivers * 4;
 	uint64_t receiver = (uint64_t)conf->ds_count * 2 + connections;
 	uint64_t worker = (uint64_t)receivers * 2;
 

@@ -50,7 +50,6 @@ struct reload {
 	/* the configuration that comes, up to RECEIVERS; from then on the
 	 * one that goes */
 	struct conf *other;
-	int keys_fd; /* that goes with the one that comes, or -1 */
 	struct reload_askers now, next;
 	bool again; /* another one was asked for meanwhile */
 	bool late; /* this phase's time is over */

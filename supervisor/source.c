@@ -87,6 +87,7 @@ spawn_worker(struct child *c)
 		spawn_keep(&plan, s->fronts[i].bell);
 	}
 	spawn_keep(&plan, src->bell);
+	spawn_keep(&plan, h->ds->secrets_fd);
 	pid = spawn_fork(c, &plan);
 	free(h->channels);
 	return pid;

@@ -28,7 +28,6 @@
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
-#include "receiver_keys.h"
 
 #include "dead_order.h"
 #include "footprint.h"
@@ -537,19 +536,6 @@ open_port(struct supervisor *s, enum port_kind kind, struct trouble *t)
 	    trouble_set(t, EX_CANTCREAT, errno, "%s cannot be written", path);
 }
 
-/* main has checked them; they may have changed since. */
-static bool
-read_keys(struct supervisor *s, struct trouble *t)
-{
-	struct conf_problems problems = { 0 };
-	bool good = receiver_keys_load(s->conf, &s->keys_fd, &problems);
-
-	if (!good)
-		trouble_set(t, EX_CONFIG, 0, "%s", problems.lines[0]);
-	conf_problems_free(&problems);
-	return good;
-}
-
 static bool
 make_fronts(struct supervisor *s, struct trouble *t)
 {
@@ -623,7 +609,7 @@ prepare_all(struct supervisor *s, struct trouble *t)
 	return prepare_identity(s->conf, &s->identity, t) &&
 	    prepare_run_dir(s->conf, &s->identity, t) && lock_run_dir(s, t) &&
 	    prepare_limits(s->conf, s->conf->receiver_count, t) &&
-	    prepare_data_dir(s->conf, &s->identity, t) && read_keys(s, t) &&
+	    prepare_data_dir(s->conf, &s->identity, t) &&
 	    open_port(s, PORT_HTTP, t) && open_port(s, PORT_HTTPS, t) &&
 	    privileges_confine(s->conf, &s->confine, t) && make_fronts(s, t) &&
 	    make_sources(s, t) && start_signals(s, t) && open_control(s, t) &&
@@ -691,8 +677,6 @@ clean_up(struct supervisor *s)
 	free(s->sources);
 	free(s->fronts);
 	close_ports(s);
-	if (s->keys_fd >= 0)
-		close(s->keys_fd);
 	reload_fini(s);
 	conf_free(&s->conf);
 	loop_free(&s->loop);
@@ -718,8 +702,7 @@ supervisor_run(const struct supervisor_options *options, struct conf **conf)
 		.started_ms = clock_mono_ms(),
 		.started_wall_ms = clock_wall_ms(),
 		.pid_fd = -1,
-		.listen_fds = { -1, -1 },
-		.keys_fd = -1 };
+		.listen_fds = { -1, -1 } };
 	struct trouble trouble = { .code = EX_OK };
 
 	*conf = NULL;

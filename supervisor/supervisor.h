@@ -41,7 +41,6 @@ struct supervisor {
 	bool follows_killed; /* the supervisor before us left no good order */
 	int listen_fds[PORT_KINDS]; /* -1: not enabled, or stopping */
 	unsigned ports[PORT_KINDS];
-	int keys_fd; /* for receivers (receiver_keys.h); -1: none */
 
 	struct front *fronts;
 	unsigned front_count;
@@ -60,7 +59,8 @@ struct supervisor {
 	struct restart_queue restarts;
 };
 
-/* Runs the daemon; the exit code. Takes over the configuration. */
+/* Runs the daemon; the exit code. Takes over the configuration, which should be
+ * one without secrets (vault_load). */
 int supervisor_run(const struct supervisor_options *, struct conf **);
 
 /* For front, source, reload, status. */

@@ -31,6 +31,7 @@
 #include "panic.h"
 #include "supervisor.h"
 #include "title.h"
+#include "vault.h"
 
 #define WAIT_MS 20000
 #define RECEIVERS 2
@@ -105,7 +106,7 @@ be_daemon(const struct daemon *d)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(fd, STDERR_FILENO);
 	close(fd);
-	conf = conf_load(d->file, &problems);
+	conf = vault_load(d->file, NULL, &problems);
 	for (unsigned i = 0; i < problems.count; i++)
 		fprintf(stderr, "%s\n", problems.lines[i]);
 	conf_problems_free(&problems);
