@@ -29,5 +29,4 @@ bool conf_secret_pack(const struct ds_conf *, struct buf *) MUST_CHECK;
 bool conf_secret_same(const struct ds_conf *, const struct ds_conf *);
 /* Into a dataSource what conf_secret_pack made; druid_trust and druid_key point
  * to it. */
-void
-conf_secret_unpack(struct ds_conf *, const char *bytes, size_t count);
+void conf_secret_unpack(struct ds_conf *, const char *bytes, size_t count);

@@ -30,7 +30,7 @@ struct supervisor {
 	struct supervisor_options options;
 	struct loop *loop;
 	enum supervisor_phase phase;
-	/* in force: what new receivers get */
+	/* in force, without secrets: what new receivers get */
 	struct conf *conf;
 	/* start time in ns; those of channels count on from it */
 	uint64_t generation, sources_made;

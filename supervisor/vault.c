@@ -303,8 +303,8 @@ listen_to(struct hearing *h, int from)
 	struct order_message m;
 	int got = -1, fds[2];
 
-	while (!h->is_whole && got != 0 &&
-	    (left = until - clock_mono_ms()) > 0) {
+	while (
+	    !h->is_whole && got != 0 && (left = until - clock_mono_ms()) > 0) {
 		if (poll(&in, 1, (int)left) < 0 && errno != EINTR)
 			return;
 		got = order_receive(from, &m, &fds[0], &fds[1]);

@@ -2,7 +2,7 @@
  * receiver_keys - the files with certificates and passwords that receivers
  * need and may not read
  *
- * Process: supervisor, receiver.
+ * Process: vault's reader, receiver.
  */
 #include "receiver_keys.h"
 
