@@ -171,7 +171,8 @@ say_text(int to, const struct conf *conf, const struct conf_problems *p)
 	must_afford(!text.failed);
 	fd = sealed_new("tranqd-conf", text.bytes, text.used);
 	if (fd < 0)
-		fatal("memory for the configuration's text");
+		fatal("no memory or descriptor for the configuration's "
+		      "text; raise the limits (ulimit -n, -v)");
 	say(to, WORD_TEXT, 0, fd, conf != NULL ? conf->keys_fd : -1);
 	close(fd);
 	buf_free(&text);

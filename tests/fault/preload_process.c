@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -144,7 +145,10 @@ memfd_create(const char *name, unsigned flags)
 
 	if (next == NULL)
 		next = (int (*)(const char *, unsigned))real("memfd_create");
-	if (faults != NULL && faults->memfds_fail) {
+	/* the configuration's text comes through, so that a reload gets as
+	 * far as its rings */
+	if (faults != NULL && faults->memfds_fail &&
+	    strcmp(name, "tranqd-conf") != 0) {
 		faults->hits++;
 		errno = EMFILE;
 		return -1;
