@@ -17,11 +17,11 @@ TIME = iso period granularity granularity_read granularity_calendar zone \
 COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 endpoint json \
 	yaml loop ring \
 	delivery_mode late_policy \
-	channel log_page event hand life landlock confine heritage smile_writer conf conf_reader conf_file conf_reference conf_value \
+	channel log_page event hand life landlock confine heritage sealed smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
-	conf_show trust_store key_store ctl record_batch | log_view compression checksum
-SUPERVISOR = main supervisor prepare port source spawn privileges child restart reload \
-	front feeder control dead_order status | notify title rate footprint pulse vitals
+	conf_show conf_secret trust_store key_store ctl record_batch | log_view compression checksum
+SUPERVISOR = main vault supervisor prepare port source spawn privileges child restart reload \
+	front feeder control dead_order status | notify title environment rate footprint pulse vitals
 RECEIVER = receiver listener connection patience exchange http_request route post \
 	content inflate smile smile_event line_parser parse_spec delimited \
 	regex_line json_lines flatten body json_scan partition_hash settings \
@@ -33,7 +33,7 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 FEED = feed feed_door feed_link feed_serve kafka_request kafka_sasl feed_users \
 	feed_topic kafka_answer feed_check | kafka_wire scram
 WORKER = worker realm intake batch spool spool_read spool_log spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
-	spool_survey spool_pin spool_compact push log_delivery dispatch dispatch_move \
+	spool_survey spool_pin spool_compact push log_delivery dispatch dispatch_trial dispatch_move \
 	late archive append dead dead_letter condemned quarantine \
 	feed firehose ack replicant \
 	overlord finder beam_cluster beam_store_zk beam_store_local curator_mutex \

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,3 +30,12 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 #define CACHE_LINE 64
+
+/* What an errno tells of: descriptors or memory, which may be there again in a
+ * moment. */
+static inline bool
+is_lack(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
+	    error == ENOMEM;
+}

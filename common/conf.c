@@ -207,6 +207,7 @@ read_ds(struct reading *in, const char *key, const struct json *entry)
 	const struct json *spec = conf_spec_get(entry, "spec");
 	size_t mark;
 
+	ds->secrets_fd = -1;
 	conf_property_copy_ds(ds, &in->shared);
 	if (!json_is_object(entry)) {
 		conf_reader_problem(r,
@@ -522,6 +523,7 @@ new_conf(const char *file)
 	struct conf *conf = must_calloc(1, sizeof *conf);
 
 	conf->file = must_strdup(file);
+	conf->keys_fd = conf->feed_keys_fd = -1;
 	return conf;
 }
 
@@ -630,7 +632,13 @@ conf_free(struct conf **conf)
 	for (unsigned i = 0; i < c->ds_count; i++) {
 		conf_spec_free(&c->ds[i]);
 		conf_property_free_ds(&c->ds[i]);
+		if (c->ds[i].secrets_fd >= 0)
+			close(c->ds[i].secrets_fd);
 	}
+	if (c->keys_fd >= 0)
+		close(c->keys_fd);
+	if (c->feed_keys_fd >= 0)
+		close(c->feed_keys_fd);
 	free_stores(c);
 	conf_property_free(c);
 	json_free(&c->document);

@@ -3,7 +3,8 @@
  *
  * Process: all. A configuration is read whole, checked whole and never
  * changed; a reload makes a new one. It travels to running receivers as text
- * (conf_text) and is read there by the same code.
+ * (conf_text) and is read there by the same code. What the supervisor has, and
+ * gives away, is one without secrets (conf_secret.h, supervisor/vault.h).
  */
 #pragma once
 
@@ -70,9 +71,13 @@ struct ds_conf {
 #undef GLOBAL_PROPERTY
 #undef DS_PROPERTY
 
-	/* PEM, of the conf; NULL: none is given. By trust_store_load only. */
+	/* PEM, of the conf; NULL: none is given. By trust_store_load only, and
+	 * in a worker by vault_open. */
 	const char *druid_trust; /* certificates by which Druid is believed */
 	const char *druid_key; /* our certificate and its key, for Druid */
+	/* its secrets, where the conf has only CONF_SECRET_HIDDEN for them
+	 * (supervisor/vault.h), of the conf; -1: it has none, or has them */
+	int secrets_fd;
 
 	/* equal digests: nothing that concerns the worker has changed */
 	uint64_t digest;
@@ -98,6 +103,9 @@ struct conf {
 	unsigned receiver_count; /* tranqd.receivers, 0 resolved */
 	char *control_path; /* tranqd.controlSocket, the default resolved */
 	char *archive_path; /* archive.dir, the default resolved */
+	/* what receivers, and the feed, may not read themselves
+	 * (receiver_keys.h), by vault_load only; -1: nothing is needed */
+	int keys_fd, feed_keys_fd;
 
 #define GLOBAL_PROPERTY(type, member, ...) PROPERTY_##type(member)
 #define DS_PROPERTY(...)
@@ -136,6 +144,8 @@ void conf_free(struct conf **);
 void conf_problems_free(struct conf_problems *);
 void
 conf_problem(struct conf_problems *, const char *format, ...) PRINTF_LIKE(2, 3);
+void
+conf_warning(struct conf_problems *, const char *format, ...) PRINTF_LIKE(2, 3);
 /* "FILE: properties.NAME: …", about what a global property names. */
 void conf_problem_of(struct conf_problems *, const struct conf *,
     const char *property, const char *format, ...) PRINTF_LIKE(4, 5);

@@ -106,6 +106,16 @@ conf_problem(struct conf_problems *p, const char *format, ...)
 	va_end(args);
 }
 
+void
+conf_warning(struct conf_problems *p, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	keep(&p->warnings, &p->warning_count, format_text(format, args));
+	va_end(args);
+}
+
 static char *
 text_of(const struct conf *conf, const char *property, const char *format,
     va_list args)

@@ -3,10 +3,11 @@
  *
  * Process: all. Internal to conf*.c.
  *
- * They are replaced where the configuration is read, and read again by each
- * reload. The document gets what they stand for, so that the text that goes to
- * running receivers (conf_text) needs neither the files, which they may not be
- * allowed to read, nor a second look, which may see something else. "$${" is
+ * They are replaced where the configuration is read (vault's reader), and read
+ * again by each reload. The document gets what they stand for, so that what is
+ * made of it, for supervisor and receivers without its secrets, needs neither
+ * the files, which they may not be allowed to read, nor a second look, which
+ * may see something else. "$${" is
  * a plain "${".
  */
 #pragma once

@@ -38,6 +38,8 @@
 #define SELF_MARK 0x3ffffffeu
 #define NAME_BYTES 40
 #define IN_VAIN_MAX 32
+/* More than libseccomp takes for our filters (0.4 MiB). */
+#define FILTER_MEMORY (2 * MiB)
 
 /* clang-format off */
 static const char both_may[] =
@@ -414,8 +416,10 @@ make_filter(enum confine_kind kind, struct sock_fprog *to)
 	struct filter f = { .context = seccomp_init(SCMP_ACT_ERRNO(ENOSYS)) };
 	bool done;
 
-	if (f.context == NULL)
+	if (f.context == NULL) {
+		errno = ENOMEM;
 		return false;
+	}
 	add_all(&f, SCMP_ACT_ALLOW, both_may);
 	add_all(&f, SCMP_ACT_TRAP, nobody);
 	add_memory(&f, kind);
@@ -434,16 +438,28 @@ make_filter(enum confine_kind kind, struct sock_fprog *to)
 	return done;
 }
 
+/* Without memory libseccomp 2.5 goes round for ever, or leaves rules out: it is
+ * not asked before it is seen that there is enough. */
+static bool
+has_memory(size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return at != MAP_FAILED && munmap(at, bytes) == 0;
+}
+
 struct confine *
 confine_new(void)
 {
 	struct confine *c = must_calloc(1, sizeof *c);
 
-	for (unsigned i = 0; i < CONFINE_KINDS; i++)
-		if (!make_filter(i, &c->filters[i])) {
-			confine_free(&c);
-			return NULL;
-		}
+	bool done = has_memory(FILTER_MEMORY);
+
+	for (unsigned i = 0; i < CONFINE_KINDS && done; i++)
+		done = make_filter(i, &c->filters[i]);
+	if (!done)
+		confine_free(&c);
 	return c;
 }
 
@@ -494,23 +510,32 @@ static const char *const common_places[] = { "/etc", "/usr", "/lib", "/lib64",
 	"/run/nscd", "/var/lib/ca-certificates", "/dev/null", "/dev/urandom",
 	"/proc/sys", "/sys/devices/system/cpu" };
 
+/* What libraries of a worker may read. */
+static bool
+allow_common(struct landlock *l)
+{
+	const char *zones = getenv("ICU_TIMEZONE_FILES_DIR");
+
+	for (size_t i = 0; i < ARRAY_LEN(common_places); i++)
+		if (!landlock_allow(l, common_places[i], LANDLOCK_READ))
+			return false;
+	return zones == NULL || landlock_allow(l, zones, LANDLOCK_READ);
+}
+
+/* false with errno. */
 static bool
 fence(const struct confine_plan *plan)
 {
-	const char *zones = getenv("ICU_TIMEZONE_FILES_DIR");
+	bool is_worker = plan->kind == CONFINE_WORKER;
 	struct landlock l;
 
-	if (!landlock_open(&l, plan->kind == CONFINE_WORKER))
+	if (!landlock_open(&l, is_worker) || (is_worker && !allow_common(&l)))
 		return false;
-	if (plan->kind == CONFINE_WORKER) {
-		for (size_t i = 0; i < ARRAY_LEN(common_places); i++)
-			landlock_allow(&l, common_places[i], LANDLOCK_READ);
-		if (zones != NULL)
-			landlock_allow(&l, zones, LANDLOCK_READ);
-	}
 	for (unsigned i = 0; i < plan->own_count; i++)
-		landlock_allow(&l, plan->own[i],
-		    plan->kind == CONFINE_FEED ? LANDLOCK_WRITE : LANDLOCK_OWN);
+		if (!landlock_allow(&l, plan->own[i],
+			plan->kind == CONFINE_FEED ? LANDLOCK_WRITE
+						   : LANDLOCK_OWN))
+			return false;
 	return landlock_enforce(&l);
 }
 
@@ -542,11 +567,36 @@ remember_in_vain(void)
 	}
 }
 
+/* By the answer to a filter that is none. */
+static bool
+has_filters(void)
+{
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL, 0, 0) < 0 &&
+	    errno == EFAULT;
+}
+
+/* A kernel or container may refuse what it has, and the rest is taken then.
+ * For want of memory or descriptors nobody goes about unconfined: the next to
+ * start may have them. */
+static void
+do_without(const char *what, int why, bool is_there)
+{
+	errno = why;
+	if (is_lack(why))
+		fatal("%s cannot be had; give the machine more memory or open "
+		      "files, or set tranqd.confine to false",
+		    what);
+	/* else the supervisor has said so (confine_missing) */
+	if (is_there)
+		log_warn("confined without %s, which is refused here", what);
+}
+
 void
 confine_self(const struct confine *c, const struct confine_plan *plan)
 {
 	char landlock[24] = "";
 	bool seccomp;
+	int why;
 
 	life = plan->life;
 	settle_time_zone();
@@ -555,20 +605,18 @@ confine_self(const struct confine *c, const struct confine_plan *plan)
 	if (fence(plan))
 		snprintf(
 		    landlock, sizeof landlock, "landlock %d", landlock_abi());
-	else if (landlock_abi() > 0)
-		log_warn("confinement: Landlock");
+	else {
+		why = errno;
+		do_without("Landlock", why, landlock_abi() > 0);
+	}
 	seccomp = filter_calls(&c->filters[plan->kind]);
-	if (!seccomp)
-		log_warn("confinement: seccomp");
+	if (!seccomp) {
+		why = errno;
+		do_without("seccomp", why, has_filters());
+	}
 	snprintf(life->confined, sizeof life->confined, "%s%s%s",
 	    seccomp ? "seccomp" : "", seccomp && *landlock != '\0' ? ", " : "",
 	    landlock);
-}
-
-static bool
-has_filters(void)
-{
-	return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
 }
 
 void

@@ -6,7 +6,7 @@
  * A process gives up for good what it does not need: by a list of the system
  * calls that are allowed (seccomp), and by what it may open (Landlock). Both
  * bound what somebody can do who has taken the process over. What this kernel
- * or container does not have is left out.
+ * or container does not have, or refuses, is left out.
  *
  * A feed is as a receiver, but opens the spools.
  *
@@ -40,12 +40,13 @@ struct confine_plan {
 };
 
 /* Supervisor: the filters of all kinds, made once since that takes some
- * milliseconds. NULL with errno: there will be none. */
+ * milliseconds. NULL with errno: they could not be made. */
 struct confine *confine_new(void);
 void confine_free(struct confine **);
 /* Child: for this process, which has one thread, and for good. What is in
- * force stands in plan->life then; what could not be had is told to the log.
- * Descriptors that are open stay usable. */
+ * force stands in plan->life then; what is refused here is told to the log.
+ * Ends the process when memory or descriptors lack for it. Descriptors that
+ * are open stay usable. */
 void confine_self(const struct confine *, const struct confine_plan *);
 /* Why this program as it runs is not confined at all (it was built with a
  * sanitizer, it runs under valgrind); NULL: it is. */

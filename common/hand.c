@@ -118,22 +118,22 @@ hand_condemned(const struct hand *h, const struct hand_item *item)
 static bool
 is_own_doing(const struct hand *h, int status, bool hung, int64_t now_ms)
 {
+	bool commits =
+	    atomic_load_explicit(&h->commits, memory_order_relaxed) != 0;
+
 	if (hung)
-		return true;
+		return !commits;
 	if (status == -1 || !WIFSIGNALED(status))
 		return false;
 	switch (WTERMSIG(status)) {
 	case SIGSEGV:
-	case SIGBUS:
 	case SIGILL:
 	case SIGFPE:
 	case SIGABRT:
 	case SIGSYS:
 	case SIGTRAP: return true;
-	case SIGKILL:
-		return now_ms - h->since_ms >= HAND_SLOW_MS &&
-		    atomic_load_explicit(&h->commits, memory_order_relaxed) ==
-		    0;
+	case SIGBUS: return !commits;
+	case SIGKILL: return now_ms - h->since_ms >= HAND_SLOW_MS && !commits;
 	default: return false;
 	}
 }

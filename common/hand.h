@@ -7,10 +7,11 @@
  * What was in hand at three deaths running is condemned: the next worker sets it
  * aside (quarantine.h). Deaths that come from outside must not condemn anything:
  * a death counts when it is of the worker's own doing (SIGSEGV, SIGABRT, …, or
- * it hung), and one by SIGKILL only when the same thing was in hand for a
- * second before, outside of a commit: an event takes microseconds, so that a
- * kill at random does not meet that, and one for lack of memory does. What gets
- * past the suspect, once, clears it.
+ * it hung), and one by SIGKILL only when the same thing was in hand for a second
+ * before: an event takes microseconds, so that a kill at random does not meet
+ * that, and one for lack of memory does. In a commit none of these count but
+ * crashes: it is the disk that hangs or takes its time there, or has no page for
+ * the mapping (SIGBUS). What gets past the suspect, once, clears it.
  *
  * Every call takes a NULL hand: nobody counts.
  */
@@ -30,8 +31,11 @@
 enum hand_kind {
 	HAND_NOTHING,
 	HAND_BLOCK, /* of a ring: part is the receiver, key the position */
-	HAND_BATCH, /* of the spool: key is its id */
+	HAND_BATCH, /* of the spool: key is its id, part what is done with it */
 };
+
+/* One that gets past the first may yet die of the second. */
+enum hand_part { HAND_SENDS, HAND_HEARS };
 
 struct hand_item {
 	uint32_t kind, part;
@@ -57,6 +61,7 @@ struct hand {
  * the commit; or a batch. */
 void hand_take(struct hand *, const struct hand_item *, int64_t now_ms);
 void hand_event(struct hand *, uint32_t event);
+/* The disk has it now. */
 void hand_commits(struct hand *);
 /* It lived through it. */
 void hand_drop(struct hand *);

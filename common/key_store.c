@@ -1,7 +1,7 @@
 /*
  * key_store - certificates and a private key, in the files that hold them
  *
- * Process: supervisor, and tranqctl by way of trust_store.
+ * Process: vault's reader, and tranqctl by way of trust_store.
  */
 #include "key_store.h"
 

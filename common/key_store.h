@@ -1,7 +1,7 @@
 /*
  * key_store - certificates and a private key, in the files that hold them
  *
- * Process: supervisor, and tranqctl by way of trust_store.
+ * Process: vault's reader, and tranqctl by way of trust_store.
  *
  * What is alike for HTTPS in (tls_store) and TLS towards Druid (trust_store).
  * Which entries of a PKCS#12 store are taken, and what is wrong with a file in

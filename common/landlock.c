@@ -80,28 +80,38 @@ landlock_open(struct landlock *l, bool may_connect)
 	return l->fd >= 0;
 }
 
-void
+/* false with errno. */
+static bool
+add_rule(struct landlock *l, int at, uint64_t allowed)
+{
+	struct landlock_path_beneath_attr rule = { .parent_fd = at };
+	struct stat s;
+
+	if (fstat(at, &s) < 0)
+		return false;
+	rule.allowed_access = allowed & fs_known(l->abi) &
+	    (S_ISDIR(s.st_mode) ? UINT64_MAX : FS_OF_FILE);
+	return syscall(SYS_landlock_add_rule, l->fd, LANDLOCK_RULE_PATH_BENEATH,
+		   &rule, 0u) == 0;
+}
+
+bool
 landlock_allow(
     struct landlock *l, const char *path, enum landlock_access access)
 {
 	static const uint64_t allows[] = { [LANDLOCK_READ] = FS_READ,
 		[LANDLOCK_WRITE] = FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE,
 		[LANDLOCK_OWN] = FS_OWN };
-	uint64_t allowed = allows[access];
-	struct landlock_path_beneath_attr rule = { .parent_fd = open(path,
-						       O_PATH | O_CLOEXEC) };
-	struct stat s;
+	int at = open(path, O_PATH | O_CLOEXEC), error;
+	bool done;
 
-	if (rule.parent_fd < 0)
-		return;
-	if (fstat(rule.parent_fd, &s) == 0) {
-		if (!S_ISDIR(s.st_mode))
-			allowed &= FS_OF_FILE;
-		rule.allowed_access = allowed & fs_known(l->abi);
-		(void)syscall(SYS_landlock_add_rule, l->fd,
-		    LANDLOCK_RULE_PATH_BENEATH, &rule, 0u);
-	}
-	close(rule.parent_fd);
+	if (at < 0)
+		return !is_lack(errno);
+	done = add_rule(l, at, allows[access]);
+	error = errno;
+	close(at);
+	errno = error;
+	return done || !is_lack(error);
 }
 
 bool

@@ -6,10 +6,8 @@
  *
  *	struct landlock l;
  *
- *	if (landlock_open(&l, true)) {
- *		landlock_allow(&l, "/etc", LANDLOCK_READ);
- *		done = landlock_enforce(&l);
- *	}
+ *	done = landlock_open(&l, true) &&
+ *	    landlock_allow(&l, "/etc", LANDLOCK_READ) && landlock_enforce(&l);
  */
 #pragma once
 
@@ -33,8 +31,10 @@ int landlock_abi(void);
  * not its business; to bind a port is forbidden in any case. false with errno:
  * this kernel has no Landlock, or it is not for us. */
 bool landlock_open(struct landlock *, bool may_connect) MUST_CHECK;
-/* What is not there cannot be allowed, and is passed over. */
-void landlock_allow(struct landlock *, const char *path, enum landlock_access);
+/* What is not there cannot be allowed, and is passed over. false with errno:
+ * it may be there, but descriptors or memory lack to allow it. */
+bool landlock_allow(
+    struct landlock *, const char *path, enum landlock_access) MUST_CHECK;
 /* From now on, for this process and all that it makes, for good; needs
  * no_new_privs. Ends the set. false with errno. */
 bool landlock_enforce(struct landlock *) MUST_CHECK;

@@ -8,12 +8,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -23,6 +25,9 @@
 
 #define LINE_BYTES 4096
 #define TEXT_BYTES (LINE_BYTES - 512) /* of one message */
+/* A reader may be slow for a moment. The first line that it has not taken is
+ * waited for so long, and none behind it. */
+#define PATIENCE_MS 1000
 
 static enum log_level level = LOG_LEVEL_INFO;
 static enum log_format format_of_lines = LOG_FORMAT_TEXT;
@@ -73,7 +78,22 @@ log_format_parse(const char *name, enum log_format *out)
 static int
 open_log(const char *name)
 {
-	return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	return open(
+	    name, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0640);
+}
+
+/* Standard error; a pipe by a description of our own, since that we do not wait
+ * for its reader is no business of others who write to it. */
+static int
+own_stderr(void)
+{
+	struct stat s;
+	int own = -1;
+
+	if (fstat(STDERR_FILENO, &s) == 0 && S_ISFIFO(s.st_mode))
+		own = open("/proc/self/fd/2",
+		    O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC);
+	return own >= 0 ? own : STDERR_FILENO;
 }
 
 static void
@@ -102,7 +122,7 @@ bool
 log_init(const struct log_options *options)
 {
 	bool to_file = options->file != NULL && options->file[0] != '\0';
-	int opened = to_file ? open_log(options->file) : STDERR_FILENO;
+	int opened = to_file ? open_log(options->file) : own_stderr();
 
 	if (opened < 0)
 		return false;
@@ -245,10 +265,34 @@ compose_text(char *line, const char *time, enum log_level at, const char *text)
 	return (size_t)used;
 }
 
+/* As write(2), and -1 when there is no room until then: a pipe may have no
+ * reader any more, a terminal may be stopped, who reads a socket may hang. */
+static ssize_t
+write_until(const char *text, size_t bytes, int64_t until_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	int64_t left;
+	ssize_t written;
+
+	do {
+		left = MAX_OF(until_ms - clock_mono_ms(), 0);
+		if (poll(&p, 1, (int)left) == 0) {
+			errno = EAGAIN;
+			return -1;
+		}
+		/* another process may have been quicker */
+		written = write(fd, text, bytes);
+	} while (
+	    written < 0 && left > 0 && (errno == EAGAIN || errno == EINTR));
+	return written;
+}
+
+/* False with errno. */
 static bool
-write_line(enum log_level at, const char *text)
+write_line(enum log_level at, const char *text, int patience_ms)
 {
 	static bool cut; /* the last one, by a full disk */
+	int64_t until_ms = clock_mono_ms() + patience_ms;
 	char line[LINE_BYTES], time[ISO_BYTES];
 	size_t bytes;
 	ssize_t written;
@@ -257,35 +301,36 @@ write_line(enum log_level at, const char *text)
 	bytes = format_of_lines == LOG_FORMAT_JSON
 	    ? compose_json(line, time, at, text)
 	    : compose_text(line, time, at, text);
-	if (cut && write(fd, "\n", 1) != 1)
+	if (cut && write_until("\n", 1, until_ms) != 1)
 		return false;
 	cut = false;
-	written = write(fd, line, bytes);
+	written = write_until(line, bytes, until_ms);
 	cut = written > 0 && written < (ssize_t)bytes;
+	if (cut)
+		errno = ENOSPC;
 	return written == (ssize_t)bytes;
 }
 
-/* A full disk costs lines and nothing else. That it did is said when there is
- * room again. */
+/* A full disk, or a pipe that nobody reads, costs lines and nothing else. That
+ * it did is said when there is room again. */
 static void
 emit(enum log_level at, const char *text)
 {
 	static unsigned long lost;
 	static int why;
-	int saved = errno;
+	int saved = errno, patience_ms = lost > 0 ? 0 : PATIENCE_MS;
 	char gap[128];
 
 	if (lost > 0) {
 		snprintf(gap, sizeof gap,
 		    "%lu lines could not be written here: %s", lost,
 		    strerror(why));
-		if (write_line(LOG_LEVEL_WARN, gap))
+		if (write_line(LOG_LEVEL_WARN, gap, 0))
 			lost = 0;
 	}
-	errno = 0;
-	if (lost > 0 || !write_line(at, text)) {
+	if (lost > 0 || !write_line(at, text, patience_ms)) {
 		lost++;
-		why = errno != 0 ? errno : ENOSPC;
+		why = errno;
 		if (lost_by_all != NULL)
 			atomic_fetch_add_explicit(
 			    lost_by_all, 1, memory_order_relaxed);

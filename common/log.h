@@ -39,8 +39,8 @@ void log_process(const char *name, const char *ds);
  * the supervisor, since it may not be able to open the file itself. */
 void log_use(int opened, enum log_level, enum log_format);
 enum log_level log_settings(enum log_format *);
-/* Lines of this process and its children that could not be written: a full
- * disk stops nobody. */
+/* Lines of this process and its children that could not be written: neither a
+ * full disk nor a pipe that nobody reads stops anybody. */
 uint64_t log_lost(void);
 /* The descriptor lines go to, to be kept open when others are closed. */
 int log_fd(void);

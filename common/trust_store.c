@@ -1,7 +1,7 @@
 /*
  * trust_store - by which certificates Druid is believed, and ours for it
  *
- * Process: supervisor.
+ * Process: vault's reader.
  *
  * Java's PKCS#12 stores are what Druid's users have; curl takes PEM only.
  */

@@ -1,8 +1,9 @@
 /*
  * trust_store - by which certificates Druid is believed, and ours for it
  *
- * Process: supervisor, at start, reload and `tranqd check`; workers find the
- * result in their ds_conf, so that they need not be allowed to read the files.
+ * Process: vault's reader, at start and reload, and `tranqd check`; workers find
+ * the result in their ds_conf (vault_open), so that they need not be allowed to
+ * read the files.
  * Also tranqctl, which submits tasks itself (archive reindex).
  * With OpenSSL.
  */

@@ -37,7 +37,7 @@ spawn_feed(struct child *c)
 	for (unsigned i = 0; i < PORT_KINDS; i++)
 		h->listen_fds[i] = -1;
 	h->listen_fds[PORT_PULL] = s->listen_fds[PORT_PULL];
-	h->keys_fd = s->feed_keys_fd;
+	h->keys_fd = conf->feed_keys_fd;
 	h->page_fd = -1;
 	h->feed_bell = s->feed_bell;
 	h->pull_port = s->ports[PORT_PULL];
@@ -50,7 +50,7 @@ spawn_feed(struct child *c)
 		spawn_keep(&plan, src->page_fd);
 	}
 	spawn_keep(&plan, s->listen_fds[PORT_PULL]);
-	spawn_keep(&plan, s->feed_keys_fd);
+	spawn_keep(&plan, conf->feed_keys_fd);
 	spawn_keep(&plan, s->feed_bell);
 	pid = spawn_fork(c, &plan);
 	free(h->page_fds);

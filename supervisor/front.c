@@ -18,6 +18,15 @@
 #include "spawn.h"
 #include "supervisor.h"
 
+/* Of a process that is gone: nothing is awaited from it any more, and what it
+ * had open is room for others. */
+static void
+forget_former(struct front *f)
+{
+	f->told = false;
+	atomic_store(&f->supervisor->crowd[f->index], 0);
+}
+
 /* A new receiver always gets the newest configuration that receivers have
  * been told of. */
 static pid_t
@@ -40,7 +49,7 @@ spawn_receiver(struct child *c)
 	h->generation = s->generation;
 	memcpy(h->listen_fds, s->listen_fds, sizeof h->listen_fds);
 	h->listen_fds[PORT_PULL] = -1; /* the feed's */
-	h->keys_fd = s->keys_fd;
+	h->keys_fd = conf->keys_fd;
 	h->crowd = s->crowd;
 	h->page_fd = h->feed_bell = -1;
 	h->channel_count = conf->ds_count;
@@ -60,8 +69,8 @@ spawn_receiver(struct child *c)
 	spawn_keep(&plan, f->bell);
 	for (unsigned i = 0; i < PORT_KINDS; i++)
 		spawn_keep(&plan, h->listen_fds[i]);
-	spawn_keep(&plan, s->keys_fd);
-	f->told = false;
+	spawn_keep(&plan, conf->keys_fd);
+	forget_former(f);
 	pid = spawn_fork(c, &plan);
 	free(h->channels);
 	return pid;
@@ -72,10 +81,8 @@ receiver_changed(struct child *c)
 {
 	struct front *f = c->owner;
 
-	if (c->pid == 0) {
-		f->told = false;
-		atomic_store(&f->supervisor->crowd[f->index], 0);
-	}
+	if (c->pid == 0)
+		forget_former(f);
 	supervisor_look(f->supervisor);
 }
 

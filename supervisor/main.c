@@ -19,10 +19,10 @@
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
-#include "receiver_keys.h"
 
 #include "supervisor.h"
 #include "title.h"
+#include "vault.h"
 
 /* More than any configuration needs: of each of its dataSources at most some
  * hundred KiB are shown. */
@@ -77,25 +77,15 @@ print_problems(const struct conf_problems *p)
 		fprintf(stderr, "warning: %s\n", p->warnings[i]);
 }
 
-/* The files of certificates and passwords are read again by whoever serves
- * with them. */
-static void
-check(struct conf *conf, struct conf_problems *problems)
-{
-	int fd;
-
-	prepare_check(conf, problems);
-	for (unsigned i = 0; i < RECEIVER_KEYS_KINDS; i++)
-		if (receiver_keys_load(conf, i, &fd, problems) && fd >= 0)
-			close(fd);
-}
-
-/* Checked whole, problems printed; NULL when there are any. */
+/* Checked whole, problems printed; NULL when there are any. `to_run`: by
+ * children too, who shall not find secrets in it. */
 static struct conf *
-load(const char *file)
+load(const char *file, bool to_run)
 {
 	struct conf_problems problems = { 0 };
-	struct conf *conf = conf_load_checked(file, check, &problems);
+	struct conf *conf = to_run
+	    ? vault_load(file, NULL, &problems)
+	    : conf_load_checked(file, vault_check, &problems);
 
 	print_problems(&problems);
 	conf_problems_free(&problems);
@@ -109,7 +99,7 @@ do_check(const struct arguments *a)
 
 	if (a->file == NULL || a->daemonize || a->pid_file != NULL)
 		return usage();
-	conf = load(a->file);
+	conf = load(a->file, false);
 	if (conf == NULL)
 		return EX_CONFIG;
 	printf("%s: good, %u dataSource%s\n", a->file, conf->ds_count,
@@ -128,7 +118,7 @@ do_config(const struct arguments *a)
 
 	if (a->file == NULL || a->daemonize || a->pid_file != NULL)
 		return usage();
-	conf = load(a->file);
+	conf = load(a->file, false);
 	if (conf == NULL)
 		return EX_CONFIG;
 	shown = conf_show(conf);
@@ -231,7 +221,7 @@ do_start(const struct arguments *a)
 
 	if (a->file == NULL)
 		return usage();
-	conf = load(a->file);
+	conf = load(a->file, true);
 	if (conf == NULL)
 		return EX_CONFIG;
 	/* a reload must find it, wherever we are */

@@ -275,17 +275,25 @@ prepare_data_dir(
 }
 
 bool
-prepare_spool(const struct conf *conf, const char *ds,
-    const struct identity *id, struct trouble *t)
+prepare_spool_name(const char *ds, struct trouble *t)
 {
-	char path[PATH_BYTES];
-
 	if (ds[0] == '.' || strchr(ds, '/') != NULL)
 		return trouble_set(t, EX_CONFIG, 0,
 		    "dataSource '%s': its name cannot be that of a spool "
 		    "directory; it must not begin with a dot or contain a "
 		    "slash",
 		    ds);
+	return true;
+}
+
+bool
+prepare_spool(const struct conf *conf, const char *ds,
+    const struct identity *id, struct trouble *t)
+{
+	char path[PATH_BYTES];
+
+	if (!prepare_spool_name(ds, t))
+		return false;
 	snprintf(path, sizeof path, "%s/spool/%s", conf->data_dir, ds);
 	return ready_dir(path, 0700, id, t);
 }
@@ -413,7 +421,7 @@ static uint64_t
 fds_needed(const struct conf *conf, unsigned receivers, uint64_t connections)
 {
 	uint64_t supervisor =
-	    (uint64_t)conf->ds_count * (receivers + 5) + receivers * 4;
+	    (uint64_t)conf->ds_count * (receivers + 7) + receivers * 4;
 	uint64_t receiver = (uint64_t)conf->ds_count * 2 + connections;
 	uint64_t worker = (uint64_t)receivers * 2;
 	/* of each dataSource: its page, and of its spool two files */

@@ -44,6 +44,8 @@ void prepare_pid_file_remove(const struct conf *);
 /* {dataDir} and what all dataSources share. */
 bool prepare_data_dir(
     const struct conf *, const struct identity *, struct trouble *) MUST_CHECK;
+/* Whether {ds} can be the name of a folder; else EX_CONFIG. */
+bool prepare_spool_name(const char *ds, struct trouble *) MUST_CHECK;
 /* {dataDir}/spool/{ds}, writable for the worker. */
 bool prepare_spool(const struct conf *, const char *ds, const struct identity *,
     struct trouble *) MUST_CHECK;

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "confine.h"
@@ -71,25 +72,27 @@ privileges_hide(bool core_dumps)
 		    core_dumps ? "on" : "off");
 }
 
-struct confine *
-privileges_confine(const struct conf *conf)
+bool
+privileges_confine(
+    const struct conf *conf, struct confine **confine, struct trouble *t)
 {
 	const char *obstacle = confine_obstacle();
 	char lacks[256];
-	struct confine *confine;
 
 	if (!conf->confine || obstacle != NULL) {
 		log_warnx("receivers and workers are not confined: %s",
 		    !conf->confine ? "tranqd.confine is false" : obstacle);
-		return NULL;
+		return true;
 	}
-	confine = confine_new();
-	if (confine == NULL)
-		log_warn("receivers and workers are not confined");
+	*confine = confine_new();
+	if (*confine == NULL)
+		return trouble_set(t, EX_OSERR, errno,
+		    "receivers and workers cannot be confined; raise the "
+		    "limits (ulimit -n, -v), or set tranqd.confine to false");
 	confine_missing(lacks, sizeof lacks);
-	if (confine != NULL && lacks[0] != '\0')
+	if (lacks[0] != '\0')
 		log_warnx("receivers and workers are confined less than they "
 			  "should be; this kernel or container has %s",
 		    lacks);
-	return confine;
+	return true;
 }

@@ -21,11 +21,11 @@
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
-#include "receiver_keys.h"
-#include "trust_store.h"
+#include "sealed.h"
 
 #include "notify.h"
 #include "supervisor.h"
+#include "vault.h"
 
 #define REPORT_MAX MiB
 #define MARGIN_MS (10 * 1000)
@@ -112,109 +112,15 @@ add_part(struct supervisor *s, struct buf *to, enum source_change change,
  * The configuration.
  */
 
-/* Properties that take effect at a restart only keep their values: the
- * document gets them, so that receivers and workers read the same. */
-static struct conf *
-keep_restart_properties(struct supervisor *s, const struct conf *then)
-{
-	static const char *const names[] = {
-#define RESTART_IS_RESTART(name) name,
-#define RESTART_IS_LIVE(name)
-#define GLOBAL_PROPERTY(type, member, name, def, low, high, reload, text) \
-	RESTART_IS_##reload(name)
-#define DS_PROPERTY(...)
-#include "properties.def"
-#undef GLOBAL_PROPERTY
-#undef DS_PROPERTY
-	};
-	const struct json *old = json_get(s->conf->document, "properties");
-	struct json *document = json_clone(then->document);
-	struct json *to = json_get(document, "properties");
-	struct conf_problems none = { 0 };
-	struct conf *kept;
-	char *text;
-
-	if (!json_is_object(to)) {
-		json_set(document, "properties", json_new_object());
-		to = json_get(document, "properties");
-	}
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		const struct json *value = json_get(old, names[i]);
-
-		json_remove(to, names[i]);
-		if (value != NULL)
-			json_set(to, names[i], json_clone(value));
-	}
-	text = json_to_text(document);
-	kept = conf_parse(then->file, text, strlen(text), &none);
-	if (kept != NULL)
-		trust_store_load(kept, &none);
-	if (none.count > 0) {
-		report_problems(s, &none);
-		conf_free(&kept);
-	}
-	free(text);
-	json_free(&document);
-	conf_problems_free(&none);
-	return kept;
-}
-
-static void
-forget_keys(struct supervisor *s)
-{
-	if (s->reload.keys_fd >= 0)
-		close(s->reload.keys_fd);
-	s->reload.keys_fd = -1;
-	if (s->reload.feed_keys_fd >= 0)
-		close(s->reload.feed_keys_fd);
-	s->reload.feed_keys_fd = -1;
-}
-
-/* The keys that receivers get with the configuration; the files are read anew
- * each time, since a renewed certificate is why many reload. False: told. */
-static bool
-read_keys(struct supervisor *s, const struct conf *then)
-{
-	struct conf_problems problems = { 0 };
-	bool good;
-
-	forget_keys(s);
-	good = receiver_keys_load(then, RECEIVER_KEYS_OF_RECEIVER,
-		   &s->reload.keys_fd, &problems) &&
-	    receiver_keys_load(then, RECEIVER_KEYS_OF_FEED,
-		&s->reload.feed_keys_fd, &problems);
-	report_problems(s, &problems);
-	conf_problems_free(&problems);
-	return good;
-}
-
 /* The new configuration, or NULL with all problems reported. */
 static struct conf *
 read_configuration(struct supervisor *s)
 {
 	struct conf_problems problems = { 0 };
-	struct conf *then =
-	    conf_load_checked(s->options.file, prepare_check, &problems);
-	char *names;
+	struct conf *then = vault_load(s->options.file, s->conf, &problems);
 
 	report_problems(s, &problems);
 	conf_problems_free(&problems);
-	if (then != NULL && !read_keys(s, then))
-		conf_free(&then);
-	if (then == NULL)
-		return NULL;
-	names = conf_restart_needed(s->conf, then);
-	if (names != NULL) {
-		struct conf *kept = keep_restart_properties(s, then);
-
-		report(s, LOG_LEVEL_WARN,
-		    "%s: keeps its old value until tranqd is restarted", names);
-		free(names);
-		conf_free(&then);
-		then = kept;
-		if (then != NULL && !read_keys(s, then))
-			conf_free(&then);
-	}
 	return then;
 }
 
@@ -252,7 +158,7 @@ mark(struct source *src, const struct conf *then)
 	must(old != NULL);
 	if (new == NULL)
 		src->change = SOURCE_REMOVED;
-	else if (new->digest != old->digest)
+	else if (new->digest != old->digest || !vault_same(new, old))
 		src->change = SOURCE_CHANGED;
 	else
 		src->change = SOURCE_SAME;
@@ -304,7 +210,6 @@ end_reload(struct supervisor *s, bool good, const char *text)
 		s->sources[i]->conf = s->conf;
 	}
 	conf_free(&r->other);
-	forget_keys(s);
 	answer(s, good, text);
 	r->phase = RELOAD_IDLE;
 	supervisor_look(s);
@@ -393,7 +298,7 @@ tell_front(struct supervisor *s, struct front *f, int text_fd)
 		if (s->sources[i]->change == SOURCE_ADDED)
 			m.index++;
 	f->told = true;
-	child_order(&f->child, &m, text_fd, s->keys_fd);
+	child_order(&f->child, &m, text_fd, then->keys_fd);
 	m.order = ORDER_CHANNEL;
 	for (unsigned i = 0; i < then->ds_count; i++) {
 		const struct source *src = supervisor_find(s, then->ds[i].name);
@@ -411,23 +316,9 @@ static int
 text_in_memory(const struct conf *conf)
 {
 	char *text = conf_text(conf);
-	size_t bytes = strlen(text), done = 0;
-	int fd = memfd_create("tranqd-conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = sealed_new("tranqd-conf", text, strlen(text));
 
-	while (fd >= 0 && done < bytes) {
-		ssize_t n = write(fd, text + done, bytes - done);
-
-		if (n < 0 && errno != EINTR) {
-			close(fd);
-			fd = -1;
-		} else if (n > 0) {
-			done += (size_t)n;
-		}
-	}
 	free(text);
-	if (fd >= 0)
-		must(fcntl(fd, F_ADD_SEALS,
-			 F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0);
 	return fd;
 }
 
@@ -449,14 +340,6 @@ commit(struct supervisor *s)
 	}
 	s->conf = r->other;
 	r->other = old;
-	if (s->keys_fd >= 0)
-		close(s->keys_fd);
-	s->keys_fd = r->keys_fd;
-	r->keys_fd = -1;
-	if (s->feed_keys_fd >= 0)
-		close(s->feed_keys_fd);
-	s->feed_keys_fd = r->feed_keys_fd;
-	r->feed_keys_fd = -1;
 	r->number++;
 	for (unsigned i = 0; i < s->front_count; i++)
 		tell_front(s, &s->fronts[i], fd);
@@ -657,10 +540,7 @@ reload_ask(struct supervisor *s, uint64_t ticket)
 void
 reload_init(struct supervisor *s)
 {
-	s->reload = (struct reload){ .phase = RELOAD_IDLE,
-		.keys_fd = -1,
-		.feed_keys_fd = -1,
-		.number = 1 };
+	s->reload = (struct reload){ .phase = RELOAD_IDLE, .number = 1 };
 	buf_init(&s->reload.report, REPORT_MAX);
 }
 
@@ -683,6 +563,5 @@ void
 reload_fini(struct supervisor *s)
 {
 	conf_free(&s->reload.other);
-	forget_keys(s);
 	buf_free(&s->reload.report);
 }

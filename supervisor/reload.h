@@ -53,8 +53,6 @@ struct reload {
 	/* the configuration that comes, up to RECEIVERS; from then on the
 	 * one that goes */
 	struct conf *other;
-	/* that go with the one that comes, or -1 */
-	int keys_fd, feed_keys_fd;
 	struct reload_askers now, next;
 	bool again; /* another one was asked for meanwhile */
 	bool late; /* this phase's time is over */

@@ -94,6 +94,7 @@ spawn_worker(struct child *c)
 	spawn_keep(&plan, src->bell);
 	spawn_keep(&plan, src->page_fd);
 	spawn_keep(&plan, s->feed_bell);
+	spawn_keep(&plan, h->ds->secrets_fd);
 	pid = spawn_fork(c, &plan);
 	free(h->channels);
 	return pid;

@@ -21,8 +21,10 @@
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
+#include "environment.h"
 #include "privileges.h"
 #include "title.h"
+#include "vault.h"
 
 void
 spawn_keep(struct spawn_plan *p, int fd)
@@ -74,6 +76,14 @@ reset_signals(void)
 	must(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
 }
 
+/* Our copy of the configuration is nobody else's, so it may be written to. */
+static void
+open_vault(const struct ds_conf *own)
+{
+	if (own != NULL && !vault_open((struct ds_conf *)(uintptr_t)own))
+		fatal("secrets of dataSource %s", own->name);
+}
+
 static NORETURN void
 live(struct child *c, struct spawn_plan *p)
 {
@@ -83,6 +93,7 @@ live(struct child *c, struct spawn_plan *p)
 	reset_signals();
 	FAULT_POINT(BORN);
 	log_process(p->process, p->ds);
+	environment_reduce();
 	title_set("tranqd: %s", p->title);
 	prctl(PR_SET_NAME, p->name);
 	h->life = life_attach(c->life_fd);
@@ -90,6 +101,7 @@ live(struct child *c, struct spawn_plan *p)
 		fatal("life page");
 	close(c->life_fd);
 	panic_keep(h->life->panic, sizeof h->life->panic);
+	open_vault(h->ds);
 	privileges_drop(p->identity);
 	privileges_hide(h->conf->core_dumps);
 	exit(p->door(h));

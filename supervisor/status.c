@@ -231,8 +231,10 @@ describe_source(struct source *src, int64_t now_ms, bool with_text)
 	double per_second[RATE_VALUES];
 
 	source_rates(src, now_ms, per_second);
-	child_counters(&src->worker, with_text ? text : NULL);
+	/* the rings first: what is taken meanwhile is counted in both, not in
+	 * none */
 	source_sums(src, &sums);
+	child_counters(&src->worker, with_text ? text : NULL);
 	json_set_text(o, "name", src->name);
 	describe_child(worker, &src->worker);
 	json_set(o, "worker", worker);

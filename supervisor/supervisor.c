@@ -29,7 +29,6 @@
 #include "feed_check.h"
 #include "log.h"
 #include "panic.h"
-#include "receiver_keys.h"
 
 #include "dead_order.h"
 #include "footprint.h"
@@ -555,22 +554,6 @@ open_port(struct supervisor *s, enum port_kind kind, struct trouble *t)
 	    trouble_set(t, EX_CANTCREAT, errno, "%s cannot be written", path);
 }
 
-/* main has checked them; they may have changed since. */
-static bool
-read_keys(struct supervisor *s, struct trouble *t)
-{
-	struct conf_problems problems = { 0 };
-	bool good = receiver_keys_load(s->conf, RECEIVER_KEYS_OF_RECEIVER,
-			&s->keys_fd, &problems) &&
-	    receiver_keys_load(
-		s->conf, RECEIVER_KEYS_OF_FEED, &s->feed_keys_fd, &problems);
-
-	if (!good)
-		trouble_set(t, EX_CONFIG, 0, "%s", problems.lines[0]);
-	conf_problems_free(&problems);
-	return good;
-}
-
 static bool
 make_feed_bell(struct supervisor *s, struct trouble *t)
 {
@@ -618,20 +601,9 @@ make_feeder(struct supervisor *s, struct trouble *t)
 		"(ulimit -n, -v)");
 }
 
-/* One spool that cannot be made is its own dataSource's trouble only: its
- * worker is tried again and again. A name that can never be one is not. */
-static bool
-may_have_spool(struct supervisor *s, const char *name, struct trouble *t)
-{
-	struct trouble its;
-
-	if (prepare_spool(s->conf, name, &s->identity, &its) ||
-	    its.code != EX_CONFIG)
-		return true;
-	*t = its;
-	return false;
-}
-
+/* The spools are made by and by, before each worker starts: one that cannot be
+ * made is its own dataSource's trouble only. A name that can never be one is
+ * not. */
 static bool
 make_sources(struct supervisor *s, struct trouble *t)
 {
@@ -639,7 +611,7 @@ make_sources(struct supervisor *s, struct trouble *t)
 		const char *name = s->conf->ds[i].name;
 		struct source *src;
 
-		if (!may_have_spool(s, name, t))
+		if (!prepare_spool_name(name, t))
 			return false;
 		src = source_new(s, s->conf, name, t);
 		if (src == NULL)
@@ -679,12 +651,12 @@ prepare_all(struct supervisor *s, struct trouble *t)
 	return prepare_identity(s->conf, &s->identity, t) &&
 	    prepare_run_dir(s->conf, &s->identity, t) && lock_run_dir(s, t) &&
 	    prepare_limits(s->conf, s->conf->receiver_count, t) &&
-	    prepare_data_dir(s->conf, &s->identity, t) && read_keys(s, t) &&
+	    prepare_data_dir(s->conf, &s->identity, t) &&
 	    open_port(s, PORT_HTTP, t) && open_port(s, PORT_HTTPS, t) &&
 	    open_port(s, PORT_PULL, t) && make_feed_bell(s, t) &&
-	    make_fronts(s, t) && make_feeder(s, t) && make_sources(s, t) &&
-	    start_signals(s, t) && open_control(s, t) &&
-	    write_second_pid_file(s, t);
+	    privileges_confine(s->conf, &s->confine, t) && make_fronts(s, t) &&
+	    make_feeder(s, t) && make_sources(s, t) && start_signals(s, t) &&
+	    open_control(s, t) && write_second_pid_file(s, t);
 }
 
 static void
@@ -696,7 +668,6 @@ start_child(struct child *c, void *context UNUSED)
 static void
 run(struct supervisor *s)
 {
-	s->confine = privileges_confine(s->conf);
 	loop_set_turn(s->loop, look_again, s);
 	loop_timer_start(s->loop, &s->tick, TICK_MS, tick);
 	feel_pulses(&s->pulse_timer);
@@ -750,10 +721,6 @@ clean_up(struct supervisor *s)
 	free(s->sources);
 	free(s->fronts);
 	close_ports(s);
-	if (s->keys_fd >= 0)
-		close(s->keys_fd);
-	if (s->feed_keys_fd >= 0)
-		close(s->feed_keys_fd);
 	if (s->feed_bell >= 0)
 		close(s->feed_bell);
 	reload_fini(s);
@@ -782,8 +749,6 @@ supervisor_run(const struct supervisor_options *options, struct conf **conf)
 		.started_wall_ms = clock_wall_ms(),
 		.pid_fd = -1,
 		.listen_fds = { -1, -1, -1 },
-		.keys_fd = -1,
-		.feed_keys_fd = -1,
 		.feed_bell = -1 };
 	struct trouble trouble = { .code = EX_OK };
 

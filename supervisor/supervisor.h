@@ -31,7 +31,7 @@ struct supervisor {
 	struct supervisor_options options;
 	struct loop *loop;
 	enum supervisor_phase phase;
-	/* in force: what new receivers get */
+	/* in force, without secrets: what new receivers get */
 	struct conf *conf;
 	/* start time in ns; those of channels count on from it */
 	uint64_t generation, sources_made;
@@ -42,8 +42,6 @@ struct supervisor {
 	bool follows_killed; /* the supervisor before us left no good order */
 	int listen_fds[PORT_KINDS]; /* -1: not enabled, or stopping */
 	unsigned ports[PORT_KINDS];
-	int keys_fd; /* for receivers (receiver_keys.h); -1: none */
-	int feed_keys_fd; /* the same for the feed */
 	int feed_bell; /* rung by all workers (log_page.h) */
 
 	struct feeder *feeder; /* NULL: pull.listen is not set */
@@ -64,7 +62,8 @@ struct supervisor {
 	struct restart_queue restarts;
 };
 
-/* Runs the daemon; the exit code. Takes over the configuration. */
+/* Runs the daemon; the exit code. Takes over the configuration, which should be
+ * one without secrets (vault_load). */
 int supervisor_run(const struct supervisor_options *, struct conf **);
 
 /* For front, source, reload, status. */

@@ -167,6 +167,7 @@ send_request(struct connection *c)
 {
 	struct run *run = c->run;
 
+	c->state = SENDING;
 	c->out = 0;
 	c->begun_ns = clock_mono_ns();
 	if (run->stats->started_ns == 0)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "ctl.h"
@@ -35,6 +36,7 @@ struct run {
 	uint64_t key; /* ORDER_DEAD_ALL: all of them */
 	struct json *list; /* as JSON; NULL: as a table */
 	uint64_t letters, events;
+	uint64_t found;
 	bool failed;
 };
 
@@ -240,29 +242,48 @@ list(struct run *r, const char *only)
 }
 
 static void
+cannot_write(struct run *r)
+{
+	fprintf(
+	    stderr, "tranqctl: cannot write the events: %s\n", strerror(errno));
+	r->failed = true;
+}
+
+/* Those behind it are written all the same. */
+static void
 write_events(struct run *r, struct spool *s, const struct spool_dead *d)
 {
 	struct batch_view view;
 	struct buf lines;
+	unsigned refused;
+	uint32_t *places;
 	bool damaged;
 	size_t bytes;
 	char *value = spool_load(s, d->id, &bytes, &damaged);
 
+	r->found++;
 	if (value == NULL) {
 		fprintf(stderr, "tranqctl: %s %" PRIu64 ": cannot be read%s\n",
-		    r->ds, d->id, damaged ? ": damaged" : "");
+		    r->ds, d->id,
+		    damaged ? ", it is damaged; look at the disk, 'tranqctl "
+			      "spool verify' says more"
+			    : "");
 		return;
 	}
 	batch_view_own(value, bytes, &view);
 	buf_init(&lines, SIZE_MAX);
-	ndjson_add(&lines, view.body, view.header->body_bytes);
-	if (lines.failed ||
-	    fwrite(lines.bytes, 1, lines.used, stdout) != lines.used)
-		complain(r, "cannot write the events");
+	/* those are dead letters by themselves */
+	places = spool_refused_places(s, &view, &refused);
+	r->events += ndjson_add_without(
+	    &lines, view.body, view.header->body_bytes, places, refused);
+	free(places);
+	if (lines.failed)
+		complain(r, "no memory for the events");
+	else if (fwrite(lines.bytes, 1, lines.used, stdout) != lines.used)
+		cannot_write(r);
 	buf_free(&lines);
 	free(value);
 	r->letters++;
-	r->events += view.header != NULL ? d->events : 0;
 }
 
 static void
@@ -281,14 +302,14 @@ show(struct run *r, letter_fn *how)
 {
 	for_each(r, how);
 	if (!r->failed && fflush(stdout) != 0)
-		complain(r, "cannot write the events");
-	if (r->letters == 0 && r->key != ORDER_DEAD_ALL)
+		cannot_write(r);
+	if (!r->failed && r->found == 0 && r->key != ORDER_DEAD_ALL)
 		complain(r, "no such dead letter; 'tranqctl deadletters list'");
-	if (how == write_events)
+	if (!r->failed && how == write_events)
 		fprintf(stderr,
 		    "%" PRIu64 " events of %" PRIu64 " dead letters\n",
 		    r->events, r->letters);
-	return r->failed ? DEAD_FAILED : DEAD_GOOD;
+	return r->failed || r->letters < r->found ? DEAD_FAILED : DEAD_GOOD;
 }
 
 /* ---- requeue and drop, with no daemon ---- */
@@ -438,6 +459,24 @@ usage(void)
 	return DEAD_WRONG_USE;
 }
 
+/* One that the configuration has no more may have left something. */
+static bool
+is_known(const struct run *r)
+{
+	static const char *const folders[] = { "spool", "quarantine" };
+	const struct conf *conf = r->a->conf;
+	bool is_known = conf_find(conf, r->ds, strlen(r->ds)) != NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(folders) && !is_known; i++) {
+		char *dir =
+		    must_format("%s/%s/%s", conf->data_dir, folders[i], r->ds);
+
+		is_known = access(dir, F_OK) == 0 || errno != ENOENT;
+		free(dir);
+	}
+	return is_known;
+}
+
 enum dead_outcome
 dead_command(const struct dead_arguments *a)
 {
@@ -447,6 +486,13 @@ dead_command(const struct dead_arguments *a)
 	if (r.ds != NULL && (r.ds[0] == '.' || strchr(r.ds, '/') != NULL)) {
 		fprintf(stderr, "tranqctl: '%s' is no name of a dataSource\n",
 		    r.ds);
+		return DEAD_WRONG_USE;
+	}
+	if (r.ds != NULL && !is_known(&r)) {
+		fprintf(stderr,
+		    "tranqctl: no dataSource '%s' in %s, and nothing of it in "
+		    "%s\n",
+		    r.ds, a->conf->file, a->conf->data_dir);
 		return DEAD_WRONG_USE;
 	}
 	if (strcmp(what, "list") == 0 && a->count <= 2)

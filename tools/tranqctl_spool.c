@@ -18,8 +18,7 @@
 
 #define ERROR_BYTES 600
 
-struct export
-{
+struct rescue {
 	struct buf lines;
 	uint64_t batches, events;
 	bool failed; /* nobody takes what is written */
@@ -80,96 +79,82 @@ verify(const char *dir)
 	return SPOOL_BAD;
 }
 
-/* The batch's lines but those of events that have left it, which are dead
- * letters of their own. */
-static bool
-write_lines(struct export *e, const struct spool_survey_batch *b)
-{
-	const char *at = e->lines.bytes, *end = at + e->lines.used;
-	unsigned refused = 0;
-
-	for (uint32_t event = 0; at < end; event++) {
-		const char *line_end = memchr(at, '\n', (size_t)(end - at));
-		size_t bytes =
-		    (size_t)((line_end != NULL ? line_end + 1 : end) - at);
-
-		if (refused < b->refused_count && b->refused[refused] == event)
-			refused++;
-		else if (fwrite(at, 1, bytes, stdout) != bytes)
-			return false;
-		else
-			e->events++;
-		at += bytes;
-	}
-	return true;
-}
-
 /* A batch of the log, an event a line. */
 static bool
-write_records(struct export *e, const struct spool_survey_batch *b)
+write_records(struct rescue *to, const struct spool_survey_batch *b)
 {
 	struct record_batch_reader r;
 	struct record_batch_record record;
 
 	if (!record_batch_open(&r, b->records, b->records_bytes, SIZE_MAX))
 		return false;
-	buf_reset(&e->lines);
+	buf_reset(&to->lines);
 	while (record_batch_next(&r, &record)) {
-		ndjson_add_event(&e->lines, record.value, record.bytes);
-		e->events++;
+		ndjson_add_event(&to->lines, record.value, record.bytes);
+		to->events++;
 	}
 	record_batch_close(&r);
-	return !e->lines.failed &&
-	    fwrite(e->lines.bytes, 1, e->lines.used, stdout) == e->lines.used;
+	return !to->lines.failed &&
+	    fwrite(to->lines.bytes, 1, to->lines.used, stdout) ==
+	    to->lines.used;
 }
 
+/* Events that have left their batch are dead letters of their own. */
 static bool
-export_batch(void *context, const struct spool_survey_batch *b)
+write_batch(void *context, const struct spool_survey_batch *b)
 {
-	struct export *e = context;
+	struct rescue *r = context;
 
 	if (b->place == SURVEY_LOG) {
-		e->failed = b->records != NULL && !write_records(e, b);
-		e->batches += b->records != NULL;
-		return !e->failed;
+		r->failed = b->records != NULL && !write_records(r, b);
+		r->batches += b->records != NULL;
+		return !r->failed;
 	}
 	/* copies of what Druid has are no events that are missing */
 	if (b->view == NULL || b->place == SURVEY_COPY)
 		return true;
-	buf_reset(&e->lines);
-	ndjson_add(&e->lines, b->view->body, b->view->header->body_bytes);
-	e->failed = e->lines.failed || !write_lines(e, b);
-	e->batches++;
-	return !e->failed;
+	buf_reset(&r->lines);
+	r->events += ndjson_add_without(&r->lines, b->view->body,
+	    b->view->header->body_bytes, b->refused, b->refused_count);
+	r->batches++;
+	r->failed = r->lines.failed ||
+	    fwrite(r->lines.bytes, 1, r->lines.used, stdout) != r->lines.used;
+	return !r->failed;
 }
 
-static enum spool_outcome export(const char *dir) {
-	struct export e = { .failed = false };
-	struct spool_survey s = { .dir = dir,
-	    .reads_batches = true,
-	    .batch = export_batch,
-	    .context = &e };
-	char error[ERROR_BYTES]; bool good;
-
-	buf_init(&e.lines, SIZE_MAX);
-	good = spool_survey(&s, error, sizeof error); buf_free(&e.lines);
-	if (!good){ fprintf(stderr, "tranqctl: %s\n", error);
-		    return SPOOL_BAD; }
-if (e.failed || fflush(stdout) != 0)
+static enum spool_outcome
+bring_out(const char *dir)
 {
-	fprintf(stderr, "tranqctl: cannot write: %s\n", strerror(errno));
+	struct rescue r = { .failed = false };
+	struct spool_survey s = { .dir = dir,
+		.reads_batches = true,
+		.batch = write_batch,
+		.context = &r };
+	char error[ERROR_BYTES];
+	bool good;
+
+	buf_init(&r.lines, SIZE_MAX);
+	good = spool_survey(&s, error, sizeof error);
+	buf_free(&r.lines);
+	if (!good) {
+		fprintf(stderr, "tranqctl: %s\n", error);
+		return SPOOL_BAD;
+	}
+	if (r.failed || fflush(stdout) != 0) {
+		fprintf(
+		    stderr, "tranqctl: cannot write: %s\n", strerror(errno));
+		return SPOOL_BAD;
+	}
+	fprintf(stderr, "%llu events of %llu batches\n",
+	    (unsigned long long)r.events, (unsigned long long)r.batches);
+	if (spool_survey_is_whole(&s))
+		return SPOOL_GOOD;
+	fprintf(stderr,
+	    "tranqctl: it is damaged: %llu pages, %llu batches with %llu "
+	    "events cannot be read; `tranqctl spool verify` says which\n",
+	    (unsigned long long)s.bad_pages, (unsigned long long)s.bad_batches,
+	    (unsigned long long)s.bad_events);
 	return SPOOL_BAD;
-}
-fprintf(stderr, "%llu events of %llu batches\n", (unsigned long long)e.events,
-    (unsigned long long)e.batches);
-if (spool_survey_is_whole(&s))
-	return SPOOL_GOOD;
-fprintf(stderr,
-    "tranqctl: it is damaged: %llu pages, %llu batches with %llu "
-    "events cannot be read; `tranqctl spool verify` says which\n",
-    (unsigned long long)s.bad_pages, (unsigned long long)s.bad_batches,
-    (unsigned long long)s.bad_events);
-return SPOOL_BAD;
 }
 
 static enum spool_outcome
@@ -195,7 +180,7 @@ spool_command(const struct spool_arguments *a)
 	static const struct {
 		const char *word;
 		enum spool_outcome (*run)(const char *dir);
-	} commands[] = { { "verify", verify }, { "export", export },
+	} commands[] = { { "verify", verify }, { "export", bring_out },
 		{ "compact", compact } };
 	enum spool_outcome outcome = SPOOL_WRONG_USE;
 	char *dir;

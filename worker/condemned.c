@@ -5,6 +5,8 @@
  */
 #include "condemned.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "clock.h"
@@ -12,29 +14,26 @@
 #include "ndjson.h"
 #include "spool_dead.h"
 
+/* Events that are dead letters by themselves have left the batch. */
 static bool
 write_file(struct spool *s, const struct hand_item *item,
-    const struct quarantine_options *o, char *error, size_t bytes)
+    const struct batch_view *v, const struct quarantine_options *o, char *error,
+    size_t bytes)
 {
-	struct quarantine_piece piece = { .item = item,
-		.now_ms = clock_wall_ms() };
-	struct batch_view view;
 	struct buf lines;
-	size_t value_bytes;
-	bool damaged, good;
-	char *value = spool_load(s, item->key, &value_bytes, &damaged);
+	unsigned refused;
+	uint32_t *places = spool_refused_places(s, v, &refused);
+	struct quarantine_piece piece = {
+		.item = item, .now_ms = clock_wall_ms(), .lines = &lines
+	};
+	bool good;
 
-	if (value == NULL)
-		return damaged; /* it is a dead letter as soon as it is sent */
-	batch_view_own(value, value_bytes, &view);
 	buf_init(&lines, SIZE_MAX);
-	ndjson_add(&lines, view.body, view.header->body_bytes);
-	piece.lines = lines.bytes;
-	piece.bytes = lines.used;
-	piece.events = view.header->events;
+	piece.events = ndjson_add_without(
+	    &lines, v->body, v->header->body_bytes, places, refused);
 	good = quarantine_write(o, &piece, error, bytes);
 	buf_free(&lines);
-	free(value);
+	free(places);
 	return good;
 }
 
@@ -43,10 +42,27 @@ set_aside(struct spool *s, const struct hand_item *item,
     const struct quarantine_options *o, char *error, size_t bytes)
 {
 	struct spool_entry e;
+	struct batch_view view;
+	size_t value_bytes;
+	bool damaged, good;
+	char *value;
 
 	if (!spool_find(s, item->key, &e))
 		return true; /* it is gone already */
-	if (!write_file(s, item, o, error, bytes))
+	value = spool_load(s, item->key, &value_bytes, &damaged);
+	if (damaged)
+		return true; /* it becomes a dead letter before it is sent */
+	if (value == NULL) {
+		snprintf(error, bytes,
+		    "spool: batch %" PRIu64 ", which kills its worker, cannot "
+		    "be read to be set aside: no memory, or it is not there",
+		    item->key);
+		return false;
+	}
+	batch_view_own(value, value_bytes, &view);
+	good = write_file(s, item, &view, o, error, bytes);
+	free(value);
+	if (!good)
 		return false;
 	spool_begin(s);
 	spool_quarantine(s, &e);

@@ -29,16 +29,12 @@ static char *
 relabel(struct spool *s, const struct batch_view *v, struct spool_entry *e,
     size_t *bytes)
 {
-	unsigned all = v->header->events, count, *events;
-	struct spool_refused *refused = must_calloc(all, sizeof refused[0]);
+	unsigned all = v->header->events, count;
+	uint32_t *events = spool_refused_places(s, v, &count);
 	struct batch_seal seal = { .now_ms = v->header->sealed_ms,
 		.lane = e->at.lane };
 	char *value = NULL;
 
-	events = must_calloc(all, sizeof events[0]);
-	count = MIN_OF(spool_refused(s, v->header->id, refused, all), all);
-	for (unsigned i = 0; i < count; i++)
-		events[i] = refused[i].event;
 	if (count < all) {
 		e->events = all - count;
 		seal.id = spool_take_id(s, e->events);
@@ -49,7 +45,6 @@ relabel(struct spool *s, const struct batch_view *v, struct spool_entry *e,
 		e->sealed_ms = seal.now_ms;
 	}
 	free(events);
-	free(refused);
 	return value;
 }
 

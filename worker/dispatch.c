@@ -37,7 +37,6 @@ static void beam_answered(void *, struct interval, unsigned, enum beam_verdict,
     const struct beam_record *);
 static void feed_passed(void *, struct feed *, const struct held *);
 static void feed_passed_over(void *, struct feed *, const struct spool_entry *);
-static void feed_failing(void *, struct feed *, int64_t);
 static void sweep_due(struct loop_timer *);
 static void close_beam(struct beam *);
 static void settle_lane(struct beam *, unsigned);
@@ -63,7 +62,7 @@ dispatch_new(const struct dispatch_parts *parts)
 		.stuck_max = STUCK_MAX,
 		.passed = feed_passed,
 		.passed_over = feed_passed_over,
-		.failing = feed_failing,
+		.failing = dispatch_feed_failing,
 		.context = d };
 	feeds_init(&d->feeds);
 	held_init(&d->feeds.held, in_hand + HELD_SLACK_BYTES);
@@ -557,6 +556,9 @@ task_over(struct beam *b)
 			settle_lane(b, l);
 		return;
 	}
+	/* others in their place would hide what they have */
+	if (dispatch_take_back(b, false))
+		return;
 	if (!may_replace(b)) {
 		close_beam(b);
 		return;
@@ -583,7 +585,8 @@ target_changed(void *context, struct replicant *r)
 		t->is_over = true;
 		note_partial(b, t);
 		for (unsigned l = 0; l < b->lane_count; l++)
-			feed_fini(&t->feeds[l]);
+			(replicant_is_given_up(r) ? feed_leave : feed_fini)(
+			    &t->feeds[l]);
 		task_over(b);
 		return;
 	}
@@ -634,28 +637,6 @@ beam_answered(void *context, struct interval interval, unsigned partition,
 		take_tasks(b, record);
 	else
 		close_beam(b);
-}
-
-/* A replicant that does not take what its siblings take is not waited for
- * longer than firehoseRetryPeriod. */
-static void
-feed_failing(void *context, struct feed *f, int64_t for_ms)
-{
-	struct dispatch *d = context;
-	struct beam *b = f->lane->beam;
-	struct replicant *r = f->replicant;
-	bool others = false;
-
-	if (for_ms < d->p.ds->firehose_retry_ms)
-		return;
-	for (unsigned i = 0; i < b->target_count; i++)
-		others |= b->targets[i].replicant != r &&
-		    replicant_state(b->targets[i].replicant) == REPLICANT_OPEN;
-	if (others)
-		replicant_give_up(r,
-		    "unreachable for firehoseRetryPeriod "
-		    "while its siblings are not (loss of "
-		    "Druid redundancy)");
 }
 
 /* ---- beams that are over ---- */

@@ -1,5 +1,6 @@
 /*
- * dispatch_internal - what dispatch.c and dispatch_move.c share
+ * dispatch_internal - what dispatch.c, dispatch_trial.c and dispatch_move.c
+ * share
  *
  * Process: worker.
  */
@@ -20,7 +21,10 @@ enum beam_state {
 struct target {
 	struct replicant *replicant;
 	struct feed *feeds;
-	bool is_over; /* replicant_is_over, and its feeds are gone */
+	bool is_over; /* replicant_is_over, and its feeds take nothing */
+	/* given up once and tried again: what it had taken by then */
+	bool is_taken_back;
+	uint64_t served;
 };
 
 struct beam {
@@ -86,6 +90,15 @@ bool dispatch_is_running(const struct beam *);
  * be given another fate, until the next call. */
 struct removal *
 dispatch_leave_lane(struct lane *, const struct spool_entry *, enum leave);
+
+/* ---- dispatch_trial.c ---- */
+
+/* A replicant that does not take what its siblings take is not waited for
+ * longer than firehoseRetryPeriod. */
+void dispatch_feed_failing(void *dispatch, struct feed *, int64_t for_ms);
+/* Those that were given up may be reached by now. once_more: even if they have
+ * been tried again and have taken nothing. False: there is none. */
+bool dispatch_take_back(struct beam *, bool once_more);
 
 /* ---- dispatch_move.c ----
  *

@@ -98,22 +98,27 @@ not_sending(struct feed *f)
 	buf_free(&f->piece);
 }
 
+static void
+let_go(struct feed *f)
+{
+	leave_queue(f);
+	if (f->state == FEED_SENDING)
+		not_sending(f);
+	loop_timer_stop(&f->timer);
+	held_release(&f->all->held, &f->held);
+	f->state = FEED_IDLE;
+	f->all = NULL;
+}
+
 void
 feed_fini(struct feed *f)
 {
 	if (f->all == NULL)
 		return;
-	leave_queue(f);
-	if (f->state == FEED_SENDING) {
-		http_cancel(f->all->http, &f->exchange);
-		not_sending(f);
-	}
-	loop_timer_stop(&f->timer);
+	http_cancel(f->all->http, &f->exchange);
+	let_go(f);
 	free(f->refusal);
 	f->refusal = NULL;
-	held_release(&f->all->held, &f->held);
-	f->state = FEED_IDLE;
-	f->all = NULL;
 }
 
 void
@@ -182,15 +187,19 @@ recall_progress(struct feed *f)
 	if ((f->progress.task != 0 && f->progress.task != task_mark(f)) ||
 	    f->progress.chunk > chunks)
 		f->progress = (struct spool_progress){ 0 };
+	f->vague = f->easily = 0;
+	f->is_fresh = false;
 	if (f->progress.chunk == chunks)
 		batch_done(f);
 }
 
 /* Until the turn goes to another: whoever dies meanwhile has died of it. */
 static void
-have_in_hand(struct feed *f, uint64_t id)
+have_in_hand(struct feed *f, uint64_t id, enum hand_part part)
 {
-	const struct hand_item item = { .kind = HAND_BATCH, .key = id };
+	const struct hand_item item = {
+		.kind = HAND_BATCH, .part = part, .key = id
+	};
 
 	hand_take(f->all->hand, &item, loop_now_ms(f->all->loop));
 }
@@ -206,7 +215,7 @@ take_next(struct feed *f)
 	while (f->held == NULL) {
 		if (!spool_next(all->spool, &f->lane->at, f->after, &e))
 			return false;
-		have_in_hand(f, e.id);
+		have_in_hand(f, e.id, HAND_SENDS);
 		f->held = held_take(&all->held, all->spool, &e, &damaged);
 		if (f->held == NULL && !damaged) {
 			f->failures++;
@@ -322,7 +331,7 @@ send_chunk(struct feed *f)
 		.done = pushed,
 		.context = f };
 
-	have_in_hand(f, v->header->id);
+	have_in_hand(f, v->header->id, HAND_SENDS);
 	POISON("batch", v->body + c->offset, c->bytes);
 	name_producer(f, producer);
 	cut_piece(f, &push);
@@ -627,7 +636,8 @@ pushed(void *context, const struct http_answer *answer)
 	struct feed *f = context;
 	struct hand *hand = f->all->hand;
 
-	have_in_hand(f, f->held->entry.id);
+	have_in_hand(f, f->held->entry.id, HAND_HEARS);
+	POISON("answer", f->held->view.body, f->held->view.header->body_bytes);
 	answered(f, answer);
 	hand_drop(hand);
 }
@@ -666,6 +676,8 @@ feeds_write(struct feeds *all)
 
 	TAILQ_FOREACH(f, &all->storing, link)
 	{
+		if (f->held->forgotten) /* its task was given up */
+			continue;
 		if (f->refusal != NULL) {
 			write_refusal(all, f);
 			FAULT_POINT(ASIDE);
@@ -691,9 +703,51 @@ feeds_written(struct feeds *all)
 		f->state = FEED_IDLE;
 		if (f->progress.chunk == f->held->view.header->chunk_count)
 			batch_done(f);
-		if (f->failures > 0)
+		if (f->has_left)
+			let_go(f);
+		else if (f->failures > 0)
 			pause_feed(f, RETRY_MAX_MS);
 		else
 			feed_wake(f);
 	}
+}
+
+/* ---- tasks that are given up ---- */
+
+void
+feed_leave(struct feed *f)
+{
+	bool is_fresh = f->state == FEED_STORING;
+
+	must(f->all != NULL && !f->has_left);
+	f->has_left = true;
+	if (f->held == NULL) {
+		let_go(f);
+		return;
+	}
+	if (f->state == FEED_SENDING) {
+		if (http_give_up(f->all->http, &f->exchange) &&
+		    f->progress.attempt < ATTEMPT_MAX) {
+			f->progress.attempt++;
+			is_fresh = true;
+		}
+		not_sending(f);
+	}
+	leave_queue(f);
+	loop_timer_stop(&f->timer);
+	store(f);
+	f->is_fresh = is_fresh;
+}
+
+void
+feed_go_on(struct feed *f, struct feeds *all)
+{
+	must(f->has_left);
+	if (f->held != NULL && f->held->forgotten)
+		feed_fini(f); /* its siblings have it: there is no more of it */
+	f->has_left = false;
+	f->all = all;
+	f->after = MAX_OF(f->after, f->lane->removed);
+	f->failures = 0;
+	f->failing_since_ms = 0;
 }

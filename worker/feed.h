@@ -84,6 +84,7 @@ struct feed {
 	struct http_exchange *exchange;
 	struct buf packed; /* what the request carries, when it is Smile */
 	bool is_stuck; /* its request does not count as sending any more */
+	bool has_left; /* its task is given up: nothing more goes there */
 };
 
 typedef void feed_passed_fn(void *context, struct feed *, const struct held *);
@@ -140,5 +141,9 @@ void feeds_written(struct feeds *);
 void feed_init(struct feed *, struct feeds *, struct lane *, struct replicant *,
     unsigned replicant_index);
 void feed_fini(struct feed *);
+/* It takes nothing more, until it may go on. What its task has and what came
+ * of the last request are remembered, and in the spool with the next commit. */
+void feed_leave(struct feed *);
+void feed_go_on(struct feed *, struct feeds *);
 /* Its lane has got a batch, or its task a place. */
 void feed_wake(struct feed *);

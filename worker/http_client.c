@@ -586,6 +586,19 @@ http_cancel(struct http_client *c, struct http_exchange **exchange)
 	free_exchange(x);
 }
 
+bool
+http_give_up(struct http_client *c, struct http_exchange **exchange)
+{
+	struct http_exchange *x = *exchange;
+	bool in_part;
+
+	if (x->held_ms > 0 && is_unconfirmed(x))
+		cut(x);
+	in_part = outcome_of(x, CURLE_ABORTED_BY_CALLBACK) == HTTP_CUT_SHORT;
+	http_cancel(c, exchange);
+	return in_part;
+}
+
 unsigned
 http_under_way(const struct http_client *c)
 {

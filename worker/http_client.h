@@ -64,8 +64,12 @@ void http_client_secure(struct http_client *, const struct ds_conf *);
 void http_client_free(struct http_client **);
 /* Begins a call (redirects are answers, what to do is the caller's business); a handle for http_cancel, good until `done` has begun. */
 struct http_exchange *http_send(struct http_client *, const struct http_call *);
-/* Ends it without `done`. */
+/* Ends it without `done`. What the kernel has of the request it goes on
+ * sending. */
 void http_cancel(struct http_client *, struct http_exchange **);
+/* The same, and what was held on to is sent no more. True: the other machine
+ * may have a part of the request, and not the rest. */
+bool http_give_up(struct http_client *, struct http_exchange **);
 unsigned http_under_way(const struct http_client *);
 /* Text for one part of a URL's path, escaped; new, to be freed. */
 char *http_escape(const char *text);

@@ -45,6 +45,7 @@ struct intake {
 	size_t open_bytes;
 	bool has_full, has_waiting; /* a full batch; a synchronous request */
 	bool is_spread; /* over partitions; as of this turn */
+	struct hand_item block; /* that was read last */
 	unsigned next_source; /* while each block is alone */
 	int64_t opened_ms;
 	struct delivery_batch *sealed;
@@ -250,8 +251,7 @@ quarantine(struct intake *in, const struct hand_item *item,
 {
 	struct quarantine_piece piece = { .item = item,
 		.now_ms = clock_wall_ms(),
-		.lines = lines->bytes,
-		.bytes = lines->used,
+		.lines = lines,
 		.events = events };
 	char error[QUARANTINE_ERROR_BYTES];
 
@@ -276,12 +276,13 @@ set_event_aside(struct intake *in, const struct hand_item *item,
 	buf_free(&line);
 }
 
+/* Those that were condemned before the block was have files of their own. */
 static unsigned
 set_block_aside(struct intake *in, const struct hand_item *item,
     const struct event_block *b, struct event_reader *reader)
 {
 	struct buf lines;
-	unsigned count = 0;
+	unsigned count = 0, alone = 0;
 	const char *text;
 	struct event e;
 	bool damaged;
@@ -289,11 +290,17 @@ set_block_aside(struct intake *in, const struct hand_item *item,
 	buf_init(&lines, SIZE_MAX);
 	while (count < b->events &&
 	    (text = event_next(reader, &e, &damaged)) != NULL) {
+		const struct hand_item *own = condemned(in, item, count++);
+
+		if (own != NULL) {
+			set_event_aside(in, own, &e, text);
+			alone++;
+			continue;
+		}
 		buf_add(&lines, text, e.bytes);
 		buf_add_text(&lines, "\n");
-		count++;
 	}
-	quarantine(in, item, &lines, count);
+	quarantine(in, item, &lines, count - alone);
 	buf_free(&lines);
 	return count;
 }
@@ -336,6 +343,7 @@ take_block(struct intake *in, struct source *s, const struct event_block *b,
 			take_event(in, &e, text, b->ticket, receiver);
 		taken++;
 	}
+	in->block = item;
 	if (taken < b->events) {
 		log_error("ring: a block is damaged, %u of its %u events are "
 			  "lost with it",
@@ -496,7 +504,7 @@ drain_one_block(struct intake *in)
 			break;
 	}
 	in->has_full |= in->open_count > 0;
-	hand_commits(in->p.hand);
+	hand_event(in->p.hand, HAND_WHOLE);
 	return room;
 }
 
@@ -515,7 +523,7 @@ intake_drain(struct intake *in, int64_t now_ms UNUSED)
 
 		room &= drain_source(in, &in->sources[i], &budget);
 	}
-	hand_commits(in->p.hand);
+	hand_event(in->p.hand, HAND_WHOLE);
 	return room;
 }
 
@@ -606,6 +614,11 @@ void
 intake_seal(struct intake *in, int64_t wall_ms)
 {
 	FAULT_POINT(SEAL);
+	if (in->open_count > 0) {
+		/* what was read turns ago may kill us only now */
+		hand_take(in->p.hand, &in->block, clock_mono_ms());
+		hand_event(in->p.hand, HAND_WHOLE);
+	}
 	for (unsigned i = 0; i < in->open_count; i++)
 		seal_one(in, &in->open[i], wall_ms);
 	forget_open(in);
@@ -647,10 +660,11 @@ intake_written(struct intake *in)
 			continue;
 		s->moved = false;
 		s->durable = s->cursor.position;
+		/* release: who sees it sees the counters with them */
 		atomic_store_explicit(&s->channel->header->taken_events,
-		    s->cursor.taken_events, memory_order_relaxed);
+		    s->cursor.taken_events, memory_order_release);
 		atomic_store_explicit(&s->channel->header->taken_dropped,
-		    s->cursor.taken_dropped, memory_order_relaxed);
+		    s->cursor.taken_dropped, memory_order_release);
 		FAULT_POINT(ADVANCE);
 		hand_passed(in->p.hand, i, s->cursor.position);
 		ring_advance(&s->channel->events, s->cursor.position);

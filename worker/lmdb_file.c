@@ -763,8 +763,7 @@ lmdb_file_value(
 {
 	char *room = buf_room(to, r->value_bytes);
 
-	if (room == NULL)
-		return false;
+	must_afford(room != NULL);
 	if (r->value != NULL)
 		memcpy(room, r->value, r->value_bytes);
 	else if (!read_at(f, room, r->value_bytes,
@@ -878,10 +877,11 @@ lmdb_file_check(struct lmdb_file *f, const struct lmdb_file_visit *visit)
 
 	if (f->meta.last_page < META_PAGES - 1 ||
 	    f->meta.last_page > f->meta.map_bytes / f->page_bytes ||
-	    (c.marks = calloc(f->meta.last_page / 8 + 1, 1)) == NULL) {
+	    f->meta.last_page / 8 > f->file_pages * f->page_bytes) {
 		tell_damage(&c, 0, "or 1 says how long the file is, wrongly");
 		return false;
 	}
+	c.marks = must_calloc(f->meta.last_page / 8 + 1, 1);
 	buf_init(&c.list, SIZE_MAX);
 	free_list.is_free_list = true;
 	f->used = c.marks;

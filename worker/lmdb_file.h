@@ -79,6 +79,7 @@ bool lmdb_file_walk_names(struct lmdb_file *, const struct lmdb_file_visit *);
  * all). true: no damage was met. */
 bool lmdb_file_walk(struct lmdb_file *, const struct lmdb_file_tree *,
     const struct lmdb_file_record *from, const struct lmdb_file_visit *);
-/* Appends the record's value; false when it cannot be read. */
+/* Appends the record's value; false when it cannot be read. (Without memory the
+ * process ends: that must not pass for damage.) */
 bool lmdb_file_value(
     struct lmdb_file *, const struct lmdb_file_record *, struct buf *to);

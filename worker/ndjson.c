@@ -73,13 +73,28 @@ ndjson_add_event(struct buf *b, const char *event, size_t bytes)
 void
 ndjson_add(struct buf *b, const char *body, size_t bytes)
 {
+	ndjson_add_without(b, body, bytes, NULL, 0);
+}
+
+unsigned
+ndjson_add_without(struct buf *b, const char *body, size_t bytes,
+    const uint32_t *events, unsigned count)
+{
 	const char *at = body, *end = body + bytes, *event;
+	unsigned next = 0, lines = 0;
 	size_t length;
 
 	/* as a rule each event gives a bracket or comma away for its newline;
 	 * a body that a receiver gone wrong has made may need more */
 	if (buf_room(b, bytes) == NULL)
-		return;
-	while ((event = ndjson_next(&at, end, &length)) != NULL)
+		return 0;
+	while ((event = ndjson_next(&at, end, &length)) != NULL) {
+		if (next < count && events[next] == next + lines) {
+			next++;
+			continue;
+		}
 		ndjson_add_event(b, event, length);
+		lines++;
+	}
+	return lines;
 }

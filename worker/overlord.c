@@ -16,6 +16,7 @@
 #include "log.h"
 #include "panic.h"
 
+/* A request, at most; indexRetryPeriod may be less. */
 #define STATUS_TIMEOUT_MS 10000
 #define SUBMIT_TIMEOUT_MS 30000
 #define URLS_MAX 16
@@ -244,8 +245,8 @@ send_there(struct overlord_ask *a)
 		.body = a->body };
 
 	call.body_bytes = a->body != NULL ? strlen(a->body) : 0;
-	call.timeout_ms =
-	    a->question == ASK_SUBMIT ? SUBMIT_TIMEOUT_MS : STATUS_TIMEOUT_MS;
+	call.timeout_ms = MIN_OF(a->overlord->ds->index_retry_ms,
+	    a->question == ASK_SUBMIT ? SUBMIT_TIMEOUT_MS : STATUS_TIMEOUT_MS);
 	a->exchange = http_send(a->overlord->http, &call);
 }
 

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "base.h"
+#include "buf.h"
 #include "hand.h"
 
 #define QUARANTINE_ERROR_BYTES 600
@@ -25,8 +26,7 @@ struct quarantine_options {
 struct quarantine_piece {
 	const struct hand_item *item; /* as condemned */
 	int64_t now_ms; /* wall */
-	const char *lines; /* the events */
-	size_t bytes;
+	const struct buf *lines; /* the events */
 	uint32_t events;
 };
 

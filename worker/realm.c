@@ -10,8 +10,9 @@
 #include "panic.h"
 #include "spool_dir.h"
 
-/* Those that are not there yet are made, for afterwards they could not be;
- * what cannot be made is told by whoever needs it. */
+/* Those that are not there yet are made, and durably: afterwards they could not
+ * be, nor could the folder above be synced. What cannot be made is told by
+ * whoever needs it. */
 void
 realm_enter(const struct heritage *h)
 {

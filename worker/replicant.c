@@ -45,6 +45,7 @@ struct replicant {
 	struct replicant_record record;
 	bool is_doubted; /* a push did not find it */
 	bool has_closed, is_overdue;
+	bool is_given_up; /* LOST by our own word, not by Druid's */
 };
 
 static void ask(struct replicant *);
@@ -195,6 +196,12 @@ replicant_trouble(struct replicant *r, const char *why)
 	r->changed(r->context, r);
 }
 
+bool
+replicant_is_in_trouble(const struct replicant *r)
+{
+	return r->trouble != NULL;
+}
+
 static void
 lose(struct replicant *r, const char *why)
 {
@@ -207,8 +214,32 @@ lose(struct replicant *r, const char *why)
 void
 replicant_give_up(struct replicant *r, const char *why)
 {
-	if (!replicant_is_over(r))
-		lose(r, why);
+	if (replicant_is_over(r))
+		return;
+	r->is_given_up = true;
+	lose(r, why);
+}
+
+bool
+replicant_is_given_up(const struct replicant *r)
+{
+	return r->is_given_up;
+}
+
+/* It may have moved or ended meanwhile: the Overlord is asked first. */
+void
+replicant_take_back(struct replicant *r)
+{
+	must(r->is_given_up);
+	r->is_given_up = false;
+	r->state = REPLICANT_SOUGHT;
+	r->is_doubted = true;
+	r->sought_since_ms = loop_now_ms(r->parts.loop);
+	r->asked = 0;
+	r->absent_since_ms = 0;
+	log_info("task %s: tried again, since its siblings take nothing",
+	    r->task_id);
+	ask_later(r);
 }
 
 /* It has ended by itself: after its shutoff time, or somebody has closed its

@@ -68,6 +68,11 @@ struct replicant_record replicant_record(const struct replicant *);
 void replicant_trouble(struct replicant *, const char *why);
 /* A push did not find it: look again, soon. */
 void replicant_distrust(struct replicant *);
-/* Given up while others of the beam go on. */
+/* Whether the last push to it failed. */
+bool replicant_is_in_trouble(const struct replicant *);
+/* Given up while others of the beam go on: LOST, though it may run. */
 void replicant_give_up(struct replicant *, const char *why);
+bool replicant_is_given_up(const struct replicant *);
+/* One that was given up is looked for again. */
+void replicant_take_back(struct replicant *);
 struct json *replicant_describe(const struct replicant *); /* new */

@@ -61,6 +61,9 @@ explain(struct spool *s, int code, const char *doing, char *error, size_t bytes)
 		remedy = "make room on the disk; it goes on by itself";
 	else if (code == MDB_MAP_FULL)
 		remedy = "raise spool.bytesMax";
+	else if (code == ENOMEM)
+		remedy = "give the process more memory, and more than twice "
+			 "spool.bytesMax of address space";
 	else if (code == ENOTDIR)
 		remedy = "move the file away, or change tranqd.dataDir";
 	else if (code == MDB_INVALID || code == MDB_VERSION_MISMATCH ||

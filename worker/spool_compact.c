@@ -176,11 +176,11 @@ publish(struct compaction *c, struct spool_compacted *result)
 {
 	char *lock = must_format("%s/lock.mdb", c->dir);
 	int fd = open(c->new_path, O_RDWR | O_CLOEXEC);
-	struct stat old, new;
+	struct stat old, fresh;
 	bool good;
 
-	good = fd >= 0 && stat(c->path, &old) == 0 && fstat(fd, &new) == 0 &&
-	    ((old.st_uid == new.st_uid &&old.st_gid == new.st_gid) ||
+	good = fd >= 0 && stat(c->path, &old) == 0 && fstat(fd, &fresh) == 0 &&
+	    ((old.st_uid == fresh.st_uid && old.st_gid == fresh.st_gid) ||
 		fchown(fd, old.st_uid, old.st_gid) == 0) &&
 	    fchmod(fd, old.st_mode & 0777) == 0 && fsync(fd) == 0 &&
 	    (unlink(lock) == 0 || errno == ENOENT) &&
@@ -188,7 +188,7 @@ publish(struct compaction *c, struct spool_compacted *result)
 	c->code = good ? 0 : errno;
 	if (good) {
 		result->before_bytes = (uint64_t)old.st_size;
-		result->after_bytes = (uint64_t) new.st_size;
+		result->after_bytes = (uint64_t)fresh.st_size;
 	}
 	if (fd >= 0)
 		close(fd);

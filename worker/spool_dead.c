@@ -8,6 +8,7 @@
  */
 #include "spool_dead.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "panic.h"
@@ -291,6 +292,21 @@ spool_refused(
 	mdb_cursor_close(cursor);
 	spool_looked(s);
 	return count;
+}
+
+uint32_t *
+spool_refused_places(
+    struct spool *s, const struct batch_view *v, unsigned *count)
+{
+	unsigned all = v->header->events;
+	struct spool_refused *refused = must_calloc(all, sizeof refused[0]);
+	uint32_t *places = must_calloc(all, sizeof places[0]);
+
+	*count = MIN_OF(spool_refused(s, v->header->id, refused, all), all);
+	for (unsigned i = 0; i < *count; i++)
+		places[i] = refused[i].event;
+	free(refused);
+	return places;
 }
 
 void

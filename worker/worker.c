@@ -64,6 +64,9 @@
 #define SPOOL_IS_FULL                                                          \
 	"spool: spool.bytesMax is reached; raise it, or look why Druid takes " \
 	"nothing"
+#define RINGS_CANNOT                                                           \
+	"channel: the rings cannot be attached; give the process more memory " \
+	"and address space, or lower tranqd.ringBytes (the log says more)"
 
 enum stopped { STOPPED_NOT, STOPPED_FULL, STOPPED_DISK, STOPPED_DRAINING };
 
@@ -200,6 +203,14 @@ count(struct worker *w)
 		.skipped = d.skipped,
 		.tasks_created = d.tasks_created,
 		.tasks_lost = d.tasks_lost };
+}
+
+static void
+publish_counters(struct worker *w)
+{
+	struct counters counters = count(w);
+
+	life_publish(w->heritage->life, &counters, NULL);
 }
 
 static void
@@ -360,6 +371,7 @@ commit(struct worker *w)
 	char error[ERROR_BYTES];
 	enum result result;
 
+	hand_commits(&w->heritage->life->hand);
 	spool_begin(w->spool);
 	intake_write(w->intake);
 	way(w)->write(w->delivery);
@@ -375,6 +387,7 @@ commit(struct worker *w)
 	commit_succeeded(w);
 	w->removal_due = false;
 	loop_timer_stop(&w->removal_timer);
+	publish_counters(w); /* whoever hears of it finds it counted */
 	late_written(w->late); /* before others bring it more */
 	way(w)->written(w->delivery);
 	intake_written(w->intake);
@@ -666,6 +679,7 @@ quarantine(struct worker *w)
 		&w->quarantine, error, sizeof error))
 		return true;
 	log_error("%s", error);
+	panic_words(error);
 	return false;
 }
 
@@ -680,8 +694,10 @@ attach_channels(struct worker *w)
 		const struct heritage_channel *c = &h->channels[i];
 
 		if (!channel_attach(&w->channels[i], c->memory_fd,
-			c->worker_bell, c->receiver_bell))
+			c->worker_bell, c->receiver_bell)) {
+			panic_words(RINGS_CANNOT);
 			return false;
+		}
 	}
 	tell_receivers(w, false); /* whatever our predecessor said */
 	return true;

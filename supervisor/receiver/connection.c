@@ -331,12 +331,17 @@ parked_too_long(struct loop_timer *timer)
 	after_answers(c, true);
 }
 
-/* No memory for more of the body: it waits unread. */
+/* No memory for more of the body: it waits unread, and not for longer because
+ * something comes free again and again that is not enough. */
 static void
 park(struct connection *c)
 {
 	struct connections *all = c->all;
+	int64_t now = loop_now_ms(all->loop);
+	int64_t limit = exchange_conf(all)->http_block_timeout_ms;
 
+	if (c->waits_ms == 0)
+		c->waits_ms = now;
 	c->is_parked = true;
 	c->is_head_timed = false;
 	c->next_parked = NULL;
@@ -344,7 +349,7 @@ park(struct connection *c)
 	all->parked_end = &c->next_parked;
 	c->timer.context = c;
 	loop_timer_start(all->loop, &c->timer,
-	    exchange_conf(all)->http_block_timeout_ms, parked_too_long);
+	    MAX_OF(c->waits_ms + limit - now, 0), parked_too_long);
 }
 
 /* How large `own` should be: for all of the request when its length is known,
@@ -383,6 +388,7 @@ make_room(struct connection *c)
 		return false;
 	}
 	c->own = larger;
+	c->waits_ms = 0;
 	return true;
 }
 

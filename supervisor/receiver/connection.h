@@ -26,6 +26,7 @@ struct connection {
 	struct connection *older, *newer; /* by when something moved last */
 	struct connection *next_again, *next_parked, *next_dead;
 	int64_t moved_ms;
+	int64_t waits_ms; /* since when, for memory; 0: it does not */
 	struct loop_timer timer; /* handshake, head, parked, lingering */
 	struct post *post; /* the request that is waited for, or NULL */
 	struct tls_session *tls; /* NULL: plain HTTP */

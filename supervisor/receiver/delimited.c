@@ -193,6 +193,14 @@ fail_room(struct reader *r)
 	return fail(r, line_out_failure(r->out));
 }
 
+/* False. */
+static bool
+fail_line(struct reader *r, const char *why)
+{
+	r->result = line_error_set(r->error, r->line_number, "%s", why);
+	return false;
+}
+
 static bool
 is_line_end(char c)
 {
@@ -286,7 +294,7 @@ copy_plain(
 
 #endif
 
-/* Whether the text is a number by RFC 8259. */
+/* Whether the text is a number by RFC 8259, not longer than they may be. */
 static bool
 is_number(const char *p, const char *end)
 {
@@ -294,6 +302,8 @@ is_number(const char *p, const char *end)
 
 	if (p < end && *p == '-')
 		p++;
+	if (end - p > JSON_SCAN_NUMBER_MAX)
+		return false;
 	digits = p;
 	while (p < end && *p >= '0' && *p <= '9')
 		p++;
@@ -517,6 +527,9 @@ end_object(struct reader *r, size_t start)
 {
 	struct line_out *o = r->out;
 
+	if (UNLIKELY(line_out_used(o) - start > JSON_SCAN_STRING_MAX) &&
+	    line_out_has_long(o, start))
+		return fail_line(r, JSON_SCAN_STRING_TOO_LONG);
 	if (!line_out_room(o, 3 + JSON_SCAN_PADDING)) {
 		r->result = line_out_failure(o);
 		return false;
@@ -542,13 +555,8 @@ split(struct reader *r, struct line_cursor *line)
 	    line, d->spec.delimiter, d->delimiter_bytes);
 
 	if (d->values.is_out_of_memory)
-		(void)fail(r, LINE_NO_MEMORY);
-	else if (why != NULL)
-		(void)fail(
-		    r, line_error_set(r->error, r->line_number, "%s", why));
-	else
-		return true;
-	return false;
+		return fail(r, LINE_NO_MEMORY) != NULL;
+	return why == NULL || fail_line(r, why);
 }
 
 /* The line from its start, by the letter. Returns its end. */
@@ -664,16 +672,16 @@ read_header(struct reader *r, struct line_cursor *line)
 		const struct delimited_value *from = &values->list[i];
 		const char *name = values->text.bytes + from->at;
 
-		if (i >= JSON_SCAN_FIELDS_MAX) {
-			r->result = line_error_set(r->error, r->line_number,
-			    "the header has too many columns");
-			return false;
-		}
+		if (i >= JSON_SCAN_FIELDS_MAX)
+			return fail_line(r, "the header has too many columns");
 		if (from->bytes == 0 ? !add_generated_column(c)
 				     : !add_column(c, name, from->bytes)) {
 			r->result = LINE_NO_MEMORY;
 			return false;
 		}
+		if (c->list[i].bytes - 5 > JSON_SCAN_NAME_MAX)
+			return fail_line(
+			    r, "the header has " JSON_SCAN_NAME_TOO_LONG);
 	}
 	return true;
 }

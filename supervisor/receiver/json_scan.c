@@ -130,9 +130,8 @@ static const char *
 string_too_long(struct reader *r, const char *p, size_t max)
 {
 	return fail(r, p,
-	    max == JSON_SCAN_NAME_MAX
-		? "a member's name of more than 50000 bytes"
-		: "a string of more than 20000000 bytes");
+	    max == JSON_SCAN_NAME_MAX ? JSON_SCAN_NAME_TOO_LONG
+				      : JSON_SCAN_STRING_TOO_LONG);
 }
 
 /* From behind a string's opening quote to its closing one, over `max` bytes at
@@ -195,7 +194,7 @@ scan_number(struct reader *r, const char *p)
 		p = scan_digits(r, p);
 	}
 	if (p != NULL && UNLIKELY(p - start > JSON_SCAN_NUMBER_MAX))
-		return fail(r, start, "a number of more than 1000 characters");
+		return fail(r, start, JSON_SCAN_NUMBER_TOO_LONG);
 	return p;
 }
 

@@ -9,9 +9,10 @@
  * space, or none, between them. Every top-level object is an event. The rules
  * are RFC 8259's to the letter: UTF-8 is checked (no overlong forms, no
  * surrogates), control characters must be escaped, no trailing comma. A byte
- * order mark before the first event is passed over, as Jackson does. Where the RFC leaves room: numbers may be of any size and
- * precision; \u escapes may name lone surrogates; names may repeat (all are
- * listed, the last one counts); nesting goes JSON_SCAN_DEPTH_MAX deep.
+ * order mark before the first event is passed over, as Jackson does. Where the
+ * RFC leaves room: numbers may be of any size and precision; \u escapes may
+ * name lone surrogates; names may repeat (all are listed, the last one
+ * counts); nesting goes JSON_SCAN_DEPTH_MAX deep.
  */
 #pragma once
 
@@ -25,6 +26,9 @@
 #define JSON_SCAN_NUMBER_MAX 1000
 #define JSON_SCAN_STRING_MAX 20000000
 #define JSON_SCAN_NAME_MAX 50000
+#define JSON_SCAN_NUMBER_TOO_LONG "a number of more than 1000 characters"
+#define JSON_SCAN_STRING_TOO_LONG "a string of more than 20000000 bytes"
+#define JSON_SCAN_NAME_TOO_LONG "a member's name of more than 50000 bytes"
 #define JSON_SCAN_FIELDS_MAX 65536 /* of one event */
 
 enum scan_type {

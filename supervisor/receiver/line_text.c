@@ -219,3 +219,22 @@ line_out_text(struct line_out *o, const char *text, size_t bytes)
 	}
 	return true;
 }
+
+bool
+line_out_has_long(const struct line_out *o, size_t start)
+{
+	const char *open = NULL; /* the quote before the string at p */
+
+	for (const char *p = o->to->bytes + start; p < o->at; p++) {
+		if (*p == '\\') {
+			p++;
+		} else if (*p == '"' && open == NULL) {
+			open = p;
+		} else if (*p == '"') {
+			if (p - open - 1 > JSON_SCAN_STRING_MAX)
+				return true;
+			open = NULL;
+		}
+	}
+	return false;
+}

@@ -108,3 +108,6 @@ line_out_used(const struct line_out *o)
 
 /* Text as the inside of a JSON string. False: no room. */
 bool line_out_text(struct line_out *, const char *text, size_t bytes);
+/* Whether a string of the JSON from offset `start` on is longer than
+ * JSON_SCAN_STRING_MAX. */
+bool line_out_has_long(const struct line_out *, size_t start);

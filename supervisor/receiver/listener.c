@@ -19,6 +19,9 @@
 #include "patience.h"
 
 #define ACCEPTS_A_TURN 8
+/* So many go for one that comes, so that a limit that a reload has lowered is
+ * reached. */
+#define GO_FOR_ONE 2
 #define PAUSE_MS 50 /* when there is no descriptor, or no room */
 #define COMPLAIN_MS 60000
 /* So large a part of the connections may be in their TLS handshakes: whoever
@@ -113,13 +116,6 @@ pause_over(struct loop_timer *timer)
 	listener_turn(timer->context);
 }
 
-static bool
-is_lack(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
-	    error == ENOMEM;
-}
-
 static void
 no_descriptor(struct listener *l)
 {
@@ -134,11 +130,11 @@ complain_of_many(struct listener *l)
 {
 	if (log_may_repeat(&l->complained_ms, COMPLAIN_MS))
 		log_warnx("%u connections are open, %u of them in their TLS "
-			  "handshakes here, which is what "
-			  "http.maxConnections allows; new ones wait, or are "
-			  "taken for those that have long been silent",
+			  "handshakes here; http.maxConnections allows %u: new "
+			  "ones wait, or are taken for those that have long "
+			  "been silent",
 		    connection_crowd(l->connections),
-		    l->connections->handshaking);
+		    l->connections->handshaking, l->connections_max);
 }
 
 /* False: none came. */
@@ -156,10 +152,10 @@ accept_one(struct listener *l)
 		/* others are of that one connection, or there is none */
 		return false;
 	}
-	if (!has_room(l)) {
+	if (!has_room(l))
 		complain_of_many(l);
+	for (unsigned i = 0; i < GO_FOR_ONE && !has_room(l); i++)
 		patience_make_room(l->connections);
-	}
 	/* fails for sockets that are not TCP: nothing to be done */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	connection_accept(l->connections, fd, l->is_tls);

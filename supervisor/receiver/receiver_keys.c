@@ -2,7 +2,7 @@
  * receiver_keys - the files with certificates and passwords that receivers
  * and the feed need and may not read
  *
- * Process: supervisor, receiver, feed.
+ * Process: vault's reader, receiver, feed.
  */
 #include "receiver_keys.h"
 

@@ -2,8 +2,8 @@
  * receiver_keys - the files with certificates and passwords that receivers
  * and the feed need and may not read
  *
- * Process: supervisor reads and checks them, at start, at each reload and for
- * `tranqd check`; receivers and the feed get each their own as one sealed piece
+ * Process: vault's reader, at start and at each reload, and `tranqd check` read
+ * and check them; receivers and the feed get each their own as one sealed piece
  * of memory (a memfd), with the configuration that they belong to.
  */
 #pragma once

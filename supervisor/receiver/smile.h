@@ -21,11 +21,14 @@
  * numbers with bits that their type has not, reserved tokens. As Smile 1.0.6
  * asks, bits that a value does not use are not heeded.
  *
- * Values in JSON: integers and big decimals exactly, of up to 1000 digits;
- * floats as the shortest text that reads back to them, a 32-bit one as a
- * 32-bit one (0.1, not 0.10000000149011612); NaN and the infinities as the
- * strings "NaN", "Infinity", "-Infinity"; binary as a string of base64 (with
- * padding, in one line). That is what Jackson's JSON writer makes of them.
+ * Names, strings and numbers have JSON's bounds of length (json_scan.h), names
+ * and strings as they are written, binary in base64, numbers in decimal.
+ *
+ * Values in JSON: integers and big decimals exactly; floats as the shortest text
+ * that reads back to them, a 32-bit one as a 32-bit one (0.1, not
+ * 0.10000000149011612); NaN and the infinities as the strings "NaN",
+ * "Infinity", "-Infinity"; binary as a string of base64 (with padding, in one
+ * line). That is what Jackson's JSON writer makes of them.
  */
 #pragma once
 

@@ -110,6 +110,12 @@ make_room(struct smile_reader *r, size_t more)
 	return LIKELY((size_t)(r->o_end - r->o) >= more) || grow(r, more);
 }
 
+static inline uint32_t
+place(const struct smile_reader *r)
+{
+	return (uint32_t)(r->o - r->out->bytes);
+}
+
 /* ---- strings ---- */
 
 static void
@@ -210,30 +216,32 @@ put_short(struct smile_reader *r, size_t n, bool is_ascii)
 	return true;
 }
 
-/* From behind the token to behind its end marker. */
+/* From behind the token to behind its end marker; written, `max` bytes at most.
+ */
 static bool
-put_long(struct smile_reader *r, bool is_ascii)
+put_long(struct smile_reader *r, bool is_ascii, size_t max)
 {
+	const unsigned char *start = r->p;
 	const unsigned char *end =
-	    memchr(r->p, STRING_END, (size_t)(r->end - r->p));
+	    memchr(start, STRING_END, (size_t)(r->end - start));
+	uint32_t at;
 
 	if (end == NULL)
 		return fail(r, r->end, "");
 	*r->o++ = '"';
+	at = place(r);
 	if (!put_characters(r, end, is_ascii))
 		return false;
+	if (UNLIKELY(place(r) - at > max))
+		return fail(r, start,
+		    max == JSON_SCAN_NAME_MAX ? JSON_SCAN_NAME_TOO_LONG
+					      : JSON_SCAN_STRING_TOO_LONG);
 	*r->o++ = '"';
 	r->p++;
 	return true;
 }
 
 /* ---- back references ---- */
-
-static inline uint32_t
-place(const struct smile_reader *r)
-{
-	return (uint32_t)(r->o - r->out->bytes);
-}
 
 /* What was written from `at` on may be referred to. */
 static inline void
@@ -327,7 +335,7 @@ read_rare_name(struct smile_reader *r)
 		return put_shared_long(r, &r->s->names, REF_SHORT_NAMES);
 	case NAME_LONG:
 		r->p++;
-		if (!put_long(r, false))
+		if (!put_long(r, false, JSON_SCAN_NAME_MAX))
 			return false;
 		*r->o++ = ':';
 		remember(r, &r->s->names, at);
@@ -382,6 +390,7 @@ read_big(struct smile_reader *r)
 	unsigned char bytes[SMILE_VALUE_BIG_BYTES_MAX];
 	const unsigned char *token = r->p, *p = token + 1;
 	uint64_t scale = 0, count = 0;
+	char *digits;
 
 	if (*token == VALUE_BIG_DECIMAL)
 		p = smile_value_read_vint(p, r->end, 32, &scale);
@@ -390,16 +399,19 @@ read_big(struct smile_reader *r)
 	if (p == NULL || count == 0)
 		return fail(r, token, "a number malformed or cut short");
 	if (count > sizeof bytes)
-		return fail(r, token, "a number of more than 1000 digits");
+		return fail(r, token, JSON_SCAN_NUMBER_TOO_LONG);
 	if ((size_t)(r->end - p) < smile_value_safe_bytes(count))
 		return fail(r, r->end, "");
 	if (!smile_value_from_safe(p, count, bytes))
 		return fail(r, p, "a byte of more than seven bits");
 	if (!make_room(r, SMILE_VALUE_BIG_TEXT_MAX + TURN))
 		return false;
-	r->p = p + smile_value_safe_bytes(count);
+	digits = r->o + (bytes[0] >> 7); /* behind its sign */
 	r->o = smile_value_write_big(
 	    r->o, bytes, count, (int32_t)smile_value_unzigzag(scale));
+	if (r->o - digits > JSON_SCAN_NUMBER_MAX)
+		return fail(r, token, JSON_SCAN_NUMBER_TOO_LONG);
+	r->p = p + smile_value_safe_bytes(count);
 	return true;
 }
 
@@ -452,6 +464,8 @@ read_binary(struct smile_reader *r, bool is_raw)
 	if ((size_t)(r->end - p) < inside)
 		return fail(r, r->end, "");
 	text = (count + 2) / 3 * 4;
+	if (text > JSON_SCAN_STRING_MAX)
+		return fail(r, token, JSON_SCAN_STRING_TOO_LONG);
 	if (!make_room(r, text + TURN))
 		return false;
 	*r->o++ = '"';
@@ -491,7 +505,9 @@ read_long(struct smile_reader *r)
 
 	switch (*r->p) {
 	case VALUE_LONG_ASCII:
-	case VALUE_LONG_UNICODE: r->p++; return put_long(r, is_ascii);
+	case VALUE_LONG_UNICODE:
+		r->p++;
+		return put_long(r, is_ascii, JSON_SCAN_STRING_MAX);
 	case VALUE_SAFE_BINARY: return read_binary(r, false);
 	case VALUE_RAW_BINARY: return read_binary(r, true);
 	case VALUE_REF_LONG:

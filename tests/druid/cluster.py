@@ -62,6 +62,15 @@ def ask(url, body=None, method=None):
     return json.loads(text) if text else None
 
 
+def _children(pid):
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children",
+                  encoding="ascii") as f:
+            found += [int(p) for p in f.read().split()]
+    return found
+
+
 class Cluster:
     def __init__(self, keep=False):
         self.keep = keep
@@ -91,6 +100,11 @@ class Cluster:
         return subprocess.run([DRUID, command], stdin=subprocess.DEVNULL,
                               stdout=output, stderr=output,
                               timeout=UP_SECONDS, check=False).returncode
+
+    def mend(self):
+        """Starts again what has died."""
+        if self._druid("up", sys.stderr) != 0:
+            raise Failure(f"Druid does not come up again; see {self.logs}")
 
     def _forget(self, name):
         """Ends what runs of it, and has its segments unloaded."""
@@ -145,6 +159,22 @@ class Cluster:
         return [w["worker"]["capacity"] - w["currCapacityUsed"]
                 for w in ask(self.indexer + "/workers")]
 
+    def second_worker(self):
+        """The second MiddleManager: the pids of it and of its peons, and the
+        ids of the tasks that these run."""
+        status = subprocess.run([DRUID, "status"], check=True, text=True,
+                                stdout=subprocess.PIPE).stdout
+        pid = next(int(line.split()[-1]) for line in status.splitlines()
+                   if line.startswith("middlemanager2 "))
+        # its port follows that of the first
+        tasks = max(ask(self.indexer + "/workers"),
+                    key=lambda w: w["worker"]["host"])["runningTasks"]
+        peons = _children(pid)
+        if len(peons) != len(tasks):
+            raise Failure(f"peons {peons} of {pid}, and its tasks are "
+                          f"{tasks}; see {self.logs}")
+        return [pid, *peons], tasks
+
     def task_sums(self, task, name):
         """[count, added, deleted, delta] as this one task has them."""
         place = task["location"]
@@ -160,20 +190,25 @@ class Cluster:
 
     # ---- hand-off ----
 
-    def segments(self, name):
-        """[(segment, types of the servers that have it)]"""
+    def holders(self, name):
+        """[(segment, type of a server that has it)], as the Broker knows."""
         rows = self.sql(
             "SELECT x.segment_id, s.server_type FROM sys.server_segments x"
             " JOIN sys.servers s ON s.server = x.server") or []
+        return [(segment, kind) for segment, kind in rows
+                if segment.startswith(name + "_")]
+
+    def segments(self, name):
+        """[(segment, types of the servers that have it)]"""
         found = {}
-        for segment, kind in rows:
-            if segment.startswith(name + "_"):
-                found.setdefault(segment, set()).add(kind)
+        for segment, kind in self.holders(name):
+            found.setdefault(segment, set()).add(kind)
         return sorted(found.items())
 
-    def handed_off(self, name):
-        """All tasks have ended well, and historicals alone have the rest."""
-        tasks = self.tasks(name)
+    def handed_off(self, name, killed=()):
+        """All tasks but the killed ones have ended well, and historicals
+        alone have the rest."""
+        tasks = [t for t in self.tasks(name) if t["id"] not in killed]
         bad = [t["id"] for t in tasks if t["statusCode"] == "FAILED"]
         if bad:
             raise Failure(f"task {bad[0]} FAILED; its log is in "

@@ -46,6 +46,13 @@ def spec(name):
         "tuningConfig": {"type": "realtime", "windowPeriod": "PT1M"}}
 
 
+def wide_spec(name):
+    """With a minute more, for what has to be over within the window."""
+    whole = spec(name)
+    whole["tuningConfig"]["windowPeriod"] = "PT2M"
+    return whole
+
+
 def period_spec(name):
     """Intervals of two minutes that start half a minute past an even one."""
     whole = spec(name)

@@ -72,12 +72,14 @@ def as_text(value):
 
 
 class Load:
-    def __init__(self, name, lines, ports, connections=4, ages=(0,)):
+    def __init__(self, name, lines, ports, connections=4, ages=(0,),
+                 now_ms=None):
         self.name = name
         self.ports = ports
         self.connections = connections
         self.interval_ms = MINUTE_MS, 0  # length, and where one starts
         self.ages = ages  # seconds; events have one after the other
+        self.now_ms = now_ms  # None: the time of sending
         self.mark = uuid.uuid4().hex[:6]
         self.events = []
         self.requests = list(self._cut(lines))
@@ -164,7 +166,7 @@ class Load:
 
     def _dated(self, first, lines):
         """The bytes as they were, but for the time and the id."""
-        now = time.time_ns() // 1000000
+        now = self.now_ms or time.time_ns() // 1000000
         for n, line in enumerate(lines, first):
             ms = now - n * 7919 % SPREAD_MS \
                 - 1000 * self.ages[n % len(self.ages)]

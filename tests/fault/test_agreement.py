@@ -267,7 +267,7 @@ class TestAnHourWithoutIt(drill.Case):
     def test_an_hour(self):
         self.post("before")
         self.check_ids(self.druid, "wikipedia", self.sent)
-        self.assertEqual(self.zookeeper(), "connected")
+        wait_for(lambda: self.zookeeper() == "connected")
         self.zk.kill()
         wait_for(lambda: self.zookeeper() == "not connected")
         self.assertIn("not connected",
@@ -291,7 +291,7 @@ class TestAnHourWithoutIt(drill.Case):
         began = time.monotonic()
         self.check_ids(self.druid, "wikipedia", self.sent)
         self.assertLess(time.monotonic() - began, 15)
-        self.assertEqual(self.zookeeper(), "connected")
+        wait_for(lambda: self.zookeeper() == "connected")
         self.check_whole(self.server, self.druid)
         self.check_no_crash(self.server)
         self.assertEqual(len(self.druid.stats()["dataSources"]["wikipedia"][

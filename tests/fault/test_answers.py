@@ -103,6 +103,35 @@ class TestAnswers(AnswerCase):
                         self.check(point, kind)
 
 
+class TestAccounts(AnswerCase):
+    """An event is in a ring or in the spool, at each step between them."""
+
+    def check(self, point):
+        wait_for(self.await_quiet, "no more commits")
+        had = self.server.accounts("plain")["received"]
+        self.faults.stop(point)
+        with self.server.client() as client:
+            client.connection.request(
+                "POST", "/v1/post/plain?async=true",
+                harness.lines(now(point)),
+                {"Content-Type": "application/json"})
+            pid = self.faults.await_hit(point)
+            try:
+                a = self.server.accounts("plain")
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            answer = client.connection.getresponse()
+            self.assertEqual(answer.status, 200, answer.read())
+        self.assertEqual((a["received"], a["spool"] + a["inRings"]),
+                         (had + 5, 5), a)
+
+    def test_each_step(self):
+        for point in ("SEALED", "COMMIT", "SYNC", "SYNCED", "COMMITTED",
+                      "ADVANCE", "ADVANCED", "RECEIVER_TOLD"):
+            with self.subTest(point=point):
+                self.check(point)
+
+
 class TestFailed(AnswerCase):
     """It fails until the answer's time is up."""
     properties = {"druidBeam.firehoseRetryPeriod": "PT0.4S"}

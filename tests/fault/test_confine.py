@@ -169,7 +169,7 @@ class ConfineCase(drill.Case):
             ("make_folder", "EACCES", {"path": os.path.join(archive, "d")}),
             ("read_file", "EACCES", {"path": self.server.config_file}),
             ("read_file", "EACCES", {"path": f"/proc/{self.supervisor}/mem"}),
-            ("bind_tcp", "EACCES", {"number": harness.free_port()})]
+            ("bind_tcp", "EACCES", {"number": self.closed_port()})]
 
 
 class TestAsRoot(ConfineCase):

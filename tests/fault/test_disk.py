@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
@@ -20,7 +19,6 @@ import injection  # noqa: E402
 from harness import wait_for  # noqa: E402
 
 N_MAX = 100  # no scenario has that many operations
-in_long_form = unittest.skipUnless(drill.LONG, "in the long form only")
 NO_ROOM = "No space left on device"
 
 
@@ -141,15 +139,15 @@ class TestSpool(DiskCase):
         self.check(injection.ROOM, errno.ENOSPC)
         self.assertIn(NO_ROOM, self.server.log())
 
-    @in_long_form
+    @drill.long_form
     def test_quota(self):
         self.check("write", errno.EDQUOT)
 
-    @in_long_form
+    @drill.long_form
     def test_write_fails(self):
         self.check("write", errno.EIO)
 
-    @in_long_form
+    @drill.long_form
     def test_write_is_cut_short(self):
         self.check("write", errno.EIO, short=True)
 
@@ -209,7 +207,7 @@ class TestSpool(DiskCase):
             self.sent += drill.ids(sender.events)
         self.check_end(killed=True)
 
-    @in_long_form
+    @drill.long_form
     def test_commit_that_seemed_to_fail(self):
         """The meta page is written, the answer is an error, and so is that
         of writing the old one back."""
@@ -470,7 +468,7 @@ class TestArchive(DiskCase):
     def test_full(self):
         self.check((*injection.ROOM, "rename"), errno.ENOSPC)
 
-    @in_long_form
+    @drill.long_form
     def test_sync_fails(self):
         self.check("sync", errno.EIO)
 

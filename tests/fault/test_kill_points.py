@@ -140,6 +140,7 @@ class PointCase(drill.Case):
             self.server.start()
         self.await_back(pid)
 
+
 class TestTable(drill.Case):
     def test_every_point_has_a_scenario(self):
         mine = set().union(*(set(c.scenarios) for c in SCENARIOS))
@@ -182,13 +183,9 @@ class TestServe(PointCase):
             self.kill_at_each(batch=2000, rate=100000)
 
 
+@drill.long_form
 class TestServeWithReplicants(TestServe):
     properties = {"task.partitions": 2, "task.replicants": 2}
-
-    def test_each(self):
-        if not drill.LONG:
-            self.skipTest("TRANQ_LONG")
-        super().test_each()
 
 
 class BeamCase:
@@ -318,7 +315,7 @@ class TestSupervisor(ReloadingCase):
 
     def provoke(self, name):
         if name == "REAPED":
-            self.server.kill_worker("same")
+            harness.kill(self.server.worker_pid("same"))
         elif name.startswith("RELOAD"):
             threading.Thread(target=self.reload, daemon=True).start()
         elif name.startswith("STOP"):

@@ -142,7 +142,7 @@ class TestOverlord(ManyCase):
     """Before the first task: it has to be made and found."""
 
     def test_broken_answers(self):
-        nobody = f"http://127.0.0.1:{harness.free_port()}"
+        nobody = f"http://127.0.0.1:{self.closed_port()}"
         self.run_all([*BROKEN, liar.redirect(nobody)], path=OVERLORD,
                      says=self.says_overlord)
 

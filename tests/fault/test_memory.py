@@ -22,6 +22,7 @@ import smile  # noqa: E402
 from harness import wait_for  # noqa: E402
 
 REASON = re.compile("memory|limits|cannot be initialised", re.IGNORECASE)
+WRONG_REMEDY = re.compile("spool verify|damaged|look at the disk")
 MODES = (1, injection.ALWAYS)  # one fails, or it and all behind it
 A_DAEMON = 60  # processes of one kind that one daemon starts
 
@@ -93,20 +94,30 @@ class TestStart(MemoryCase):
             self.assertEqual(done.returncode, 0, done)
             self.assertGreater(n, 100)
 
-    def children(self, kind, document, where, offset, strikes, step=1):
-        last = offset + (A_DAEMON - 1) * step
-        self.memory.fail(kind, first=offset, step=step, last=last,
-                         strikes=strikes)
-        server = self.start(document, name=f"{kind}{offset}-{strikes}")
-        met = self.memory.struck()
-        self.check_deaths(server)
-        for child in where(server.status()):
-            death = child["lastDeath"]
-            if death is not None:
-                self.assertEqual(death["how"], "exit status 75")
-        self.memory.clear()
-        self.assertEqual(server.stop(), 0)
+    def children(self, kind, document, where, offset, strikes, step=1,
+                 starts=1):
+        server = self.start(document, name=f"{kind}{offset}-{strikes}",
+                            start=False)
+        for _ in range(starts):
+            self.memory.fail(kind, first=offset, step=step,
+                             last=offset + (A_DAEMON - 1) * step,
+                             strikes=strikes)
+            server.start()
+            met = self.memory.struck()
+            self.check_deaths(server)
+            for child in where(server.status()):
+                self.check_last_words(child["lastDeath"], server)
+            self.memory.clear()
+            self.assertEqual(server.stop(), 0)
         return met > 0
+
+    def check_last_words(self, death, server):
+        if death is None:
+            return
+        self.assertEqual(death["how"], "exit status 75")
+        # before it has where to keep them, they are in the log
+        self.assertRegex(death["lastWords"] or server.log(), REASON)
+        self.assertNotRegex(death["lastWords"], WRONG_REMEDY)
 
     def test_workers(self):
         def where(status):
@@ -120,6 +131,17 @@ class TestStart(MemoryCase):
                 offset += A_DAEMON * step
             self.assertGreater(offset, 0)
             print(f"{offset} allocations of a worker's start")
+
+    def test_openings(self):
+        """The first of a worker, which open its spool, a new one and one
+        that is there: nothing is told of as damage."""
+        def where(status):
+            return [d["worker"] for d in status["dataSources"]]
+        document = drill.config(A_DAEMON, self.druid.url, properties={
+            "tranqd.ringBytes": "64KiB", "tranqd.receivers": 1})
+        for offset in 0, A_DAEMON:
+            self.assertTrue(self.children("worker", document, where, offset,
+                                          1, starts=2))
 
     def test_receivers(self):
         document = drill.config(1, self.druid.url, properties={

@@ -90,7 +90,7 @@ class TestDruidCutOff(NetworkCase):
             began = time.monotonic()
             # a chunk of 64 KiB, that is many packets
             self.post(server, f"{run}{n}", count=100, page="x" * 600)
-            self.assertLess(time.monotonic() - began, 2)
+            self.assertLess(time.monotonic() - began, 20)
             n += 1
             time.sleep(0.2)
 

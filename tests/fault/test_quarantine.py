@@ -115,6 +115,34 @@ class TestPoison(QuarantineCase):
         self.check(sent, {f"bad-{i}" for i in range(4)})
 
 
+    def test_a_batch_that_is_answered(self):
+        """It can be sent each time; Druid has it when it kills."""
+        self.send(self.poisoned("answer", 4, {1}, run="bad"))
+        self.await_quarantined(4)
+        self.assertEqual([(head["was"], len(events))
+                          for _, head, events in self.files()],
+                         [("batch of the spool", 4)])
+        good = harness.events(30, run="good")
+        self.send(good)
+        self.check_ids(self.druid, DS, set(
+            drill.ids(harness.events(4, run="bad") + good)))
+        self.await_drained(self.server)
+        self.check_accounts(self.server)
+
+
+class TestLinger(QuarantineCase):
+    properties = {"tranquility.lingerMillis": "50"}
+
+    def test_found_at_a_later_seal(self):
+        """What was read turns ago kills when its batch is sealed."""
+        self.send(self.poisoned("seal", 3, {1}, run="bad"))
+        self.await_quarantined(3)
+        good = harness.events(3, run="good")
+        self.send(good)
+        self.check(harness.events(3, run="bad") + good,
+                   {f"bad-{i}" for i in range(3)})
+
+
 class TestOutside(QuarantineCase):
     def test_kills_condemn_nothing(self):
         """At any moment under load, crashes by a debugger's hand too."""
@@ -148,6 +176,16 @@ class TestFull(QuarantineCase):
             self.server.reload(drill.config([DS], self.druid.url))
             self.assertEqual(client.connection.getresponse().status, 200)
         self.check(sent, {"e-2"})
+
+    def test_its_worker_says_so(self):
+        self.send(self.poisoned("batch", 2, {1}))
+
+        def is_said():
+            death = self.server.data_source(DS)["worker"]["lastDeath"]
+            return death is not None and "is full" in death["lastWords"]
+        wait_for(is_said, "the reason as last words", 60)
+        self.assertEqual(self.files(), [])
+        self.assertEqual(self.server.accounts(DS)["spool"], 2)
 
 
 if __name__ == "__main__":

@@ -92,9 +92,8 @@ class TestStopped(Books, drill.ZooKeeperCase):
                 self.post(server, f"{run}{n}")
                 n += 1
                 time.sleep(0.2)
-            beams = self.beams(server)
-            self.assertTrue(beams["notes"] if run == "no task"
-                            else self.troubles(server), beams)
+            wait_for(lambda: self.beams(server)["notes"] if run == "no task"
+                     else self.troubles(server), "the status says so")
             self.go_on(pid)
             self.check_sent()
         self.check_whole(server, self.druid)
@@ -111,7 +110,7 @@ class TestStopped(Books, drill.ZooKeeperCase):
         self.post(server, "b")
         time.sleep(STALL_SECONDS)
         wait_for(lambda: self.beams(server)["zookeeper"] == "not connected")
-        self.assertTrue(self.troubles(server))
+        wait_for(lambda: self.troubles(server), "the status says so")
         self.go_on(pids[0])  # a known task wants no ZooKeeper
         self.check_sent()
         self.go_on(pids[1])
@@ -155,7 +154,8 @@ class TestAway(Books, drill.Case):
         self.druid.fault("unavailable", count=3)
         self.post(server, "b")
         self.check_sent()
-        self.assertNotEqual(self.beams(server)["overlord"], self.druid.url)
+        wait_for(lambda: self.beams(server)["overlord"] != self.druid.url,
+                 "the status says so")
         self.druid.fault("none")
         self.check_whole(server, self.druid)
 

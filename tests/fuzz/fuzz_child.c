@@ -23,6 +23,8 @@
 #include "status.h"
 #include "supervisor.h"
 
+#define LOOKS_MAX 30 /* of one input: each is 30 ms under sanitizers */
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static struct {
@@ -272,6 +274,7 @@ static void
 run(struct fuzz_input *in)
 {
 	struct life *life = rig.supervisor.sources[0]->worker.life;
+	unsigned looks = 0;
 
 	while (in->at < in->end) {
 		uint8_t what = fuzz_byte(in);
@@ -286,7 +289,9 @@ run(struct fuzz_input *in)
 			break;
 		case 5: happen(in); break;
 		case 6: fill(in, what & 8 ? life : rig.front.child.life); break;
-		default: look();
+		default:
+			if (looks++ < LOOKS_MAX)
+				look();
 		}
 	}
 	look();

@@ -25,9 +25,10 @@ check_lines(char *const *lines, unsigned count)
 {
 	must(count <= CONF_PROBLEMS_MAX + 1);
 	for (unsigned i = 0; i < count; i++) {
-		must(strncmp(lines[i], FILE_NAME ":", 10) == 0 ||
-		    (i == CONF_PROBLEMS_MAX &&
-			strncmp(lines[i], "there are more", 14) == 0));
+		const char *begin =
+		    i == CONF_PROBLEMS_MAX ? "there are more" : FILE_NAME ":";
+
+		must(strncmp(lines[i], begin, strlen(begin)) == 0);
 		for (const char *p = lines[i]; *p != '\0'; p++)
 			must((unsigned char)*p >= ' ' && *p != 0x7f);
 	}

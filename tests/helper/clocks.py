@@ -8,57 +8,37 @@
 Times of events come from clocks.now(). tests/fault/preload_clock.c does it.
 """
 
-import mmap
-import os
-import struct
+import ctypes
 import time
-import unittest
 
-from sandbox import ROOT
+from injection import Shared
 
 NS_PER_S = 10**9
 
 
-def library():
-    build = os.path.dirname(os.environ.get(
-        "TRANQ_BIN", os.path.join(ROOT, "build", "bin")))
-    return os.path.join(build, "tests", "preload_clock.so")
+class _Moved(ctypes.Structure):
+    _fields_ = [("wall", ctypes.c_int64), ("steady", ctypes.c_int64)]
 
 
-class Clocks:
+class Clocks(Shared):
     def __init__(self, folder):
-        if not os.path.exists(library()):
-            raise unittest.SkipTest("`make fault-programs` is wanted")
-        self.path = os.path.join(folder, "clocks")
-        with open(self.path, "wb") as f:
-            f.write(bytes(16))
-        with open(self.path, "r+b") as f:
-            self.map = mmap.mmap(f.fileno(), 16)
-
-    @property
-    def environment(self):
-        return {"LD_PRELOAD": library(), "TRANQ_TEST_CLOCK": self.path}
-
-    def _add(self, at, seconds):
-        before, = struct.unpack_from("q", self.map, at)
-        struct.pack_into("q", self.map, at,
-                         before + round(seconds * NS_PER_S))
+        super().__init__(folder, "clock", "TRANQ_TEST_CLOCK", _Moved)
 
     @property
     def ahead(self):
         """Seconds that the wall clock is ahead of the real one."""
-        return struct.unpack_from("q", self.map, 0)[0] / NS_PER_S
+        return self.control.wall / NS_PER_S
 
     def now(self):
         return time.time() + self.ahead
 
     def jump(self, seconds):
-        self._add(0, seconds)
+        self.control.wall += round(seconds * NS_PER_S)
 
     def set(self, wall):
         """The wall clock shows this time (seconds since 1970)."""
         self.jump(wall - self.now())
 
     def pass_time(self, seconds):
-        self._add(8, seconds)
-        self._add(0, seconds)
+        self.control.steady += round(seconds * NS_PER_S)
+        self.jump(seconds)

@@ -86,7 +86,7 @@ class Faults:
         """How often it has happened since it was armed."""
         return self.words[self._at(name, HITS)]
 
-    def await_hit(self, name, seconds=20):
+    def await_hit(self, name, seconds=30):
         wait_for(lambda: self.hits(name) > 0,
                  f"fault point {name} is reached", seconds, step=0.002)
         return self.words[self._at(name, PID)]

@@ -32,7 +32,7 @@ import unittest
 
 from sandbox import ROOT, Sandbox, die_with_parent, program  # noqa: F401
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 30
 START_SECONDS = 30
 STOP_SECONDS = 60
 ANSWER_SECONDS = 90
@@ -61,12 +61,6 @@ def wait_for(condition, what="the condition", seconds=WAIT_SECONDS,
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}{error}")
         time.sleep(step)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def is_listening(port):
@@ -483,18 +477,36 @@ class Tranqd:
     def receiver_pids(self):
         return [r["pid"] for r in self.status()["receivers"]]
 
-    def kill_worker(self, ds, sig=signal.SIGKILL):
-        """Kills a dataSource's worker; returns when it is gone."""
-        pid = self.worker_pid(ds)
-        kill(pid, sig)
+    def _kill_child(self, pid_of, sig):
+        """The pid that is told may be that of one who has just died, or 0
+        until there is another: it is waited for. Returns when the status
+        no longer says that it is there."""
+        def killed():
+            pid = pid_of()
+            if pid == 0 or not is_alive(pid):
+                return 0
+            try:
+                kill(pid, sig)
+            except ProcessLookupError:
+                return 0
+            return pid
+
+        def is_noticed():
+            try:
+                return pid_of() != pid
+            except OSError:
+                return True  # nor is the supervisor there any more
+        pid = wait_for(killed, "there is one to be killed", START_SECONDS)
         wait_gone(pid)
+        wait_for(is_noticed, "its death is noticed")
         return pid
 
+    def kill_worker(self, ds, sig=signal.SIGKILL):
+        """Kills a dataSource's worker; returns when it is gone."""
+        return self._kill_child(lambda: self.worker_pid(ds), sig)
+
     def kill_receiver(self, index=0, sig=signal.SIGKILL):
-        pid = self.receiver_pids()[index]
-        kill(pid, sig)
-        wait_gone(pid)
-        return pid
+        return self._kill_child(lambda: self.receiver_pids()[index], sig)
 
     def reload(self, document=None):
         """Writes the configuration, when there is a new one, and has it
@@ -617,6 +629,7 @@ class Case(unittest.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = tempfile.mkdtemp(prefix="tranqd-test-")
+        self.addCleanup(self._remove_folder)  # behind a set-up that fails too
         self._started = []
         self._ports = set()
         # a class may have some running that all its tests share
@@ -636,6 +649,14 @@ class Case(unittest.TestCase):
         self._ports.add(sandbox.port)
         return sandbox
 
+    def closed_port(self, address="127.0.0.1"):
+        """A port on which nobody listens, nor can before the test's end."""
+        s = socket.socket(socket.AF_INET6 if ":" in address
+                          else socket.AF_INET)
+        self.addCleanup(s.close)
+        s.bind((address, 0))
+        return s.getsockname()[1]
+
     def load(self, tranqd, druid=None, **options):
         """tranq-load against it, compared with what druid has; a good end is
         asserted."""
@@ -652,8 +673,9 @@ class Case(unittest.TestCase):
         return running
 
     def _failed(self):
-        outcome = getattr(self, "_outcome", None)
-        return outcome is not None and not outcome.success
+        result = self._outcome.result
+        return any(getattr(test, "test_case", test) is self
+                   for test, _ in result.errors + result.failures)
 
     def _print_logs(self):
         for thing in self._started:
@@ -672,6 +694,28 @@ class Case(unittest.TestCase):
         elif thing.process is not None and thing.process.poll() is None:
             thing.stop()
 
+    def tranqd_as_nobody(self, server, prepare=lambda: None):
+        """tranqd's end with a server's configuration, run by an ordinary
+        user, for whom rights and limits count. prepare() is called in the
+        process that becomes it, as whoever runs the test."""
+        os.chmod(self.folder, 0o755)
+        # the source tree may be where that user may not go
+        copy = shutil.copy(program("tranqd"),
+                           os.path.join(self.folder, "program"))
+
+        def become_nobody():
+            prepare()
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            die_with_parent()  # what setuid would undo
+        return subprocess.run(
+            [copy, "start", "-c", server.config_file],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=20,
+            preexec_fn=become_nobody)
+
     def _left(self):
         reap_orphans()
         return [p for p in descendants(os.getpid())
@@ -689,6 +733,12 @@ class Case(unittest.TestCase):
         taken = [p for p in self._ports if is_listening(p)]
         self.assertFalse(taken, "ports are still listened on")
 
+    def _remove_folder(self):
+        if os.environ.get("TRANQ_KEEP"):
+            print(f"kept: {self.folder}")
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def tearDown(self):
         problems = []
         if self._failed():
@@ -698,13 +748,7 @@ class Case(unittest.TestCase):
                 self._end(thing)
             except Exception as e:  # all others are to be ended too
                 problems.append(f"{type(e).__name__}: {e}")
-        try:
-            self._guard()
-        finally:
-            if os.environ.get("TRANQ_KEEP"):
-                print(f"kept: {self.folder}")
-            else:
-                shutil.rmtree(self.folder, ignore_errors=True)
+        self._guard()
         self.assertFalse(problems, "at the test's end")
         super().tearDown()
 

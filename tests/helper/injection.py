@@ -15,7 +15,9 @@ tests/fault/preload_io.c and preload_alloc.c.
 import ctypes
 import mmap
 import os
+import unittest
 
+from harness import wait_for
 from sandbox import ROOT
 
 ALWAYS = 0xffffffff
@@ -27,9 +29,12 @@ ROOM = ("make", "write", "truncate", "mkdir", "rename")
 
 
 def library(name):
-    """Path of a preload library; make fault-programs builds them."""
+    """Path of a preload library."""
     build = os.environ.get("TRANQ_BUILD", "build")
-    return os.path.join(ROOT, build, "tests", f"preload_{name}.so")
+    path = os.path.join(ROOT, build, "tests", f"preload_{name}.so")
+    if not os.path.exists(path):
+        raise unittest.SkipTest("`make fault-programs` is wanted")
+    return path
 
 
 def mask(table, names):
@@ -37,7 +42,7 @@ def mask(table, names):
     return sum(table[n] for n in names) if names else sum(table.values())
 
 
-class _Shared:
+class Shared:
     """A structure in a file that tranqd maps as well."""
 
     def __init__(self, folder, name, variable, layout):
@@ -61,7 +66,7 @@ class _Files(ctypes.Structure):
     _fields_ = [("rules", _Rule * 4)]
 
 
-class Files(_Shared):
+class Files(Shared):
     def __init__(self, folder):
         super().__init__(folder, "io", "TRANQ_FAULT_IO", _Files)
 
@@ -96,7 +101,7 @@ class _Memory(ctypes.Structure):
         "most")]
 
 
-class Memory(_Shared):
+class Memory(Shared):
     """The n-th allocation fails: memory.fail("worker", first=0, step=1,
     last=49) gives n = 0 … 49 to the next fifty workers that begin, or to
     those that run (each takes one)."""
@@ -123,3 +128,32 @@ class Memory(_Shared):
 
     def clear(self):
         self.control.kinds = 0
+
+
+class _Processes(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int32) for name in (
+        "pid", "where", "how", "released", "forks_fail", "memfds_fail",
+        "hits")]
+
+
+class Processes(Shared):
+    """A process hangs, in its next sync or turn of its loop; forks and memfds
+    fail as long as control.forks_fail or .memfds_fail is 1."""
+    WHERE = {"sync": 1, "loop": 2}
+    HOW = {"spin": 1, "sleep": 2, "disk": 3}
+
+    def __init__(self, folder):
+        super().__init__(folder, "process", "TRANQ_PROCESS_FAULTS",
+                         _Processes)
+
+    def hang(self, pid, where, how):
+        """Returns when it hangs."""
+        c = self.control
+        hits = c.hits
+        c.released = 0
+        c.where, c.how = self.WHERE[where], self.HOW[how]
+        c.pid = pid
+        wait_for(lambda: c.hits > hits, "it hangs")
+
+    def release(self):
+        self.control.released = 1

@@ -1,12 +1,17 @@
-"""A file system in a file, that can be shut down as a power cut would.
+"""A file system in a file, that can be shut down as a power cut would; and one
+in memory.
 
     disk = LoopDisk.make("ext4", folder)    unittest.SkipTest where the machine
     disk.path                               does not allow it
     disk.cut(LoopDisk.NO_LOG_FLUSH)         from now on nothing gets to the disk
     disk.mount_again()                      what is on it, after its recovery
     disk.close()
+
+They are mounted for this process alone and those that it starts, and go away
+with them, however they end.
 """
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -18,40 +23,63 @@ from harness import wait_for
 
 # EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN: _IOR('X', 125, __u32)
 SHUTDOWN = 2 << 30 | 4 << 16 | ord("X") << 8 | 125
-MEGABYTES = {"ext4": 64, "xfs": 320}
+MEGABYTES = {"ext4": 64, "xfs": 320, "tmpfs": 64}
+MAKE = {"ext4": ["mkfs.ext4", "-q", "-m", "0"], "xfs": ["mkfs.xfs", "-q"]}
+CLONE_NEWNS = 0x20000
+
+
+def run(*command):
+    done = subprocess.run(command, text=True, stdin=subprocess.DEVNULL,
+                          capture_output=True)
+    if done.returncode != 0:
+        raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
+
+
+_own_mounts = []
+
+
+def have_own_mounts():
+    if _own_mounts:
+        return
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) < 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    run("mount", "--make-rprivate", "/")
+    _own_mounts.append(True)
 
 
 class LoopDisk:
     FLUSH, LOG_FLUSH, NO_LOG_FLUSH = 0, 1, 2
 
-    def __init__(self, kind, folder):
+    def __init__(self, kind, folder, megabytes):
+        self.kind, self.megabytes = kind, megabytes
         self.image = os.path.join(folder, f"{kind}.img")
         self.path = os.path.join(folder, kind)
         self.is_mounted = False
         os.makedirs(self.path)
-        with open(self.image, "wb") as f:
-            f.truncate(MEGABYTES[kind] << 20)
-        self._run(f"mkfs.{kind}", "-q", self.image)
+        if kind in MAKE:
+            with open(self.image, "wb") as f:
+                f.truncate(megabytes << 20)
+            run(*MAKE[kind], self.image)
         self.mount()
 
     @classmethod
-    def make(cls, kind, folder):
+    def make(cls, kind, folder, megabytes=None):
         if os.geteuid() != 0:
             raise unittest.SkipTest("mounting needs root")
-        if shutil.which(f"mkfs.{kind}") is None:
-            raise unittest.SkipTest(f"no mkfs.{kind}")
+        if kind in MAKE and shutil.which(MAKE[kind][0]) is None:
+            raise unittest.SkipTest(f"no {MAKE[kind][0]}")
         try:
-            return cls(kind, folder)
+            have_own_mounts()
+            return cls(kind, folder, megabytes or MEGABYTES[kind])
         except OSError as e:
             raise unittest.SkipTest(f"{kind} cannot be mounted: {e}")
 
-    def _run(self, *command):
-        done = subprocess.run(command, text=True, capture_output=True)
-        if done.returncode != 0:
-            raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
-
     def mount(self):
-        self._run("mount", "-o", "loop", self.image, self.path)
+        if self.kind in MAKE:
+            run("mount", "-o", "loop", self.image, self.path)
+        else:
+            run("mount", "-t", self.kind, "-o", f"size={self.megabytes}m",
+                "none", self.path)
         self.is_mounted = True
 
     def cut(self, flags):
@@ -64,7 +92,7 @@ class LoopDisk:
     def unmount(self):
         def is_gone():
             try:
-                self._run("umount", self.path)
+                run("umount", self.path)
             except OSError as e:
                 raise AssertionError(e)
             return True
@@ -78,4 +106,5 @@ class LoopDisk:
 
     def close(self):
         self.unmount()
-        os.unlink(self.image)
+        if os.path.exists(self.image):
+            os.unlink(self.image)

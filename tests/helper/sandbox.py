@@ -21,8 +21,8 @@ import urllib.parse
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-AWAIT_SECONDS = 20
-STOP_SECONDS = 10
+AWAIT_SECONDS = 30
+STOP_SECONDS = 30
 
 
 def program(name):

@@ -31,6 +31,7 @@
 #include "panic.h"
 #include "supervisor.h"
 #include "title.h"
+#include "vault.h"
 
 #define WAIT_MS 20000
 #define RECEIVERS 2
@@ -105,7 +106,7 @@ be_daemon(const struct daemon *d)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(fd, STDERR_FILENO);
 	close(fd);
-	conf = conf_load(d->file, &problems);
+	conf = vault_load(d->file, NULL, &problems);
 	for (unsigned i = 0; i < problems.count; i++)
 		fprintf(stderr, "%s\n", problems.lines[i]);
 	conf_problems_free(&problems);
@@ -298,22 +299,49 @@ remove_place(const struct daemon *d)
 	assert_int_equal(system(command), 0);
 }
 
+/* The first of the lines that is not there, in this order; NULL: all are. */
+static inline const char *
+story_lacks(const char *story, const char *const *lines)
+{
+	for (; *lines != NULL; lines++) {
+		const char *found = strstr(story, *lines);
+
+		if (found == NULL)
+			return *lines;
+		story = found + strlen(*lines);
+	}
+	return NULL;
+}
+
 static inline void
 assert_story(const struct daemon *d, const char *const *lines)
 {
-	char *story = read_file(d->story), *at = story;
+	char *story = read_file(d->story);
+	const char *lacks = story_lacks(story, lines);
 
-	for (; *lines != NULL; lines++) {
-		char *found = strstr(at, *lines);
-
-		if (found == NULL)
-			fail_msg("'%s' is not (in this order) in:\n%s", *lines,
-			    story);
-		at = found + strlen(*lines);
-	}
+	if (lacks != NULL)
+		fail_msg("'%s' is not (in this order) in:\n%s", lacks, story);
 	if (strstr(story, "LEAK") != NULL)
 		fail_msg("%s", story);
 	free(story);
+}
+
+/* What children do by themselves, a moment after the answer. */
+static inline void
+await_story(const struct daemon *d, const char *const *lines)
+{
+	int64_t end = clock_mono_ms() + WAIT_MS;
+	bool lacks = true;
+
+	while (lacks && clock_mono_ms() < end) {
+		char *story = read_file(d->story);
+
+		lacks = story_lacks(story, lines) != NULL;
+		free(story);
+		if (lacks)
+			pause_a_bit();
+	}
+	assert_story(d, lines);
 }
 
 static inline unsigned

@@ -68,17 +68,22 @@ class Certificates:
         return self.path(self.name, "p12")
 
 
-class TlsFront:
-    """client_ca: clients need a certificate that it has signed."""
+def listen():
+    return socket.create_server(("127.0.0.1", 0), backlog=128)
 
-    def __init__(self, to_port, certificate, client_ca=None, port=0):
+
+class TlsFront:
+    """client_ca: clients need a certificate that it has signed. listener: a
+    socket that listens already."""
+
+    def __init__(self, to_port, certificate, client_ca=None, listener=None):
         self.to_port = to_port
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(*certificate)
         if client_ca is not None:
             self.context.verify_mode = ssl.CERT_REQUIRED
             self.context.load_verify_locations(client_ca)
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        self.listener = listener or listen()
         self.port = self.listener.getsockname()[1]
         self.open = set()
         self.lock = threading.Lock()

@@ -714,7 +714,7 @@ class LifeTest(SandboxTest):
 
 
 class DelayTest(SandboxTest):
-    OPTIONS = ("--start-delay", "300", "--handler-delay", "300")
+    OPTIONS = ("--start-delay", "2000", "--handler-delay", "2000")
 
     def test_pending_then_running_then_found(self):
         self.submit()
@@ -798,7 +798,7 @@ class FaultTest(SandboxTest):
         self.submit()
 
     def test_slow(self):
-        self.druid.fault("slow", ms=400)
+        self.druid.fault("slow", ms=2000)
         connection = self.connect()
         connection.send(push_request([event(1)]))
         self.druid.await_stats(lambda s: s["events"] == 1)

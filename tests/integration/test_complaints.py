@@ -192,7 +192,7 @@ class TestFirehoseReused(ZooKeeperCase):
 class TestUnreachable(ComplaintCase):
     """23: one replicant that could not be reached blocked all."""
     properties = {"task.replicants": 3,
-                  "druidBeam.firehoseRetryPeriod": "PT2S"}
+                  "druidBeam.firehoseRetryPeriod": "PT8S"}
 
     def test_23_one_unreachable_replicant(self):
         server = self.server()
@@ -203,12 +203,12 @@ class TestUnreachable(ComplaintCase):
             for n in range(5):
                 began = time.monotonic()
                 events += self.send(server, 100, f"{fault}{n}")
-                self.assertLess(time.monotonic() - began, 2)
+                self.assertLess(time.monotonic() - began, 8)
         for replicant in 0, 2:
             self.check_ids(self.druid, "wikipedia", drill.ids(events),
                            replicant=replicant)
         wait_for(lambda: self.counts(server, "wikipedia")["tasksLost"] == 1,
-                 "the loss of redundancy is counted")
+                 "the loss of redundancy is counted", 60)
         self.assertIn("loss of Druid redundancy", server.log())
         self.await_drained(server)
         wait_for(lambda: self.task_states(server)[lame]["state"] == "lost",
@@ -218,7 +218,7 @@ class TestUnreachable(ComplaintCase):
 class TestWindowRaised(ComplaintCase):
     """7: windowPeriod was raised, and the running tasks shut off as they were
     made to."""
-    segment, window = "SECOND", "PT4S"
+    segment, window, window_s = "SECOND", "PT8S", 8
     properties = {"druidBeam.firehoseGracePeriod": "PT0S"}
 
     def raise_window(self, server):
@@ -259,7 +259,8 @@ class TestWindowRaisedAndSlowHandOff(TestWindowRaised):
         server, at = self.server(), time.time()
         events = self.send(server, 20, "a", at=at)
         self.raise_window(server)
-        wait_for(lambda: time.time() > int(at) + 1 + 4 + 1, "shutoff", 30)
+        wait_for(lambda: time.time() > int(at) + 1 + self.window_s + 1,
+                 "shutoff", 30)
         self.check_late(server, events, at)
         wait_for(lambda: self.task_states(server)[self.tasks()[0]][
             "state"] == "closed", "the status says so")
@@ -267,7 +268,7 @@ class TestWindowRaisedAndSlowHandOff(TestWindowRaised):
 
 class TestNoHandOff(ComplaintCase):
     """263: hand-off never happened, tasks filled all slots, and nobody knew."""
-    segment, window = "SECOND", "PT1S"
+    segment, window = "SECOND", "PT5S"
     druid_options = ("--handoff-delay", "600000")
     properties = {"druidBeam.firehoseGracePeriod": "PT0S",
                   "druid.handoffWarnPeriod": "PT1S"}
@@ -278,7 +279,7 @@ class TestNoHandOff(ComplaintCase):
         task = self.tasks()[0]
         note = ("1 task runs on after the shutoff time: the hand-off does "
                 "not come")
-        wait_for(lambda: note in self.notes(server), "a note", 30)
+        wait_for(lambda: note in self.notes(server), "a note", 60)
         state = self.task_states(server)[task]
         self.assertEqual(state["state"], "closed")
         self.assertIn("no hand-off", state["trouble"])
@@ -309,7 +310,7 @@ class TestWithoutZooKeeper(ComplaintCase):
         """One instance, Overlords by their URLs: the first is away, the
         second is not the leader and names the one that is. The beams are
         known after a restart."""
-        away = f"http://127.0.0.1:{harness.free_port()}"
+        away = f"http://127.0.0.1:{self.closed_port()}"
         follower = self.sandbox("--check", "full")
         follower.fault("not-leader", url=self.druid.url)
         server = self.server(
@@ -337,15 +338,16 @@ class TestServiceName(ZooKeeperCase):
         events = harness.events(10)
         server.post("wikipedia", events, is_async=True)
 
+        path = self.paths["druid.discovery.curator.path"]
+        parts = (f"service {name}", path, self.zk.connect,
+                 "services there: druid:overlord")
+
         def is_told():
             where = server.data_source("wikipedia")["beams"]["overlord"]
-            return where if name in where else None
-        where = wait_for(is_told, "the status tells what is looked for")
-        path = self.paths["druid.discovery.curator.path"]
-        for part in (f"service {name}", path, self.zk.connect,
-                     "services there: druid:overlord"):
-            self.assertIn(part, where)
-            self.assertIn(part, server.log())
+            return all(p in where for p in parts)
+        wait_for(is_told, f"the status tells {parts}")
+        for part in parts:
+            wait_for(lambda: part in server.log(), f"the log tells {part}")
             self.assertIn(part, server.tranqctl("status").stdout)
         # mended by a reload
         ok, text = server.reload(self.config())
@@ -357,7 +359,7 @@ class TestServiceName(ZooKeeperCase):
         server.post("wikipedia", harness.events(10), is_async=True)
         wait_for(lambda: "/nowhere" in server.data_source("wikipedia")[
             "beams"]["overlord"], "the status tells where it looks")
-        self.assertIn("under /nowhere", server.log())
+        wait_for(lambda: "under /nowhere" in server.log(), "so does the log")
 
 
 class TestDrops(ComplaintCase):
@@ -366,7 +368,7 @@ class TestDrops(ComplaintCase):
     def test_157_194_212_every_drop_has_a_reason(self):
         server = self.server()
         old = time.time() - 3 * DAY
-        sent, dropped = 0, 0
+        sent, dropped, began = 0, 0, time.monotonic()
         for n in range(50):
             events = harness.events(3, run=f"good{n}") + harness.events(
                 2, run=f"old{n}", at=old)
@@ -381,10 +383,12 @@ class TestDrops(ComplaintCase):
         a = server.accounts("wikipedia")
         self.assertEqual((a["received"], a["sent"], a["dropped"]["window"]),
                          (sent + dropped, sent, dropped))
+        most = 2 * (2 + (time.monotonic() - began) // 10)
         lines = [line for line in server.log().splitlines()
                  if "outside of windowPeriod" in line]
         # a sample: each of the receivers at most once in ten seconds
-        self.assertIn(len(lines), (1, 2, 3, 4), lines)
+        self.assertGreater(len(lines), 0)
+        self.assertLessEqual(len(lines), most, lines)
         self.assertIn("dataSource 'wikipedia': dropped 2 events", lines[0])
         self.assertIn(harness.iso(old)[:16], lines[0])
         self.assertIn("dropped", server.tranqctl("status").stdout)

@@ -4,6 +4,7 @@ without one; whatever is killed, the accounts add up."""
 
 import json
 import os
+import subprocess
 import sys
 import threading
 
@@ -76,6 +77,14 @@ class DeadLetters(drill.OneSourceCase):
         self.assertEqual([json.loads(x)["id"] for x in lines],
                          drill.ids(events[:3]))
         self.account(deadLetters=3, sent=2)
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [harness.program("tranqctl"), "-c", self.server.config_file,
+                 "deadletters", "export", self.ds, "--all"],
+                stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertEqual(done.stderr, "tranqctl: cannot write the events: "
+                         "No space left on device\n")
 
     def test_requeue_and_drop(self):
         events = self.make(4, good=1)
@@ -118,7 +127,7 @@ class DeadLetters(drill.OneSourceCase):
         for words in (["list", "a", "b"], ["drop", self.ds], ["nonsense"],
                       ["drop", self.ds, "x"], ["show", "../x", "1"],
                       ["drop", "other", "1"], ["drop", self.ds, "1", "--all"],
-                      []):
+                      ["list", "other"], ["export", "other", "--all"], []):
             self.dead(*words, code=2)
         self.dead("drop", self.ds, "77", code=1)
         self.dead("show", self.ds, "77", code=1)
@@ -136,13 +145,12 @@ class DeadLetters(drill.OneSourceCase):
             left = len(self.listed())
             if left == 0:
                 break
-            pid = self.server.worker_pid(self.ds)
             t = threading.Thread(target=lambda: self.server.control(control))
             t.start()
             wait_for(lambda: len(self.listed()) < left or not t.is_alive(),
                      "some of them go", 20, step=0.001)
             if len(self.listed()) > 0:
-                harness.kill(pid)
+                self.server.kill_worker(self.ds)
             t.join()
             wait_for(lambda: self.server.data_source(self.ds)["worker"]
                      ["state"] == "ready", "a worker", 40)

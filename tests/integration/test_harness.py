@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The harness itself: what other tests count on, and the whole path once."""
 
+import contextlib
+import io
 import os
 import signal
 import socket
@@ -120,6 +122,34 @@ class TestGuard(unittest.TestCase):
             failures = self.failures_of(lambda case: case._ports.add(port))
         self.assertEqual(len(failures), 1)
         self.assertIn("still listened on", failures[0])
+
+    def test_logs_of_a_failure(self):
+        def fail(case):
+            case.tranqd(harness.config(1, "http://localhost:1"))
+            case.fail("on purpose")
+
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            self.assertEqual(len(self.failures_of(fail)), 1)
+        self.assertRegex(said.getvalue(), "(?s)---- end of .*tranqd.log ----"
+                         ".* ready: 2 receivers, 1 dataSources")
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            self.failures_of(lambda case: case.tranqd(
+                harness.config(1, "http://localhost:1")))
+        self.assertEqual(said.getvalue(), "")
+
+    def test_folder_of_a_set_up_that_fails(self):
+        class Inner(harness.Case):
+            def setUp(self):
+                super().setUp()
+                folders.append(self.folder)
+                self.skipTest("on purpose")
+
+            def test(self):
+                pass
+
+        folders = []
+        unittest.TestSuite([Inner("test")]).run(unittest.TestResult())
+        self.assertEqual([os.path.exists(f) for f in folders], [False])
 
     def test_wait_for(self):
         values = iter([0, None, 7])

@@ -249,7 +249,7 @@ class TestAsync(HttpCase):
 
 
 class TestSynchronous(HttpCase):
-    properties = {"druidBeam.firehoseRetryPeriod": "PT0.5S"}
+    properties = {"druidBeam.firehoseRetryPeriod": "PT3S"}
 
     def test_waits_no_longer_than_firehose_retry_period(self):
         """Druid does not answer: 200, for the events are on disk."""
@@ -257,7 +257,7 @@ class TestSynchronous(HttpCase):
         events = harness.events(10)
         began = time.monotonic()
         answer = self.server.post("wikipedia", events)
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(time.monotonic() - began, 20)
         self.check_result(answer, 10, 0)
         self.assertEqual(answer.headers["X-Tranq-Spooled"], "10")
         self.druid.fault("hang", on=False)
@@ -712,7 +712,7 @@ class TestProtocol(HttpCase):
 
 
 class TestIdle(HttpCase):
-    properties = {"http.idleTimeout": "PT0.5S"}
+    properties = {"http.idleTimeout": "PT2S"}
 
     def test_idle_connections_are_closed(self):
         with self.connect() as raw:
@@ -720,7 +720,7 @@ class TestIdle(HttpCase):
             raw.answer()
             began = time.monotonic()
             self.assertTrue(raw.is_closed())
-            self.assertGreater(time.monotonic() - began, 0.3)
+            self.assertGreater(time.monotonic() - began, 0.8)
 
     def test_a_request_that_stands_still(self):
         with self.connect() as raw:
@@ -730,7 +730,7 @@ class TestIdle(HttpCase):
     def test_a_head_that_trickles(self):
         """One byte now and then does not keep a connection for ever."""
         with self.connect() as raw:
-            end = time.monotonic() + 15
+            end = time.monotonic() + 30
             try:
                 raw.send(b"GET / HTTP/1.1\r\n")
                 while time.monotonic() < end:
@@ -746,7 +746,7 @@ class TestIdle(HttpCase):
             self.assertLess(time.monotonic(), end)
 
     def test_who_waits_for_druid_is_not_idle(self):
-        self.druid.fault("slow", ms=1500)
+        self.druid.fault("slow", ms=4000)
         self.check_result(
             self.server.post("wikipedia", harness.events(1)), 1, 1)
 

@@ -54,8 +54,8 @@ class TestUrls(IPv6Case):
         druid = self.druid6()
         server = self.server(druid.url)
         self.check_delivery(server, druid)
-        beams = server.data_source(DS)["beams"]
-        self.assertEqual(beams["overlord"], druid.url)
+        wait_for(lambda: server.data_source(DS)["beams"]["overlord"]
+                 == druid.url, "the status has it")
         self.assertIn("[::1]:", server.log())
         with self.assertRaises(OSError):
             socket.create_connection(("127.0.0.1", server.port)).close()
@@ -114,11 +114,14 @@ class TestZooKeeper(IPv6Case):
         self.assertTrue(connect.startswith("[::1]"), connect)
         server = self.server(None, connect, **self.paths, **properties)
         self.check_delivery(server, self.druid)
-        # what the worker tells of itself may be a moment behind
-        wait_for(lambda: server.data_source(DS)["beams"]["zookeeper"]
-                 == "connected", "the status has the connection")
-        self.assertIn(f"[::1]:{self.druid.port}",
-                      server.data_source(DS)["beams"]["overlord"])
+
+        def is_told():
+            # what the worker tells of itself may be a moment behind
+            beams = server.data_source(DS)["beams"]
+            self.assertEqual(beams["zookeeper"], "connected")
+            self.assertIn(f"[::1]:{self.druid.port}", beams["overlord"])
+            return True
+        wait_for(is_told, "the status has both")
 
     def test_discovery(self):
         self.check_found(self.zk.connect)
@@ -129,7 +132,7 @@ class TestZooKeeper(IPv6Case):
 
     def test_several_servers(self):
         """One of them is away; spaces as in a list of Java's."""
-        self.check_found(f"[::1]:{harness.free_port()}, {self.zk.connect}")
+        self.check_found(f"[::1]:{self.closed_port(LOOPBACK)}, {self.zk.connect}")
 
     def test_folder(self):
         folder = f"/v6-{os.getpid()}"

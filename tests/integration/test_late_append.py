@@ -106,7 +106,8 @@ class TestAppend(AppendCase):
         self.server.post(DS, late_events(2))
         wait_for(lambda: self.server.accounts(DS)["appended"] == 2)
         self.assertEqual(self.server.accounts(DS)["spool"], 4)
-        self.assertEqual(self.late_status()["waiting"]["early"], 4)
+        wait_for(lambda: self.late_status()["waiting"]["early"] == 4,
+                 "the status says so")
         self.assertIn("4 of intervals that are not over",
                       self.server.tranqctl("status").stdout)
 

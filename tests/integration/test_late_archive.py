@@ -189,7 +189,8 @@ class TestPolicyChanges(LateCase):
         answer = self.server.post(DS, late_events(2, run="more"))
         self.assertEqual(answer.headers["X-Tranq-Dropped"], "2; window=2")
         self.assertNotIn("X-Tranq-Late", answer.headers)
-        self.assertEqual(self.server.accounts(DS)["dropped"]["window"], 2)
+        wait_for(lambda: self.server.accounts(DS)["dropped"]["window"] == 2,
+                 "they are counted")
 
     def test_a_wrong_policy(self):
         ok, text = self.server.reload(self.document(

@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -50,7 +49,7 @@ class TestStop(LifeCase):
         took = time.monotonic() - began
         running.stop()
         self.assertEqual(code, 0)
-        self.assertLess(took, 10)
+        self.assertLess(took, 25)  # and not tranqd.drainTimeout
         report = running.finish()
         self.assertEqual(report.code, 0, dict(report))
         self.assertFalse(os.path.exists(server.control_socket))
@@ -73,7 +72,7 @@ class TestStop(LifeCase):
             process = server.process
             done = server.tranqctl("stop")
             self.assertEqual(done.returncode, 0, done)
-            self.assertEqual(process.wait(5), 0)
+            self.assertEqual(process.wait(harness.STOP_SECONDS), 0)
             return server.stop()
         self.stop_under_load(stop)
 
@@ -88,7 +87,7 @@ class TestStop(LifeCase):
         self.assertEqual(server.stop(), 0)
         took = time.monotonic() - began
         self.assertGreater(took, 1.5)
-        self.assertLess(took, 6)
+        self.assertLess(took, 20)
         self.druid.fault("none")
         server.start()
         self.check_ids(self.druid, "wikipedia", drill.ids(events))
@@ -112,7 +111,7 @@ class TestStop(LifeCase):
         self.assertEqual(server.stop(), 0)
 
     def test_new_connections_are_refused_while_it_drains(self):
-        server = self.tranqd(self.config(**{"tranqd.drainTimeout": "PT5S"}))
+        server = self.tranqd(self.config())
         self.druid.fault("hang")
         server.post("wikipedia", harness.events(10), is_async=True)
         server.process.send_signal(signal.SIGTERM)
@@ -132,7 +131,7 @@ class TestStop(LifeCase):
         server.post("wikipedia", events, is_async=True)
         began = time.monotonic()
         self.assertEqual(server.stop(signal.SIGQUIT), 0)
-        self.assertLess(time.monotonic() - began, 2)
+        self.assertLess(time.monotonic() - began, 20)
         self.druid.fault("none")
         server.start()
         self.check_ids(self.druid, "wikipedia", drill.ids(events))
@@ -146,7 +145,7 @@ class TestStop(LifeCase):
         wait_for(lambda: "SIGTERM" in server.log())
         began = time.monotonic()
         self.assertEqual(server.stop(signal.SIGQUIT), 0)
-        self.assertLess(time.monotonic() - began, 3)
+        self.assertLess(time.monotonic() - began, 20)
 
     def test_again_and_again(self):
         server = self.tranqd(self.config())
@@ -265,25 +264,12 @@ class TestStart(LifeCase):
             self.start_fails(server, server.data_dir, "tranqd.dataDir"), 73)
 
     def test_data_dir_not_writable(self):
-        """As an ordinary user, for whom rights count."""
-        if os.getuid() == 0:
-            drop = lambda: (harness.die_with_parent(), os.setgroups([]),
-                            os.setgid(65534), os.setuid(65534))
-        else:
-            drop = harness.die_with_parent
         server = self.tranqd(self.config(), start=False)
         os.makedirs(server.data_dir)
         os.makedirs(server.run_dir)
-        os.chmod(self.folder, 0o755)
         os.chmod(server.data_dir, 0o555)
         os.chmod(server.run_dir, 0o777)
-        # the source tree may be where that user may not go
-        program = shutil.copy(harness.program("tranqd"),
-                              os.path.join(self.folder, "program"))
-        done = subprocess.run(
-            [program, "start", "-c", server.config_file],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=20, preexec_fn=drop)
+        done = self.tranqd_as_nobody(server)
         self.assertEqual(done.returncode, 77, done)
         self.assertIn(server.data_dir, done.stdout)
         self.assertIn("Permission denied", done.stdout)
@@ -396,7 +382,7 @@ class TestCommands(LifeCase):
             done = harness.run_program("tranqctl", *arguments)
             self.assertEqual(done.returncode, 2, (arguments, done))
         self.assertEqual(server.tranqctl("stop").returncode, 0)
-        server.process.wait(10)
+        server.process.wait(harness.STOP_SECONDS)
         server.process = None
         for command in "status", "reload", "stop":
             done = server.tranqctl(command)

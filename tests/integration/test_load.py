@@ -10,6 +10,7 @@ import http.server
 import json
 import os
 import socket
+import struct
 import sys
 import threading
 import urllib.parse
@@ -264,7 +265,7 @@ class TestLoad(harness.Case):
 
     def test_nobody_there(self):
         done = harness.run_program(
-            "tranq-load", "--url", f"http://127.0.0.1:{harness.free_port()}",
+            "tranq-load", "--url", f"http://127.0.0.1:{self.closed_port()}",
             "--seconds", "0.3", "--json")
         self.assertEqual(done.returncode, 3)
         self.assertIn("takes no connection", done.stderr)
@@ -284,6 +285,19 @@ class TestLoad(harness.Case):
         self.assertEqual(report["events"]["answered"], 100)
         self.assertGreater(report["load"]["broken"]
                            + report["load"]["refusedConnections"], 0)
+
+    def test_reset_before_it_sends(self):
+        """They go on to come: none is counted as connecting for ever."""
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as s:
+            s.settimeout(20)
+            running = harness.Load(
+                url=f"http://127.0.0.1:{s.getsockname()[1]}", events=100000,
+                batch=20, connections=200, retry=True)
+            self._started.append(running)
+            for _ in range(5000):
+                with s.accept()[0] as c:
+                    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                 struct.pack("ii", 1, 0))
 
     def test_timeout(self):
         with socket.create_server(("127.0.0.1", 0), backlog=64) as s:

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
@@ -223,12 +222,13 @@ class TestConnections(ReloadCase):
             with self.subTest(to=len(to)):
                 self.druid.fault("slow", ms=1000)
                 events = harness.events(10, run=f"w{len(to)}")
+                had = self.server.accounts(ds)["received"]
                 answers = []
                 thread = threading.Thread(target=lambda: answers.append(
                     self.server.post(ds, events)))
                 thread.start()
-                wait_for(lambda: self.server.accounts(ds)["received"] % 10
-                         == 0 and self.server.accounts(ds)["received"] > 0)
+                wait_for(lambda: self.server.accounts(ds)["received"]
+                         == had + 10, "the request is in")
                 self.reload(self.document(to))
                 thread.join()
                 self.druid.fault("none")
@@ -342,9 +342,9 @@ class TestRefused(ReloadCase):
         self.finish(running)
         self.check_whole(self.server, self.druid)
 
-    @unittest.skipUnless(drill.LONG, "TRANQ_LONG: it is waited for 30 s")
+    @drill.long_form
     def test_a_worker_that_cannot_start(self):
-        """Its spool is garbage: the reload is undone."""
+        """Its spool is garbage: the reload is undone, behind 30 s."""
         spool = os.path.join(self.server.data_dir, "spool", "bad")
         os.makedirs(spool)
         with open(os.path.join(spool, "data.mdb"), "wb") as f:

@@ -286,7 +286,7 @@ class TestDataSources(drill.Case):
                                                       "1MiB"}), start=False)
         began = time.monotonic()
         server.start()
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 20)
         names = [f"ds{n}" for n in range(DATA_SOURCES)]
         report = self.load(server, self.druid, events=DATA_SOURCES * 100,
                            batch=DATA_SOURCES, mixed=True,
@@ -299,13 +299,13 @@ class TestDataSources(drill.Case):
         server.kill_all()
         began = time.monotonic()
         server.start()
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 20)
         ok, text = server.reload(drill.config(10, self.druid.url))
         self.assertTrue(ok, text)
         self.assertIn("50 removed", text)
         began = time.monotonic()
         self.assertEqual(server.stop(), 0)
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 20)
 
     def test_one_that_cannot_start(self):
         """Its spool is damaged: it is reported, others do not notice, it
@@ -327,8 +327,9 @@ class TestDataSources(drill.Case):
                  == "ready")
         server.port = server.status()["supervisor"]["httpPort"]
         self.assertEqual(server.post("good", harness.events(10)).sent, 10)
-        wait_for(lambda: server.data_source("bad")["worker"]["deathCount"]
-                 >= 5, "it is tried again", 20)
+        for name in "bad", "worse":
+            wait_for(lambda: server.data_source(name)["worker"]["deathCount"]
+                     >= 5, f"{name} is tried again", 40)
         for name in "bad", "worse":
             worker = server.data_source(name)["worker"]
             self.assertIsNotNone(worker["lastDeath"], worker)
@@ -389,7 +390,7 @@ class TestIdle(drill.Case):
     def test_overlord_away_and_events_waiting(self):
         """Waiting costs next to nothing."""
         server = self.tranqd(harness.config(
-            ["wikipedia"], f"http://127.0.0.1:{harness.free_port()}"))
+            ["wikipedia"], f"http://127.0.0.1:{self.closed_port()}"))
         server.post("wikipedia", harness.events(1000), is_async=True)
         time.sleep(2)  # the first tries come thick
         self.check_idle(server, 4)

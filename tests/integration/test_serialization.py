@@ -74,7 +74,7 @@ class TestSmile(drill.Case):
         for n in range(10):
             self.post(harness.events(400, 400 * n), is_async=True)
             if n == 5:
-                harness.kill(self.server.data_source("a")["worker"]["pid"])
+                self.server.kill_worker("a")
                 wait_for(self.server._is_ready, "a new worker")
         for replicant in 0, 1:
             self.check_ids(self.druid, "a",

@@ -110,6 +110,12 @@ class TestDamagedBatch(SpoolCase):
         self.check(self.tranqctl(server, "status"), 0, "hold")
         self.check(self.tranqctl(server, "spool", "verify", "a"), 1,
                    "its bytes do not fit their checksum")
+        letter, = json.loads(self.tranqctl(
+            server, "deadletters", "list", "a", "--json").stdout)
+        for words in ["show", "a", letter["key"]], ["export", "a", "--all"]:
+            done = self.tranqctl(server, "deadletters", *words)
+            self.check(done, 1, "cannot be read, it is damaged")
+            self.assertNotIn("no such", done.stderr)
 
     def batches(self, at=None):
         return [harness.events(7, run=run, at=at) for run in ("x", "y", "z")]

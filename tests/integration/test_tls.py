@@ -251,9 +251,10 @@ class TestProtocol(TlsCase):
                      b"\x80\x2e\x01\x00\x02" + b"y" * 300, b"\x15\x03"):
             harness.raw(self.port, data, end=True)
         self.assertEqual(self.post(harness.events(3)).sent, 3)
-        failures = sum(r["counters"]["tlsFailures"]
-                       for r in self.server.status()["receivers"])
-        self.assertEqual(failures, 4)
+        # counted behind the close that was seen
+        wait_for(lambda: sum(r["counters"]["tlsFailures"] for r in
+                             self.server.status()["receivers"]) == 4,
+                 "all four are counted")
         self.check_no_crash(self.server)
 
 
@@ -721,15 +722,15 @@ class TestClients(TlsCase):
 
 class TestHandshakes(TlsCase):
     def test_deadline(self):
-        self.serve({"https.handshakeTimeout": "PT0.5S"})
+        self.serve({"https.handshakeTimeout": "PT2S"})
         for data in (b"", b"\x16\x03\x01\x02"):
             began = time.monotonic()
             self.assertEqual(harness.raw(self.port, data), b"")
-            self.assertLess(time.monotonic() - began, 10)
-            self.assertGreater(time.monotonic() - began, 0.3)
+            self.assertLess(time.monotonic() - began, 20)
+            self.assertGreater(time.monotonic() - began, 1.5)
         # those that came through are not concerned
         with self.connect() as s:
-            time.sleep(1)
+            time.sleep(3)  # longer than the time-out: that is what is tried
             s.sendall(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
             self.assertEqual(answer(s.makefile("rb"))[0], 200)
 
@@ -841,8 +842,9 @@ class TestLife(TlsCase):
 
     def test_stop_says_good_bye(self):
         """Idle connections end with a close_notify, one that waits gets its
-        answer first."""
-        self.serve()
+        answer first. One receiver has both: another may hear of the stop
+        later."""
+        self.serve({"tranqd.receivers": 1})
         idle = self.connect(suppress_ragged_eofs=False)
         self.druid.fault("hang")
         busy = self.connect(suppress_ragged_eofs=False)

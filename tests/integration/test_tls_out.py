@@ -4,7 +4,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
-from tls_front import Certificates, TlsFront  # noqa: E402
+from tls_front import Certificates, TlsFront, listen  # noqa: E402
 from zookeeper import ZooKeeper  # noqa: E402
 
 KILLS = 60 if drill.LONG else 12
@@ -30,13 +29,14 @@ class TlsCase(drill.Case):
 
     def druid(self, *options, certificate=None, client_ca=None):
         """A sandbox that is found behind TLS only, and its front."""
-        port = harness.free_port()
-        druid = self.sandbox("--check", "full", "--tls-port", str(port),
-                             *options)
+        listener = listen()
+        self.addCleanup(listener.close)
+        druid = self.sandbox("--check", "full", "--tls-port",
+                             str(listener.getsockname()[1]), *options)
         front = TlsFront(
             druid.port,
             certificate or self.certs.signed("druid", "127.0.0.1"),
-            client_ca, port)
+            client_ca, listener)
         self.addCleanup(front.close)
         return druid, front
 
@@ -235,8 +235,7 @@ class TestTls(TlsCase):
             before = self.counts(tranqd, "a")["sent"]
             wait_for(lambda: self.counts(tranqd, "a")["sent"] > before + 500)
             wait_for(lambda: random.random() < 0.3, step=0.003)
-            worker = tranqd.data_source("a")["worker"]["pid"]
-            harness.kill(worker, signal.SIGKILL)
+            tranqd.kill_worker("a")
         load.stop()
         self.check_load(load.finish())
         self.check_whole(tranqd, druid, killed=True)

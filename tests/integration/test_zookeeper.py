@@ -105,7 +105,7 @@ class TestTwoInstances(ZooKeeperCase):
 
     def test_worker_killed_while_it_holds_the_mutex(self):
         """Its successor does not wait for the session of the dead one."""
-        one = self.server("one", **{"zookeeper.timeout": "PT20S"})
+        one = self.server("one", **{"zookeeper.timeout": "PT50S"})
         self.druid.fault("hang", where="overlord")
         events = harness.events(100)
         one.post("wikipedia", events, is_async=True)
@@ -114,7 +114,7 @@ class TestTwoInstances(ZooKeeperCase):
                  "the mutex is held")
         one.kill_worker("wikipedia")
         self.druid.fault("none")
-        self.check_ids(self.druid, "wikipedia", drill.ids(events), seconds=10)
+        self.check_ids(self.druid, "wikipedia", drill.ids(events), seconds=30)
         self.check_whole(one, self.druid, killed=True)
 
     def test_replacements_are_agreed_on(self):
@@ -203,7 +203,7 @@ class Outage(ZooKeeperCase):
         # a killed worker comes back all the same
         server.kill_worker("wikipedia")
         wait_for(lambda: server.data_source("wikipedia")["worker"]["state"]
-                 == "ready", "the worker starts without it", 15)
+                 == "ready", "the worker starts without it")
         back()
         self.check_ids(self.druid, "wikipedia", drill.ids(sent + waiting),
                        seconds=40)
@@ -222,8 +222,8 @@ class TestZooKeeperKilled(Outage):
         events = harness.events(100)
         self.assertEqual(server.post(
             "wikipedia", events, is_async=True).status, 200)
-        beams = server.data_source("wikipedia")["beams"]
-        self.assertEqual(beams["zookeeper"], "not connected", beams)
+        wait_for(lambda: server.data_source("wikipedia")["beams"]["zookeeper"]
+                 == "not connected", "the status says so")
         self.start_zookeeper()
         self.check_ids(self.druid, "wikipedia", drill.ids(events),
                        seconds=40)
@@ -265,7 +265,7 @@ class TestSandboxRestarted(drill.Case):
         port = druid.port
         server = self.tranqd(drill.config(
             ["wikipedia"], druid.url,
-            properties={"druidBeam.firehoseRetryPeriod": "PT2S"}))
+            properties={"druidBeam.firehoseRetryPeriod": "PT6S"}))
         self.assertEqual(
             server.post("wikipedia", harness.events(100, run="a")).sent, 100)
         druid.kill()

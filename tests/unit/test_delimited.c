@@ -212,6 +212,70 @@ test_lengths(void **state)
 	}
 }
 
+/* `before`, `count` times the letter, `behind`. NULL: it is in order. */
+static void
+check_long(const char *spec, const char *before, char fill, size_t count,
+    const char *behind, const char *why)
+{
+	struct line_parser *p = line_golden_parser(spec, INPUT);
+	size_t start = strlen(before), bytes = start + count + strlen(behind);
+	char *body = must_malloc(bytes + 1);
+	struct line_error error;
+	struct buf out;
+
+	memcpy(body, before, start);
+	memset(body + start, fill, count);
+	strcpy(body + start + count, behind);
+	buf_init(&out, LINE_GOLDEN_OUT_MAX);
+	assert_int_equal(line_golden_read(p, body, bytes, &out, &error),
+	    why == NULL ? LINE_OK : LINE_MALFORMED);
+	if (why != NULL)
+		assert_non_null(strstr(error.why, why));
+	buf_free(&out);
+	line_parser_free(&p);
+	free(body);
+}
+
+/* What Druid would not read. */
+static void
+test_too_long(void **state)
+{
+	static const char
+	    header[] = "{'type':'csv','findColumnsFromHeader':true}",
+	    text[] = "{'type':'csv','columns':['a','b'],'listDelimiter':'|'}",
+	    number[] = "{'type':'csv','tryParseNumbers':true,'columns':['a']}";
+	char *digits = must_calloc(1, JSON_SCAN_NUMBER_MAX + 2);
+	char *event = must_calloc(1, JSON_SCAN_NUMBER_MAX + 32);
+
+	(void)state;
+	check_long(header, "a,", 'x', JSON_SCAN_NAME_MAX, "\n1,2\n", NULL);
+	check_long(header, "a,", 'x', JSON_SCAN_NAME_MAX + 1, "\n1,2\n",
+	    JSON_SCAN_NAME_TOO_LONG);
+	/* as it is written */
+	check_long(header, "a,", '\\', JSON_SCAN_NAME_MAX / 2, "\n1,2\n", NULL);
+	check_long(header, "a,", '\\', JSON_SCAN_NAME_MAX / 2 + 1, "\n1,2\n",
+	    JSON_SCAN_NAME_TOO_LONG);
+	for (unsigned i = 0; i < 2; i++) {
+		size_t count = JSON_SCAN_STRING_MAX + i;
+		const char *why = i == 0 ? NULL : JSON_SCAN_STRING_TOO_LONG;
+
+		check_long(text, "1,", 'x', count, "\n", why);
+		check_long(text, "\"", 'x', count, "\",2\n", why);
+		/* read slowly: the two quotes and the blank count */
+		check_long(text, "1, \"", 'x', count - 5, "\"\n", why);
+		check_long(text, "1|", 'x', count, "|3,2\n", why);
+	}
+	/* such a number is text */
+	memset(digits, '1', JSON_SCAN_NUMBER_MAX);
+	sprintf(event, "{\"a\":%s}\n", digits);
+	expect(number, INPUT, digits, event);
+	digits[JSON_SCAN_NUMBER_MAX] = '1';
+	sprintf(event, "{\"a\":\"%s\"}\n", digits);
+	expect(number, INPUT, digits, event);
+	free(digits);
+	free(event);
+}
+
 /* However small the buffer: no byte behind it, and no failure once there is
  * room for the events and a little more. */
 static void
@@ -293,6 +357,7 @@ main(void)
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_problems),
 	};

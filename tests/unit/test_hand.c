@@ -93,7 +93,7 @@ test_from_outside(void **state)
 	for (int i = 0; i < 9; i++) { /* in a commit that takes its time */
 		hand_take(&h, &block, 1000);
 		hand_commits(&h);
-		hand_died(&h, SIGKILL, false, 9000);
+		hand_died(&h, i % 3 == 0 ? SIGBUS : SIGKILL, i % 3 == 1, 9000);
 	}
 	for (int i = 0; i < 9; i++) /* nothing in hand */
 		hand_died(&h, SIGSEGV, false, 9000);
@@ -103,6 +103,38 @@ test_from_outside(void **state)
 	die(&h, &block, 0, SIGKILL, 0, 1);
 	die(&h, &block, 0, SIGSEGV, 0, 1);
 	assert_non_null(condemned(&h, &block, 0));
+}
+
+/* By what is in it, a commit crashes. */
+static void
+test_commit_crashes(void **state)
+{
+	struct hand h = { 0 };
+
+	(void)state;
+	for (int i = 0; i < HAND_DEATHS; i++) {
+		hand_take(&h, &block, 1000);
+		hand_commits(&h);
+		hand_died(&h, SIGSEGV, false, 1000);
+	}
+	assert_non_null(condemned(&h, &block, HAND_WHOLE));
+}
+
+/* It can always be sent, and kills when its answer comes. */
+static void
+test_second_part(void **state)
+{
+	struct hand_item heard = batch;
+	struct hand h = { 0 };
+
+	(void)state;
+	heard.part = HAND_HEARS;
+	for (int i = 0; i < HAND_DEATHS; i++) {
+		hand_take(&h, &batch, 1000);
+		hand_drop(&h);
+		die(&h, &heard, 0, SIGSEGV, 0, 1);
+	}
+	assert_non_null(hand_condemned(&h, &heard));
 }
 
 /* The OOM killer, and the supervisor's own. */
@@ -155,6 +187,8 @@ main(void)
 		cmocka_unit_test(test_three_deaths),
 		cmocka_unit_test(test_not_running),
 		cmocka_unit_test(test_from_outside),
+		cmocka_unit_test(test_commit_crashes),
+		cmocka_unit_test(test_second_part),
 		cmocka_unit_test(test_slow),
 		cmocka_unit_test(test_many_of_a_block),
 		cmocka_unit_test(test_nonsense),

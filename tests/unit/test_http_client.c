@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -606,6 +607,57 @@ cancel_it(void *context)
 }
 
 static void
+give_it_up(void *context)
+{
+	struct told *t = context;
+	struct http_exchange *x = t->exchange;
+
+	held_calls++;
+	assert_true(http_give_up(t->rig->http, &x));
+	assert_null(x);
+}
+
+static bool
+has_come(int listening, int *fd)
+{
+	char byte;
+
+	if (*fd < 0)
+		*fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK);
+	return *fd >= 0 && recv(*fd, &byte, 1, MSG_PEEK) == 1;
+}
+
+/* The rest of it never comes; of one that is young it does. */
+static void
+test_give_up(void **state)
+{
+	struct rig *r = *state;
+	char url[64], *body = must_malloc(UNREAD_BYTES);
+	int listening = deaf_server(url);
+
+	fcntl(listening, F_SETFL, O_NONBLOCK);
+	for (int is_young = 0; is_young < 2; is_young++) {
+		struct told t = { 0 };
+		struct http_call call = long_call(body, LONG_MS);
+		int fd = -1;
+
+		call.held = give_it_up;
+		if (is_young)
+			call.timeout_ms = 60000;
+		t.exchange = send_to(r, &t, url, call);
+		LOOP_UNTIL(r->loop, has_come(listening, &fd));
+		if (is_young)
+			assert_false(http_give_up(r->http, &t.exchange));
+		LOOP_UNTIL(r->loop, http_under_way(r->http) == 0);
+		assert_int_equal(drain(r, fd), !is_young);
+		assert_int_equal(t.times, 0);
+		close(fd);
+	}
+	close(listening);
+	free(body);
+}
+
+static void
 test_cancel_in_held(void **state)
 {
 	struct rig *r = *state;
@@ -867,6 +919,7 @@ main(void)
 		HTTP_TEST(test_never_confirmed),
 		HTTP_TEST(test_confirmed_late),
 		HTTP_TEST(test_cancel_in_held),
+		HTTP_TEST(test_give_up),
 		HTTP_TEST(test_nothing_to_hold),
 		HTTP_TEST(test_long_answers),
 		HTTP_TEST(test_cancel),

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +52,9 @@ fdatasync(int fd)
 }
 
 struct rig {
-	char dir[64], path[80];
+	char dir[64], path[80], quarantine[80];
 	struct conf *conf;
+	struct hand hand;
 	struct spool *spool;
 	struct delivery *delivery;
 	struct intake *intake;
@@ -183,7 +185,10 @@ be_born(struct rig *r)
 	struct intake_parts parts = { .ds = &r->conf->ds[0],
 		.channels = r->worker,
 		.channel_count = RECEIVERS,
-		.generation = r->generation };
+		.generation = r->generation,
+		.hand = &r->hand,
+		.quarantine = {
+		    .dir = r->quarantine, .ds = "foo", .bytes_max = MiB } };
 
 	open_spool(r);
 	for (int i = 0; i < RECEIVERS; i++)
@@ -253,6 +258,7 @@ set_up(void **state)
 	if (mkdtemp(r->dir) == NULL)
 		return -1;
 	snprintf(r->path, sizeof r->path, "%s/foo", r->dir);
+	snprintf(r->quarantine, sizeof r->quarantine, "%s/aside", r->dir);
 	r->generation = GENERATION;
 	r->spool_bytes_max = 64 * (int64_t)MiB;
 	r->ring_bytes = RING_BYTES;
@@ -1185,6 +1191,78 @@ quiet(void **state)
 	return 0;
 }
 
+/* What kills when its batch is sealed, turns after it was read, is told of. */
+static void
+test_in_hand_at_the_seal(void **state)
+{
+	struct rig *r = *state;
+
+	begin(r, "\"tranquility.lingerMillis\":1000");
+	write_block(r, (struct block){ .events = 1 });
+	assert_true(intake_drain(r->intake, 0));
+	hand_drop(&r->hand); /* the turn ends */
+	assert_true(intake_drain(r->intake, 0));
+	seal_and_commit(r);
+	hand_died(&r->hand, SIGKILL, true, 0); /* it hangs there */
+	assert_int_equal(r->hand.deaths, 1);
+	assert_int_equal(r->hand.suspect.kind, HAND_BLOCK);
+	assert_int_equal(r->hand.suspect.event, HAND_WHOLE);
+}
+
+/* How often the event is in that file; -1: there is no such file. */
+static int
+times_aside(struct rig *r, const char *file, unsigned event)
+{
+	char *path = must_format("%s/%s", r->quarantine, file);
+	char line[400], text[40];
+	FILE *f = fopen(path, "r");
+	int times = 0;
+
+	free(path);
+	if (f == NULL)
+		return -1;
+	snprintf(text, sizeof text, "\"event\":%22u", event);
+	while (fgets(line, sizeof line, f) != NULL)
+		times += strstr(line, text) != NULL;
+	fclose(f);
+	return times;
+}
+
+/* A block that has many events that kill is given up; those that were condemned
+ * before are not set aside a second time. */
+static void
+test_condemned_block(void **state)
+{
+	struct rig *r = *state;
+	static const uint32_t bad[] = { 1, 3, 5, HAND_WHOLE };
+	struct hand_item item = { .kind = HAND_BLOCK,
+		.generation = GENERATION };
+
+	begin(r, "");
+	item.key = ring_head(&r->worker[0].events);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		item.event = bad[i];
+		item.signal = SIGILL;
+		r->hand.condemned[r->hand.condemned_count++] = item;
+	}
+	write_block(r, (struct block){ .events = 8 });
+	write_block(r, (struct block){ .events = 2 });
+	turn(r);
+	check_totals(r, 10, 0, 8);
+	assert_int_equal(r->hand.condemned_count, 0);
+	for (unsigned i = 0; i < 8; i++) {
+		char whole[64], one[64];
+		bool alone = i == 1 || i == 3 || i == 5;
+
+		snprintf(whole, sizeof whole, "ring-%d-0-%llu.json", GENERATION,
+		    (unsigned long long)item.key);
+		snprintf(one, sizeof one, "ring-%d-0-%llu-%u.json", GENERATION,
+		    (unsigned long long)item.key, i);
+		assert_int_equal(times_aside(r, whole, i), !alone);
+		assert_int_equal(times_aside(r, one, i), alone ? 1 : -1);
+	}
+}
+
 #define INTAKE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -1217,6 +1295,8 @@ main(void)
 		INTAKE_TEST(test_full_spool),
 		INTAKE_TEST(test_block_larger_than_spool),
 		INTAKE_TEST(test_turn_is_bounded),
+		INTAKE_TEST(test_in_hand_at_the_seal),
+		INTAKE_TEST(test_condemned_block),
 	};
 
 	return cmocka_run_group_tests(tests, quiet, NULL);

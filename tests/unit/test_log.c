@@ -14,6 +14,7 @@
 #include <string.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -23,6 +24,7 @@
 #include "iso.h"
 #include "json.h"
 #include "log.h"
+#include "panic.h"
 
 #define LINE_MAX_BYTES 4096
 
@@ -344,6 +346,107 @@ test_cut_line(void **state)
 	assert_non_null(strstr(text + 41, "wikipedia: whole\n"));
 }
 
+/* Lines to a standard error that nobody reads, until some are lost, and one
+ * more when all of them are read; returns how many were lost. An alarm ends who
+ * waits. */
+static uint64_t
+write_unread(int reader, int writer)
+{
+	struct log_options o = { .level = LOG_LEVEL_INFO };
+	uint64_t before = log_lost(), lost;
+	int saved = dup(STDERR_FILENO), flags;
+
+	alarm(20);
+	assert_true(dup2(writer, STDERR_FILENO) >= 0);
+	assert_true(log_init(&o));
+	for (int i = 0; i < 100000 && log_lost() < before + 3; i++)
+		log_info("line %d", i);
+	lost = log_lost() - before;
+	while (recv(reader, text, sizeof text - 1, MSG_DONTWAIT) > 0 ||
+	    (errno == ENOTSOCK && read(reader, text, sizeof text - 1) > 0))
+		;
+	log_info("the last one");
+	flags = fcntl(STDERR_FILENO, F_GETFL);
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	alarm(0);
+	/* whoever writes there too is not concerned */
+	assert_int_equal(flags & O_NONBLOCK, 0);
+	text[read(reader, text, sizeof text - 1)] = '\0';
+	close(reader);
+	close(writer);
+	begin(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	return lost;
+}
+
+static void
+test_nobody_reads(void **state)
+{
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(write_unread(ends[0], ends[1]), 3);
+	assert_non_null(strstr(
+	    text, "3 lines could not be written here: Resource temporarily "));
+	assert_non_null(strstr(text, "the last one\n"));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	assert_int_equal(write_unread(ends[0], ends[1]), 3);
+	assert_non_null(strstr(text, "3 lines could not be written here: "));
+	assert_non_null(strstr(text, "the last one\n"));
+}
+
+#define WRITERS 3
+#define LINES_OF_EACH 5000
+
+/* By several processes, and none waits for another's. */
+static void
+write_much(int writer)
+{
+	struct log_options o = { .level = LOG_LEVEL_INFO };
+
+	must(dup2(writer, STDERR_FILENO) >= 0);
+	must(log_init(&o));
+	for (int i = 0; i < WRITERS; i++)
+		if (fork() == 0) {
+			for (int n = 0; n < LINES_OF_EACH; n++)
+				log_info("line %d <", n);
+			_exit(0);
+		}
+	_exit(0);
+}
+
+/* A reader that is slower than those who write loses no line, and none is in
+ * another. */
+static void
+test_slow_reader(void **state)
+{
+	unsigned lines = 0, ends_of_lines = 0;
+	char bytes[16], last = '\n';
+	ssize_t count;
+	int ends[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_true(fcntl(ends[0], F_SETPIPE_SZ, 4096) > 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		write_much(ends[1]);
+	close(ends[1]);
+	while ((count = read(ends[0], bytes, sizeof bytes)) > 0)
+		for (ssize_t i = 0; i < count; last = bytes[i++]) {
+			lines += last == '\n' && bytes[i] == '2';
+			ends_of_lines += last == '<' && bytes[i] == '\n';
+		}
+	assert_int_equal(lines, WRITERS * LINES_OF_EACH);
+	assert_int_equal(ends_of_lines, WRITERS * LINES_OF_EACH);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(ends[0]);
+}
+
 static void
 test_init_fails(void **state)
 {
@@ -466,6 +569,8 @@ main(void)
 		cmocka_unit_test(test_reopen_fails),
 		cmocka_unit_test(test_disk_is_full),
 		cmocka_unit_test(test_cut_line),
+		cmocka_unit_test(test_nobody_reads),
+		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_init_fails),
 		cmocka_unit_test(test_handed_over),
 		cmocka_unit_test(test_fatal),

@@ -730,6 +730,26 @@ test_senseless_status(void **state)
 
 /* ---- life ---- */
 
+/* Neither to take a task nor to be asked for one has it longer. */
+static void
+test_index_retry_period(void **state)
+{
+	struct rig *r = *state;
+	int64_t began;
+
+	open_with(r, script_url(r->server),
+	    ",\"druidBeam.indexRetryPeriod\":\"PT0.1S\"");
+	script_hold(r->server);
+	script_hold(r->server);
+	began = loop_now_ms(r->loop);
+	submit_and_wait(r);
+	assert_int_equal(r->result, RESULT_RETRY);
+	ask(r);
+	assert_int_equal(r->result, RESULT_RETRY);
+	/* the least that they have with the default */
+	assert_true(loop_now_ms(r->loop) - began < 10000);
+}
+
 static void
 test_cancel(void **state)
 {
@@ -802,6 +822,7 @@ main(void)
 		OVERLORD_TEST(test_status_of_old_versions),
 		OVERLORD_TEST(test_absent),
 		OVERLORD_TEST(test_senseless_status),
+		OVERLORD_TEST(test_index_retry_period),
 		OVERLORD_TEST(test_cancel),
 		OVERLORD_TEST(test_freed_under_way),
 	};

@@ -464,6 +464,39 @@ waiting_head_has_its_time(void **state UNUSED)
 	close(fd);
 }
 
+/* What others give back is not enough: an answer all the same, however often
+ * that is seen. */
+static void
+too_little_comes_free(void **state UNUSED)
+{
+	enum { KB = 1000, BYTES = 900 * KB };
+	size_t total = 0;
+	int holder = hold_memory(200 * KB, 150 * KB, &total);
+	int fd = rig_connect(&rig), other = rig_connect(&rig);
+	char *body = malloc(BYTES);
+	struct rig_answer a;
+
+	assert_non_null(body);
+	memset(body, ' ', BYTES);
+	post_head(fd, BYTES);
+	rig_send(fd, body, BYTES);
+	/* a hundred times as long as http.blockTimeout, at the most */
+	for (int i = 0; i < 500 && !rig_poll(fd, 20); i++) {
+		rig_say(other, "GET /x HTTP/1.1\r\nHost: ");
+		assert_false(rig_poll(other, 20));
+		rig_say(other, "a\r\n\r\n");
+		rig_expect(other, 404, "Not found\n");
+	}
+	assert_true(rig_poll(fd, 0));
+	rig_read(fd, &a);
+	assert_int_equal(a.status, 503);
+	assert_non_null(strstr(a.body, "http.bodyMemoryBytes"));
+	free(body);
+	close(holder);
+	close(other);
+	close(fd);
+}
+
 /* Nothing comes free: an answer all the same. */
 static void
 memory_stays_used_up(void **state UNUSED)
@@ -528,6 +561,7 @@ main(void)
 		TEST(gone_while_blocked, set_up),
 		TEST(memory_used_up, set_up_narrow),
 		TEST(memory_stays_used_up, set_up_narrow_impatient),
+		TEST(too_little_comes_free, set_up_narrow_impatient),
 		TEST(waiting_for_memory_is_not_idle, set_up_narrow_and_strict),
 		TEST(waiting_head_has_its_time, set_up_narrow_for_heads),
 		TEST(body_larger_than_memory, set_up_narrow),

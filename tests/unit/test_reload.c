@@ -159,7 +159,7 @@ test_restart_property_keeps_its_value(void **state UNUSED)
 	    "restarted"));
 	ctl_answer_free(&a);
 	/* log.level is applied live, in all children: debug is 3 */
-	assert_story(&d, (const char *const[]){ "log 3", "log 3", NULL });
+	await_story(&d, (const char *const[]){ "log 3", "log 3", NULL });
 	/* a new receiver still has the listening socket */
 	kill((pid_t)look(&d, "receiver0").pid, SIGKILL);
 	wait_for_state(&d, "receiver0", "ready");

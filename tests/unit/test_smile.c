@@ -384,10 +384,89 @@ test_malformed_numbers(void **state)
 	    7, number);
 	check_malformed(BYTES(HEADER "\xfa\x80"
 				     "a\x26\x06\xa1\xfb"),
-	    7, "a number of more than 1000 digits");
+	    7, JSON_SCAN_NUMBER_TOO_LONG);
 	check_malformed(BYTES(HEADER "\xfa\x80"
 				     "a\x26\x81\x80\x00\xfb"),
 	    9, "a byte of more than seven bits");
+}
+
+/* `before`, `count` times the byte, `behind`. NULL: it is in order. */
+static void
+check_length(struct bytes before, int fill, size_t count, struct bytes behind,
+    const char *said, uint32_t offset)
+{
+	struct bytes body = { .count = before.count + count + behind.count };
+	struct smile s;
+	struct buf out;
+
+	body.at = malloc(body.count);
+	assert_non_null(body.at);
+	memcpy(body.at, before.at, before.count);
+	memset(body.at + before.count, fill, count);
+	memcpy(body.at + before.count + count, behind.at, behind.count);
+	buf_init(&out, 32 * MiB);
+	assert_int_equal(read_body(&s, body, &out),
+	    said == NULL ? SMILE_DONE : SMILE_MALFORMED);
+	if (said == NULL) {
+		check_scans(&s, &out);
+	} else {
+		assert_string_equal(s.error, said);
+		assert_int_equal(s.error_offset, offset);
+	}
+	buf_free(&out);
+	free(body.at);
+}
+
+static void
+test_lengths(void **state)
+{
+	enum { NAME = JSON_SCAN_NAME_MAX, TEXT = JSON_SCAN_STRING_MAX };
+	const struct bytes name = BYTES(HEADER "\xfa\x34"),
+			   text = BYTES(HEADER "\xfa\x80"
+					       "a\xe0"),
+			   nested = BYTES(HEADER "\xfa\x80"
+						 "a\xf8\xe4"),
+			   number_end = BYTES("\xfb"),
+			   name_end = BYTES("\xfc\xc2\xfb"),
+			   text_end = BYTES("\xfc\xfb"),
+			   nested_end = BYTES("\xfc\xf9\xfb");
+
+	(void)state;
+	check_length(name, 'x', NAME, name_end, NULL, 0);
+	check_length(name, 'x', NAME + 1, name_end, JSON_SCAN_NAME_TOO_LONG, 6);
+	/* as they are written */
+	check_length(name, '\n', NAME / 2, name_end, NULL, 0);
+	check_length(
+	    name, '\n', NAME / 2 + 1, name_end, JSON_SCAN_NAME_TOO_LONG, 6);
+	check_length(
+	    text, 1, TEXT / 6 + 1, text_end, JSON_SCAN_STRING_TOO_LONG, 8);
+	check_length(text, 'x', TEXT, text_end, NULL, 0);
+	check_length(
+	    text, 'x', TEXT + 1, text_end, JSON_SCAN_STRING_TOO_LONG, 8);
+	check_length(nested, 'x', TEXT, nested_end, NULL, 0);
+	check_length(
+	    nested, 'x', TEXT + 1, nested_end, JSON_SCAN_STRING_TOO_LONG, 9);
+	/* binary of 15,000,000 bytes, and of one more */
+	check_length(BYTES(":)\n\x05\xfa\x80"
+			   "a\xfd\x0e\x27\x07\x80"),
+	    'x', 15000000, number_end, NULL, 0);
+	check_length(BYTES(":)\n\x05\xfa\x80"
+			   "a\xfd\x0e\x27\x07\x81"),
+	    'x', 15000001, number_end, JSON_SCAN_STRING_TOO_LONG, 7);
+	/* 2^3319 - 1 and its negative have 1,000 digits, 2^3327 - 1 has 1,002 */
+	check_length(BYTES(HEADER "\xfa\x80"
+				  "a\x26\x06\x9f\x3f"),
+	    0x7f, 473, BYTES("\x03\xfb"), NULL, 0);
+	check_length(BYTES(HEADER "\xfa\x80"
+				  "a\x26\x06\x9f\x40"),
+	    0, 473, BYTES("\x01\xfb"), NULL, 0);
+	check_length(BYTES(HEADER "\xfa\x80"
+				  "a\x26\x06\xa0\x3f"),
+	    0x7f, 474, BYTES("\x07\xfb"), JSON_SCAN_NUMBER_TOO_LONG, 7);
+	/* one of them with a point in it */
+	check_length(BYTES(HEADER "\xfa\x80"
+				  "a\x2a\x82\x06\x9f\x3f"),
+	    0x7f, 473, BYTES("\x03\xfb"), JSON_SCAN_NUMBER_TOO_LONG, 7);
 }
 
 static void
@@ -543,11 +622,11 @@ test_limit(void **state)
 	for_golden(check_limit);
 }
 
-/* One byte that stands for 60,000: the output's limit holds. */
+/* One byte that stands for 50,000: the output's limit holds. */
 static void
 test_expansion(void **state)
 {
-	enum { NAME = 60000, TIMES = 100000 };
+	enum { NAME = 50000, TIMES = 100000 };
 	struct bytes body = { malloc(NAME + 2 * TIMES + 16), 0 };
 	struct smile s;
 	struct buf out;
@@ -672,6 +751,7 @@ main(void)
 		cmocka_unit_test(test_reserved_tokens),
 		cmocka_unit_test(test_malformed_references),
 		cmocka_unit_test(test_malformed_numbers),
+		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_malformed_binary),
 		cmocka_unit_test(test_malformed_strings),
 		cmocka_unit_test(test_event_index),

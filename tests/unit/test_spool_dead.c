@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "condemned.h"
 #include "dead_letter.h"
 #include "narrow.h"
 #include "panic.h"
@@ -286,6 +287,82 @@ test_revive(void **state)
 	assert_null(spool_load(r->spool, r->e.id, &bytes, &(bool){ false }));
 }
 
+/* ---- what kills its worker ---- */
+
+/* Lines of the file that the batch is in; 0: there is none. */
+static unsigned
+lines_aside(const struct rig *r, const char *dir)
+{
+	char path[140], line[400];
+	unsigned lines = 0;
+	FILE *f;
+
+	snprintf(path, sizeof path, "%s/batch-%llu.json", dir,
+	    (unsigned long long)r->e.id);
+	f = fopen(path, "r");
+	if (f == NULL)
+		return 0;
+	while (fgets(line, sizeof line, f) != NULL)
+		lines++;
+	fclose(f);
+	return lines;
+}
+
+static void
+test_condemned(void **state)
+{
+	struct rig *r = *state;
+	struct hand hand = { .condemned_count = 1,
+		.condemned = { { .kind = HAND_BATCH, .key = r->e.id } } };
+	char dir[100];
+	struct quarantine_options o = { .dir = dir, .ds = "wikipedia" };
+
+	snprintf(dir, sizeof dir, "%s/aside", r->dir);
+	spool_begin(r->spool);
+	refuse(r, 3, "no");
+	commit(r);
+	/* no room for its file: it stays */
+	assert_false(condemned_set_aside(
+	    r->spool, &hand, &o, r->error, sizeof r->error));
+	assert_non_null(strstr(r->error, "is full"));
+	assert_int_equal(spool_events(r->spool), 4);
+	o.bytes_max = MiB;
+	assert_true(condemned_set_aside(
+	    r->spool, &hand, &o, r->error, sizeof r->error));
+	/* what is a dead letter is not in the file as well */
+	assert_int_equal(lines_aside(r, dir), 1 + 4);
+	assert_int_equal(spool_events(r->spool), 0);
+	assert_int_equal(spool_totals(r->spool)->quarantined, 4);
+	assert_int_equal(spool_dead_count(r->spool), 1);
+	assert_int_equal(hand.condemned_count, 0);
+}
+
+/* It is kept as it is, for a rescue: dispatch makes a dead letter of it. */
+static void
+test_condemned_and_damaged(void **state)
+{
+	struct rig *r = *state;
+	struct hand hand = { .condemned_count = 1,
+		.condemned = { { .kind = HAND_BATCH, .key = r->e.id } } };
+	char dir[100];
+	struct quarantine_options o = {
+		.dir = dir, .ds = "wikipedia", .bytes_max = MiB
+	};
+
+	snprintf(dir, sizeof dir, "%s/aside", r->dir);
+	r->value[sizeof(struct batch_header)] ^= 1;
+	spool_begin(r->spool);
+	spool_remove(r->spool, &r->e);
+	spool_put(r->spool, r->value, r->bytes);
+	commit(r);
+	assert_true(condemned_set_aside(
+	    r->spool, &hand, &o, r->error, sizeof r->error));
+	assert_int_equal(lines_aside(r, dir), 0);
+	assert_int_equal(spool_events(r->spool), 5);
+	assert_int_equal(spool_totals(r->spool)->quarantined, 0);
+	assert_int_equal(hand.condemned_count, 0);
+}
+
 static void
 test_fate(void **state)
 {
@@ -356,6 +433,8 @@ main(void)
 		DEAD_TEST(test_refuse),
 		DEAD_TEST(test_drop),
 		DEAD_TEST(test_revive),
+		DEAD_TEST(test_condemned),
+		DEAD_TEST(test_condemned_and_damaged),
 		DEAD_TEST(test_fate),
 		DEAD_TEST(test_narrow),
 	};

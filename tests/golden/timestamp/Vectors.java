@@ -29,7 +29,8 @@ public class Vectors {
         "e E yyyy-MM-dd", "x yyyy w", "ddd MMM yyyy", "HHH", "yyyy\u5e74M\u6708",
         "yyyy/MM/dd HH:mm:ssZ", "yyyy-MM-dd'T'HH:mm:ss'Z'", "Z yyyy", "ZZZ yyyy",
         "z yyyy-MM-dd HH", "yyyy-MM-dd HH ZZZ Z", "yyyy-MM-dd 'unclosed",
-        "yyyy-MM-dd'T'HH:mm:ss.SSS zZZ", "eee", "mmm", "auto", "iso"};
+        "yyyy-MM-dd'T'HH:mm:ss.SSS zZZ", "eee", "mmm", "auto", "iso",
+        "MMM yyyy E", "yyyy-MM e", "MMM E"};
     static final String[] ZONES = {"UTC", "Europe/Paris", "America/New_York",
         "Asia/Kolkata", "Australia/Lord_Howe", "+05:45", "-11:00", "EST"};
     static final String[] TEXTS = {"", " ", "0", "00", "7", "12", "24", "60",
