@@ -36,7 +36,7 @@ WORKER = worker realm intake batch spool spool_read spool_log spool_late spool_c
 	spool_survey spool_pin spool_compact push log_delivery dispatch dispatch_move \
 	late archive append dead dead_letter condemned quarantine \
 	feed firehose ack replicant \
-	overlord finder beam_cluster beam_store_zk beam_store_local curator_mutex \
+	overlord finder kafka_supervisor beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff \
 	batch_task pile parcel ndjson narrow \
 	partition place beam_data task kafka_spec log_floor log_floor_group log_floor_document
