@@ -22,7 +22,7 @@ COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 en
 	conf_show conf_secret trust_store key_store ctl record_batch | log_view compression checksum
 SUPERVISOR = main vault supervisor prepare port source spawn privileges child restart reload \
 	front feeder control dead_order status | notify title environment rate footprint pulse vitals
-RECEIVER = receiver listener connection patience exchange http_request route post \
+RECEIVER = receiver listener connection patience exchange http_request request_key route post \
 	content inflate smile smile_event line_parser parse_spec delimited \
 	regex_line json_lines flatten body json_scan partition_hash settings \
 	offer outlet ticket settle drops answer reply receiver_check \
@@ -32,11 +32,11 @@ RECEIVER = receiver listener connection patience exchange http_request route pos
 	json_index json_string java_string memory
 FEED = feed feed_door feed_link feed_serve kafka_request kafka_sasl feed_users \
 	feed_topic kafka_answer feed_check | kafka_wire scram
-WORKER = worker realm intake batch spool spool_read spool_log spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
+WORKER = worker realm intake keys batch spool spool_read spool_log spool_keys spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact push log_delivery dispatch dispatch_trial dispatch_move \
 	late archive append dead dead_letter condemned quarantine \
 	feed firehose ack replicant \
-	overlord finder beam_cluster beam_store_zk beam_store_local curator_mutex \
+	overlord finder kafka_supervisor beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff \
 	batch_task pile parcel ndjson narrow \
 	partition place beam_data task kafka_spec log_floor log_floor_group log_floor_document

@@ -58,6 +58,14 @@ enum ack_kind {
 	ACK_SENT = 1, /* Druid has taken `events` of the ticket */
 	ACK_DEAD, /* they became dead letters */
 	ACK_DROPPED, /* dropped by a counted rule in the worker */
+	/* Of a request with an Idempotency-Key, struct ack_key. This request
+	 * has brought its events, at least the last of them; another one had
+	 * brought them before */
+	ACK_KEY_FIRST,
+	ACK_KEY_REPEAT,
+	ACK_KEY_OTHER, /* nothing was taken: the key stands for another body */
+	ACK_KEY_AGAIN, /* not all could be taken: it has to be sent again */
+	ACK_KEY_ENOUGH, /* nothing more will be told of a repeat */
 };
 
 /* Record of the ack ring, worker to receiver. The same (ticket, batch) may
@@ -68,6 +76,16 @@ struct ack {
 	uint32_t events;
 	uint32_t kind;
 	uint64_t unused;
+};
+
+/* The record for the ACK_KEY kinds, of the same size: what became of the
+ * events of the share, which are this request's or an earlier one's. */
+struct ack_key {
+	uint64_t ticket;
+	uint32_t sent, dead; /* of `events`, by now */
+	uint32_t events; /* taken, but for late ones */
+	uint32_t kind;
+	uint32_t late, dropped;
 };
 
 struct channel {

@@ -10,6 +10,7 @@
 
 _Static_assert(sizeof(struct event_block) % 8 == 0, "events are aligned");
 _Static_assert(sizeof(struct event) % 8 == 0, "events are aligned");
+_Static_assert(sizeof(struct event_key) % 8 == 0, "events are aligned");
 
 const char *
 event_drop_name(enum drop_reason reason)
@@ -18,6 +19,18 @@ event_drop_name(enum drop_reason reason)
 
 	_Static_assert(ARRAY_LEN(names) == DROP_REASONS, "each has a name");
 	return names[reason];
+}
+
+static bool
+open_keyed(struct event_reader *r)
+{
+	if ((size_t)(r->end - r->next) < sizeof r->key)
+		return false;
+	memcpy(&r->key, r->next, sizeof r->key);
+	atomic_signal_fence(memory_order_seq_cst);
+	r->next += sizeof r->key;
+	r->is_keyed = true;
+	return true;
 }
 
 bool
@@ -31,25 +44,31 @@ event_open(struct event_reader *r, const void *at, uint64_t available,
 	atomic_signal_fence(memory_order_seq_cst);
 	r->next = (const char *)at + sizeof *head;
 	r->end = (const char *)at + head->bytes;
-	return head->magic == EVENT_BLOCK_MAGIC &&
-	    head->bytes >= sizeof *head && head->bytes <= available &&
-	    head->bytes % 8 == 0;
+	r->is_keyed = false;
+	if (head->bytes < sizeof *head || head->bytes > available ||
+	    head->bytes % 8 != 0)
+		return false;
+	return head->magic == EVENT_BLOCK_MAGIC ||
+	    (head->magic == EVENT_KEYED_MAGIC && open_keyed(r));
 }
 
 const char *
 event_next(struct event_reader *r, struct event *head, bool *damaged)
 {
 	size_t left = (size_t)(r->end - r->next);
-	const char *text = r->next + sizeof *head;
+	size_t more = UNLIKELY(r->is_keyed) ? EVENT_ORDINAL_BYTES : 0;
+	const char *text = r->next + sizeof *head + more;
 
-	*damaged = left > 0 && left < sizeof *head;
-	if (left < sizeof *head)
+	*damaged = left > 0 && left < sizeof *head + more;
+	if (left < sizeof *head + more)
 		return NULL;
 	memcpy(head, r->next, sizeof *head);
+	if (UNLIKELY(r->is_keyed))
+		memcpy(&r->ordinal, text - more, more);
 	atomic_signal_fence(memory_order_seq_cst);
-	*damaged = event_record_bytes(head->bytes) > left;
+	*damaged = event_record_bytes(head->bytes) + more > left;
 	if (*damaged)
 		return NULL;
-	r->next += event_record_bytes(head->bytes);
+	r->next += event_record_bytes(head->bytes) + more;
 	return text;
 }

@@ -12,6 +12,9 @@
 #include "base.h"
 
 #define EVENT_BLOCK_MAGIC 0x626c6b31u /* "blk1" */
+/* Of a request with an Idempotency-Key: behind the block's header stands a
+ * struct event_key, behind each event's head its ordinal, as 8 bytes. */
+#define EVENT_KEYED_MAGIC 0x626c6b32u /* "blk2" */
 /* A dataSource's events of one request that were dropped before the ring, by
  * reason: they ride in the block, so that the worker's durable accounts know
  * them. Order of counters.def. */
@@ -25,6 +28,25 @@ struct event_block {
 	uint64_t ticket; /* 0: nobody waits for acks of it */
 	uint32_t events;
 	uint32_t dropped[DROP_REASONS]; /* in the share's last block only */
+};
+
+#define EVENT_KEY_BYTES 16
+#define EVENT_ORDINAL_BYTES 8
+#define EVENT_KEYS_MAX 1000000 /* of a dataSource */
+
+/* What a keyed block is of its request. An event's ordinal is its index in
+ * the request, dropped ones and those of other dataSources counted, so that
+ * the same body has the same ordinals at any time. */
+struct event_key {
+	uint8_t key[EVENT_KEY_BYTES]; /* a hash of it */
+	uint64_t body; /* a hash of the body */
+	uint64_t ticket; /* who waits for the worker's word on the request */
+	uint32_t from, to; /* ordinals that this block decides */
+	uint32_t all; /* events of the share, dropped ones too */
+	uint32_t is_last; /* block of the share */
+	int64_t window_ms; /* how long the key is known */
+	uint32_t keys_max; /* how many are known */
+	uint32_t unused;
 };
 
 #define EVENT_BYTES_MAX 0x7fffffffu
@@ -42,7 +64,7 @@ event_padded(size_t bytes)
 	return (bytes + 7) & ~(size_t)7;
 }
 
-/* Bytes that an event takes in a block. */
+/* Bytes that an event takes in a block without a key. */
 static inline size_t
 event_record_bytes(size_t json_bytes)
 {
@@ -54,6 +76,10 @@ event_record_bytes(size_t json_bytes)
  * that what has been checked is what is used. */
 struct event_reader {
 	const char *next, *end;
+	bool is_keyed;
+	/* keyed: of the block, and of the event that was read last */
+	struct event_key key;
+	uint64_t ordinal;
 };
 
 /* Copies the block's header to `head`; false when what lies in the `available`

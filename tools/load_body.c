@@ -29,6 +29,8 @@ struct template
 {
 	struct buf bytes; /* head and body */
 	size_t head_bytes;
+	size_t
+	    key_at; /* the request's number in its Idempotency-Key; 0: none */
 	struct slot *slots;
 	uint64_t count;
 	int64_t base_ms; /* that its times count from; 0: none written */
@@ -90,12 +92,23 @@ add_head(struct load_body *b, struct template *t, uint64_t number)
 
 	buf_addf(&t->bytes,
 	    "POST /v1/post%s%s%s HTTP/1.1\r\nHost: %s\r\n"
-	    "Content-Type: %s\r\n%sContent-Length: ",
+	    "Content-Type: %s\r\n%s%s",
 	    l->is_mixed ? "" : "/",
 	    l->is_mixed ? "" : l->ds[load_ledger_ds_of(l, number)],
 	    b->options->is_async ? "?async=true" : "", b->options->url.host,
 	    load_format_content_type(b->options->format),
-	    b->options->is_gzip ? "Content-Encoding: gzip\r\n" : "");
+	    b->options->is_gzip ? "Content-Encoding: gzip\r\n" : "",
+	    b->options->is_twice ? "" : "Content-Length: ");
+	t->head_bytes = t->bytes.used;
+}
+
+/* The number is written over later. */
+static void
+add_key(struct load_body *b, struct template *t)
+{
+	buf_addf(&t->bytes, "Idempotency-Key: %s-", b->ledger->run);
+	t->key_at = t->bytes.used;
+	buf_addf(&t->bytes, "%0*d\r\nContent-Length: ", LEDGER_DIGITS, 0);
 	t->head_bytes = t->bytes.used;
 }
 
@@ -176,6 +189,8 @@ build(struct load_body *b, struct template *t, uint64_t request,
 		return false;
 	}
 	add_head(b, t, first);
+	if (b->options->is_twice)
+		add_key(b, t);
 	if (!b->options->is_gzip)
 		buf_addf(&t->bytes, "%zu\r\n\r\n", body.bytes.used);
 	shift = t->bytes.used;
@@ -267,20 +282,24 @@ load_body_free(struct load_body **body)
 	free(b);
 }
 
+/* The digits in front of the number are zeros or what a larger number left
+ * there. */
+static void
+write_number(char *to, uint64_t n)
+{
+	char *at = to + LEDGER_DIGITS;
+
+	for (unsigned digit = 0; digit < LEDGER_DIGITS; digit++) {
+		*--at = (char)('0' + n % 10);
+		n /= 10;
+	}
+}
+
 static void
 write_ids(struct template *t, uint64_t first)
 {
-	for (uint64_t i = 0; i < t->count; i++) {
-		char *at = t->bytes.bytes + t->slots[i].id_at + LEDGER_DIGITS;
-		uint64_t n = first + i;
-
-		/* the digits in front of the number are zeros or what a
-		 * larger number left there */
-		for (unsigned digit = 0; digit < LEDGER_DIGITS; digit++) {
-			*--at = (char)('0' + n % 10);
-			n /= 10;
-		}
-	}
+	for (uint64_t i = 0; i < t->count; i++)
+		write_number(t->bytes.bytes + t->slots[i].id_at, first + i);
 }
 
 static void
@@ -306,6 +325,8 @@ fill(struct load_body *b, uint64_t request, int64_t base_ms)
 	if (t->base_ms != base_ms)
 		write_times(t, base_ms);
 	write_ids(t, request * b->ledger->batch);
+	if (t->key_at > 0)
+		write_number(t->bytes.bytes + t->key_at, request);
 	return t;
 }
 

@@ -45,6 +45,9 @@ static const char usage_text[] =
     "                       too; their `time` is moved to end now\n"
     "  --spread S           times are spread over so many seconds, 60\n"
     "  --retry              requests are sent again until 200 or a 4xx\n"
+    "  --twice              each request has an Idempotency-Key and is sent\n"
+    "                       once more after its 200, on another connection;\n"
+    "                       no event may arrive twice, by --retry neither\n"
     "  --timeout S          how long an answer may take, 120\n"
     "  --record FILE        writes what became of each request\n"
     "  --compare URL        tranq-sandbox: waits until all that was answered\n"
@@ -150,6 +153,7 @@ enum load_option {
 	OPTION_REPLAY,
 	OPTION_SPREAD,
 	OPTION_RETRY,
+	OPTION_TWICE,
 	OPTION_TIMEOUT,
 	OPTION_RECORD,
 	OPTION_COMPARE,
@@ -179,6 +183,7 @@ static const struct option known[] = {
 	{ "replay", required_argument, NULL, OPTION_REPLAY },
 	{ "spread", required_argument, NULL, OPTION_SPREAD },
 	{ "retry", no_argument, NULL, OPTION_RETRY },
+	{ "twice", no_argument, NULL, OPTION_TWICE },
 	{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 	{ "record", required_argument, NULL, OPTION_RECORD },
 	{ "compare", required_argument, NULL, OPTION_COMPARE },
@@ -252,6 +257,7 @@ take_switch(struct load_options *o, int option)
 	case OPTION_LINES: o->is_array = false; break;
 	case OPTION_GENERATE: o->replay = NULL; break;
 	case OPTION_RETRY: o->retries = true; break;
+	case OPTION_TWICE: o->is_twice = true; break;
 	case OPTION_JSON: o->prints_json = true; break;
 	case OPTION_OWN: o->owns_host = true; break;
 	case OPTION_HELP: fputs(usage_text, stdout); exit(0);

@@ -20,7 +20,8 @@ struct load_options {
 	struct load_target url, sandbox;
 	bool compares;
 	const char *data_sources; /* comma-separated */
-	bool is_mixed, is_async, is_gzip, is_array, retries, prints_json;
+	bool is_mixed, is_async, is_gzip, is_array, retries, is_twice,
+	    prints_json;
 	bool owns_host;
 	unsigned connections;
 	uint64_t events; /* 0: as many as there is time for */

@@ -40,6 +40,7 @@ struct connection {
 	enum state state;
 	int fd;
 	bool has_request;
+	bool is_again; /* it was answered 200, and is sent once more */
 	uint64_t request;
 	int64_t base_ms; /* its events' times count from here */
 	int64_t due_ns; /* what its latency counts from */
@@ -48,6 +49,7 @@ struct connection {
 	char *in; /* of an answer that came in parts */
 	size_t in_bytes;
 	unsigned failures; /* in a row */
+	unsigned begun_times; /* tries of the request, with a key */
 	struct connection *next_idle;
 };
 
@@ -173,7 +175,9 @@ send_request(struct connection *c)
 	if (run->stats->started_ns == 0)
 		run->stats->started_ns = c->begun_ns;
 	run->stats->requests_sent++;
-	load_ledger_sent(run->ledger, c->request);
+	/* what has a key counts once, however often it is sent */
+	if (!run->options->is_twice || c->begun_times++ == 0)
+		load_ledger_sent(run->ledger, c->request);
 	send_more(c);
 }
 
@@ -195,6 +199,8 @@ begin_request(struct connection *c)
 	    run->began_wall_ms + (now_ns - run->began_ns) / 1000000000 * 1000;
 	c->request = run->next++;
 	c->has_request = true;
+	c->is_again = false;
+	c->begun_times = 0;
 	run->open_requests++;
 	send_request(c);
 }
@@ -244,6 +250,22 @@ retry_later(struct connection *c, bool is_close)
 	    MIN_OF(delay, RETRY_DELAY_MAX_MS), retry_due);
 }
 
+static bool
+is_first_of_two(const struct connection *c)
+{
+	return c->run->options->is_twice && !c->is_again;
+}
+
+/* Whichever receiver takes the next connection. */
+static void
+send_again(struct connection *c)
+{
+	c->is_again = true;
+	c->due_ns = clock_mono_ns();
+	disconnect(c);
+	connect_soon(c);
+}
+
 static void
 count_answer(struct connection *c, const struct load_answer *a)
 {
@@ -253,7 +275,7 @@ count_answer(struct connection *c, const struct load_answer *a)
 	s->answers[a->status]++;
 	load_histogram_add(
 	    &s->latency, (uint64_t)(s->ended_ns - c->due_ns) / 1000);
-	if (a->status != 200)
+	if (a->status != 200 || is_first_of_two(c))
 		return;
 	s->received += a->received;
 	s->sent += a->sent;
@@ -273,6 +295,10 @@ take_answer(struct connection *c, const struct load_answer *a)
 		return;
 	}
 	c->failures = 0;
+	if (a->status == 200 && is_first_of_two(c)) {
+		send_again(c);
+		return;
+	}
 	settle(c, a->status == 200 ? FATE_ANSWERED : FATE_REFUSED);
 	if (is_close) {
 		disconnect(c);

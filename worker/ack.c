@@ -24,6 +24,8 @@ struct acks {
 	unsigned count;
 	uint64_t generation;
 	int64_t complained_ms;
+	acks_key *keyed;
+	void *keyed_context;
 };
 
 struct acks *
@@ -74,17 +76,34 @@ keep(struct acks *a, struct backlog *b, const struct ack *ack)
 	b->acks[b->first + b->used++] = *ack;
 }
 
-static void
-tell(struct acks *a, const struct batch_ticket *t, const struct ack *ack)
+void
+acks_watch_keys(struct acks *a, acks_key *keyed, void *context)
+{
+	a->keyed = keyed;
+	a->keyed_context = context;
+}
+
+void
+acks_tell(struct acks *a, unsigned receiver, const struct ack *ack)
 {
 	struct backlog *b;
 
-	if (t->ticket == 0 || t->receiver >= a->count || ack->events == 0)
+	if (ack->ticket == 0 || receiver >= a->count)
 		return;
-	b = &a->backlogs[t->receiver];
+	b = &a->backlogs[receiver];
 	b->rang = true;
-	if (b->used > 0 || !channel_ack(&a->channels[t->receiver], ack))
+	if (b->used > 0 || !channel_ack(&a->channels[receiver], ack))
 		keep(a, b, ack);
+}
+
+static void
+tell(struct acks *a, const struct batch_run *run, const struct ack *ack)
+{
+	if (ack->events == 0)
+		return;
+	if (run->key != NULL && a->keyed != NULL)
+		a->keyed(a->keyed_context, run, ack);
+	acks_tell(a, run->receiver, ack);
 }
 
 /* The first event of the tickets as the batch counts now: a batch that has
@@ -92,10 +111,12 @@ tell(struct acks *a, const struct batch_ticket *t, const struct ack *ack)
 static uint32_t
 events_left_behind(const struct batch_view *v)
 {
+	struct batch_run run;
 	uint64_t all = 0;
+	unsigned at = 0;
 
-	for (unsigned i = 0; i < v->header->ticket_count; i++)
-		all += v->tickets[i].events;
+	while (batch_next_run(v, &at, &run))
+		all += run.events;
 	return all > v->header->events ? (uint32_t)all - v->header->events : 0;
 }
 
@@ -104,29 +125,30 @@ ack_batch(struct acks *a, const struct batch_view *v, enum ack_kind kind,
     const struct spool_refused *refused, unsigned refused_count)
 {
 	uint32_t left = events_left_behind(v), end = 0;
-	unsigned r = 0;
+	bool is_ours = v->header->generation == a->generation;
+	struct batch_run run;
+	unsigned r = 0, at = 0;
 
-	if (v->header->generation != a->generation)
-		return;
-	for (unsigned i = 0; i < v->header->ticket_count; i++) {
-		const struct batch_ticket *t = &v->tickets[i];
-		struct ack ack = { .ticket = t->ticket,
-			.batch = v->header->id,
-			.events = t->events,
+	while (batch_next_run(v, &at, &run)) {
+		struct ack ack = { .batch = v->header->id,
+			.events = run.events,
 			.kind = kind };
 
-		end += t->events;
+		if (!is_ours)
+			run.ticket = 0; /* it may be somebody else's now */
+		ack.ticket = run.ticket;
+		end += run.events;
 		for (; r < refused_count && refused[r].event + left < end;
 		     r++) {
-			struct ack dead = { .ticket = t->ticket,
+			struct ack dead = { .ticket = run.ticket,
 				.batch = refused[r].dead_id,
 				.events = 1,
 				.kind = ACK_DEAD };
 
-			tell(a, t, &dead);
+			tell(a, &run, &dead);
 			ack.events--;
 		}
-		tell(a, t, &ack);
+		tell(a, &run, &ack);
 	}
 }
 

@@ -25,6 +25,13 @@ void acks_free(struct acks **);
  * of it that are dead letters, in their order, whatever becomes of the rest. */
 void ack_batch(struct acks *, const struct batch_view *, enum ack_kind,
     const struct spool_refused *refused, unsigned refused_count);
+/* One for that receiver. */
+void acks_tell(struct acks *, unsigned receiver, const struct ack *);
+/* What is to be called for the rows of requests with an Idempotency-Key, of
+ * whatever generation. */
+typedef void
+acks_key(void *context, const struct batch_run *, const struct ack *);
+void acks_watch_keys(struct acks *, acks_key *, void *context);
 /* At the end of a turn: what waited, and the doorbells. */
 void ack_flush(struct acks *);
 bool ack_backlog(const struct acks *);

@@ -23,6 +23,8 @@
 
 _Static_assert(sizeof(struct batch_header) == 80, "on disk");
 _Static_assert(sizeof(struct batch_ticket) == 16, "on disk");
+_Static_assert(
+    sizeof(struct batch_ticket) == EVENT_KEY_BYTES, "in a row's place");
 _Static_assert(sizeof(struct batch_chunk) == 16, "on disk");
 
 struct batch *
@@ -80,38 +82,50 @@ need(struct batch *b, size_t more)
 }
 
 static void
-count_ticket(struct batch *b, uint64_t ticket, unsigned receiver)
+put_ticket(struct batch *b, const void *ticket)
 {
-	struct batch_ticket *last =
-	    b->ticket_count > 0 ? &b->tickets[b->ticket_count - 1] : NULL;
-
-	if (last != NULL && last->ticket == ticket &&
-	    last->receiver == receiver) {
-		last->events++;
-		return;
-	}
 	if (b->ticket_count == b->ticket_size) {
 		b->ticket_size = MAX_OF(b->ticket_size * 2, 8u);
 		b->tickets = must_realloc(
 		    b->tickets, b->ticket_size * sizeof b->tickets[0]);
 	}
-	b->tickets[b->ticket_count++] = (struct batch_ticket){
-		.ticket = ticket, .receiver = receiver, .events = 1
-	};
+	memcpy(&b->tickets[b->ticket_count++], ticket, sizeof b->tickets[0]);
+}
+
+static void
+count_ticket(struct batch *b, const struct batch_run *run)
+{
+	struct batch_ticket *last =
+	    b->ticket_count > 0 ? &b->tickets[b->last_run] : NULL;
+	struct batch_ticket t = { .ticket = run->ticket,
+		.receiver =
+		    run->receiver | (run->key != NULL ? BATCH_KEYED : 0),
+		.events = run->events };
+
+	if (last != NULL && last->ticket == t.ticket &&
+	    last->receiver == t.receiver &&
+	    (run->key == NULL ||
+		memcmp(last + 1, run->key, EVENT_KEY_BYTES) == 0)) {
+		last->events += t.events;
+		return;
+	}
+	b->last_run = b->ticket_count;
+	put_ticket(b, &t);
+	if (run->key != NULL)
+		put_ticket(b, run->key);
 }
 
 /* Once somebody waits, all runs are noted, the others as ticket 0: a refused
  * event's place tells whose it is. */
 static void
-count_run(struct batch *b, uint64_t ticket, unsigned receiver)
+count_run(struct batch *b, const struct batch_run *run)
 {
-	if (ticket == 0 && b->ticket_count == 0)
+	if (b->records != NULL ||
+	    (run->ticket == 0 && run->key == NULL && b->ticket_count == 0))
 		return;
-	if (b->ticket_count == 0 && b->events > 1) {
-		count_ticket(b, 0, 0);
-		b->tickets[0].events = b->events - 1;
-	}
-	count_ticket(b, ticket, ticket == 0 ? 0 : receiver);
+	if (b->ticket_count == 0 && b->events > 1)
+		count_ticket(b, &(struct batch_run){ .events = b->events - 1 });
+	count_ticket(b, run);
 }
 
 static void
@@ -135,9 +149,8 @@ end_chunk(struct batch *b)
 	b->chunk_first = b->events;
 }
 
-void
-batch_add(struct batch *b, const struct event *e, const char *text,
-    uint64_t ticket, unsigned receiver)
+static void
+add(struct batch *b, const struct event *e, const char *text)
 {
 	size_t in_chunk = b->used - b->chunk_start;
 
@@ -157,7 +170,26 @@ batch_add(struct batch *b, const struct event *e, const char *text,
 	memcpy(b->value + b->used, text, e->bytes);
 	b->used += e->bytes;
 	b->events++;
-	count_run(b, ticket, receiver);
+}
+
+void
+batch_add(struct batch *b, const struct event *e, const char *text,
+    uint64_t ticket, unsigned receiver)
+{
+	struct batch_run run = { .ticket = ticket,
+		.receiver = ticket == 0 ? 0 : receiver,
+		.events = 1 };
+
+	add(b, e, text);
+	count_run(b, &run);
+}
+
+void
+batch_add_keyed(struct batch *b, const struct event *e, const char *text,
+    const struct batch_run *run)
+{
+	add(b, e, text);
+	count_run(b, run);
 }
 
 size_t
@@ -359,4 +391,22 @@ void
 batch_view_own(const char *value, size_t bytes, struct batch_view *v)
 {
 	must(take_apart(value, bytes, v));
+}
+
+bool
+batch_next_run(const struct batch_view *v, unsigned *at, struct batch_run *run)
+{
+	const struct batch_ticket *t = &v->tickets[*at];
+	unsigned left = v->header->ticket_count - *at;
+	bool is_keyed;
+
+	if (left == 0)
+		return false;
+	is_keyed = (t->receiver & BATCH_KEYED) != 0 && left > 1;
+	*run = (struct batch_run){ .ticket = t->ticket,
+		.receiver = t->receiver & ~BATCH_KEYED,
+		.events = t->events,
+		.key = is_keyed ? (const uint8_t *)(t + 1) : NULL };
+	*at += is_keyed ? 2 : 1;
+	return true;
 }

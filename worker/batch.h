@@ -44,11 +44,22 @@ struct batch_header {
 };
 
 /* A row of events of one request, in their order. None at all when nobody
- * waits; a batch that has moved on keeps those of chunks that it left. */
+ * waits; a batch that has moved on keeps those of chunks that it left. Behind
+ * one with BATCH_KEYED stands, in place of a row, the hash of the request's
+ * Idempotency-Key. */
 struct batch_ticket {
 	uint64_t ticket; /* 0: nobody waits for these */
 	uint32_t receiver;
 	uint32_t events;
+};
+
+#define BATCH_KEYED (UINT32_C(1) << 31) /* in `receiver` */
+
+/* A row with what belongs to it. */
+struct batch_run {
+	uint64_t ticket;
+	uint32_t receiver, events;
+	const uint8_t *key; /* EVENT_KEY_BYTES, or NULL */
 };
 
 struct batch_chunk {
@@ -77,6 +88,7 @@ struct batch {
 	size_t used, size;
 	struct batch_ticket *tickets;
 	unsigned ticket_count, ticket_size;
+	unsigned last_run; /* of the tickets */
 	struct batch_chunk *chunks;
 	unsigned chunk_count, chunk_size;
 	/* NULL, or the events are in here, as records for the log, and in
@@ -95,6 +107,9 @@ void batch_free(struct batch **);
 /* Copies the event's text in. ticket 0: nobody waits for it. */
 void batch_add(struct batch *, const struct event *, const char *text,
     uint64_t ticket, unsigned receiver);
+/* The same, of a request with an Idempotency-Key. */
+void batch_add_keyed(struct batch *, const struct event *, const char *text,
+    const struct batch_run *);
 size_t batch_bytes(const struct batch *);
 /* What sealing it decides. */
 struct batch_seal {
@@ -124,3 +139,6 @@ char *batch_without(const struct batch_view *, const struct batch_seal *,
 bool batch_view(const char *value, size_t bytes, struct batch_view *);
 /* The same for a value that this process has just sealed or checked. */
 void batch_view_own(const char *value, size_t bytes, struct batch_view *);
+/* The next row of tickets; *at: 0 at first. False: there is none. */
+bool
+batch_next_run(const struct batch_view *, unsigned *at, struct batch_run *);

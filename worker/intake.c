@@ -307,14 +307,41 @@ set_block_aside(struct intake *in, const struct hand_item *item,
 
 static void
 take_event(struct intake *in, const struct event *e, const char *text,
-    uint64_t ticket, unsigned receiver)
+    const struct batch_run *of)
 {
 	struct batch *batch = batch_for(in, e);
 
 	POISON("ring", text, e->bytes);
 	/* a late one is not waited for beyond the commit */
-	batch_add(batch, e, text, e->is_late ? 0 : ticket, receiver);
+	if (LIKELY(of->key == NULL || e->is_late))
+		batch_add(
+		    batch, e, text, e->is_late ? 0 : of->ticket, of->receiver);
+	else
+		batch_add_keyed(batch, e, text, of);
 	count_event(in, batch, e);
+}
+
+/* Whether the event is not in the spool yet by the key of its request. */
+static bool
+is_new(struct keys_block *b, const struct event *e, uint64_t ordinal)
+{
+	if (!keys_wants(b, ordinal))
+		return false;
+	b->late += e->is_late;
+	b->taken += !e->is_late;
+	return true;
+}
+
+/* How much of the block is new in the accounts. */
+static void
+count_block(struct intake *in, struct source *s, const struct event_block *b,
+    uint32_t events, uint32_t dropped)
+{
+	in->has_waiting |= b->ticket != 0;
+	in->counted.received += (uint64_t)events + dropped;
+	in->counted.dropped_window += dropped;
+	s->cursor.taken_events += b->events;
+	s->cursor.taken_dropped += b->dropped[DROP_WINDOW];
 }
 
 static void
@@ -327,21 +354,33 @@ take_block(struct intake *in, struct source *s, const struct event_block *b,
 		.generation = in->p.generation,
 		.key = s->cursor.position };
 	const struct hand_item *why = condemned(in, &item, HAND_WHOLE);
+	struct batch_run of = {
+		.ticket = b->ticket, .receiver = receiver, .events = 1
+	};
+	uint32_t passed_over = 0, dropped = b->dropped[DROP_WINDOW];
+	struct keys_block keyed = { .row = NULL };
 	struct event e;
 	const char *text;
 	bool damaged;
 
+	if (UNLIKELY(reader->is_keyed) && in->p.keys != NULL) {
+		keys_open(in->p.keys, &keyed, b, &reader->key, receiver);
+		of.key = reader->key.key;
+	}
 	if (why != NULL)
-		taken = set_block_aside(in, why, b, reader);
+		keyed.taken = taken = set_block_aside(in, why, b, reader);
 	hand_take(in->p.hand, &item, clock_mono_ms());
 	while (taken < b->events &&
 	    (text = event_next(reader, &e, &damaged)) != NULL) {
 		hand_event(in->p.hand, taken);
-		if ((why = condemned(in, &item, taken)) != NULL)
+		taken++;
+		if (UNLIKELY(of.key != NULL) &&
+		    !is_new(&keyed, &e, reader->ordinal))
+			passed_over++;
+		else if ((why = condemned(in, &item, taken - 1)) != NULL)
 			set_event_aside(in, why, &e, text);
 		else
-			take_event(in, &e, text, b->ticket, receiver);
-		taken++;
+			take_event(in, &e, text, &of);
 	}
 	in->block = item;
 	if (taken < b->events) {
@@ -350,11 +389,9 @@ take_block(struct intake *in, struct source *s, const struct event_block *b,
 		    b->events - taken, b->events);
 		in->counted.quarantined += b->events - taken;
 	}
-	in->has_waiting |= b->ticket != 0;
-	in->counted.received += (uint64_t)b->events + b->dropped[DROP_WINDOW];
-	in->counted.dropped_window += b->dropped[DROP_WINDOW];
-	s->cursor.taken_events += b->events;
-	s->cursor.taken_dropped += b->dropped[DROP_WINDOW];
+	if (UNLIKELY(of.key != NULL))
+		dropped = keys_close(in->p.keys, &keyed, taken == b->events);
+	count_block(in, s, b, b->events - passed_over, dropped);
 }
 
 /* What was offered and has not been taken; 0 when the counter makes no sense
@@ -483,6 +520,8 @@ intake_resume(struct intake *in)
 {
 	forget_open(in);
 	forget_sealed(in);
+	if (in->p.keys != NULL)
+		keys_resume(in->p.keys);
 	in->counted = (struct spool_totals){ 0 };
 	for (unsigned i = 0; i < in->p.channel_count; i++)
 		resume_source(in, &in->sources[i], i);
@@ -625,9 +664,22 @@ intake_seal(struct intake *in, int64_t wall_ms)
 	FAULT_POINT(SEALED);
 }
 
+/* What of it concerns keys: the rings' part comes with the batches. */
+static struct keys_commit
+keys_part(const struct intake *in)
+{
+	return (struct keys_commit){ .has_rings = in->open_count == 0,
+		.answers_durable = table(in)->answers_durable(in->p.delivery),
+		.now_ms = clock_wall_ms() };
+}
+
 void
 intake_write(struct intake *in)
 {
+	struct keys_commit keys = keys_part(in);
+
+	if (in->p.keys != NULL)
+		keys_write(in->p.keys, &keys);
 	if (in->open_count > 0)
 		return; /* the cursors say what is there: all or nothing */
 	for (unsigned i = 0; i < in->sealed_count; i++) {
@@ -651,6 +703,10 @@ intake_write(struct intake *in)
 void
 intake_written(struct intake *in)
 {
+	struct keys_commit keys = keys_part(in);
+
+	if (in->p.keys != NULL)
+		keys_written(in->p.keys, &keys);
 	if (in->open_count > 0)
 		return; /* only removals were committed */
 	for (unsigned i = 0; i < in->p.channel_count; i++) {

@@ -12,6 +12,7 @@
 #include "channel.h"
 #include "conf.h"
 #include "delivery.h"
+#include "keys.h"
 #include "late.h"
 #include "quarantine.h"
 #include "spool.h"
@@ -28,6 +29,7 @@ struct intake_parts {
 	struct quarantine_options quarantine;
 	struct delivery *delivery;
 	struct late *late;
+	struct keys *keys; /* NULL: each request is a new one */
 };
 
 struct intake *intake_new(const struct intake_parts *);

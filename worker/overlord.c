@@ -22,7 +22,7 @@
 #define URLS_MAX 16
 #define HOPS_MAX 4
 
-enum question { ASK_SUBMIT, ASK_STATUS, ASK_RUNNING, ASK_PAYLOAD };
+enum question { ASK_SUBMIT, ASK_STATUS, ASK_RUNNING, ASK_PAYLOAD, ASK_OTHER };
 
 struct overlord_ask {
 	struct overlord *overlord;
@@ -31,12 +31,14 @@ struct overlord_ask {
 	unsigned place; /* overlord.place when it was sent */
 	unsigned hops; /* redirects followed */
 	enum question question;
-	char *body; /* submit */
+	char *body; /* what is posted, or NULL */
+	char *path; /* other */
 	char *task_id; /* status */
 	char *url;
 	overlord_submit_fn *submitted;
 	overlord_status_fn *known;
 	overlord_shutoff_fn *told;
+	overlord_answer_fn *heard;
 	void *context;
 	struct http_exchange *exchange;
 };
@@ -110,6 +112,7 @@ free_ask(struct overlord_ask *a)
 	if (a->exchange != NULL)
 		http_cancel(a->overlord->http, &a->exchange);
 	free(a->body);
+	free(a->path);
 	free(a->task_id);
 	free(a->url);
 	free(a);
@@ -195,6 +198,8 @@ url_of(const struct overlord_ask *a)
 	const char *api = "druid/indexer/v1";
 	char *escaped, *url;
 
+	if (a->question == ASK_OTHER)
+		return must_format("%s/%s", base, a->path);
 	if (a->question == ASK_SUBMIT)
 		return must_format("%s/%s/task", base, api);
 	if (a->question == ASK_RUNNING)
@@ -206,17 +211,24 @@ url_of(const struct overlord_ask *a)
 	return url;
 }
 
+/* Of "http://host:port" at its beginning; 0: there is none. */
+static size_t
+server_bytes(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	return host != NULL
+	    ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#")
+	    : 0;
+}
+
 /* "http://host:port" of both is the same. */
 static bool
 same_server(const char *url, const char *other)
 {
-	const char *host = strstr(url, "://");
-	size_t bytes;
+	size_t bytes = server_bytes(url);
 
-	if (host == NULL)
-		return false;
-	bytes = (size_t)(host + 3 - url) + strcspn(host + 3, "/?#");
-	return strncasecmp(url, other, bytes) == 0 &&
+	return bytes > 0 && strncasecmp(url, other, bytes) == 0 &&
 	    strchr("/?#", other[bytes]) != NULL;
 }
 
@@ -246,7 +258,7 @@ send_there(struct overlord_ask *a)
 
 	call.body_bytes = a->body != NULL ? strlen(a->body) : 0;
 	call.timeout_ms = MIN_OF(a->overlord->ds->index_retry_ms,
-	    a->question == ASK_SUBMIT ? SUBMIT_TIMEOUT_MS : STATUS_TIMEOUT_MS);
+	    a->body != NULL ? SUBMIT_TIMEOUT_MS : STATUS_TIMEOUT_MS);
 	a->exchange = http_send(a->overlord->http, &call);
 }
 
@@ -286,6 +298,8 @@ conclude(struct overlord_ask *a, enum result result, const char *why,
 		    a->overlord->where, why);
 	if (a->question == ASK_SUBMIT)
 		a->submitted(a->context, result, why);
+	else if (a->question == ASK_OTHER)
+		a->heard(a->context, result, NULL, why);
 	else if (a->question == ASK_PAYLOAD)
 		a->told(a->context, result, INT64_MAX);
 	else
@@ -390,6 +404,19 @@ overlord_shutoff(struct overlord *o, const char *task_id,
 
 	a->task_id = must_strdup(task_id);
 	a->told = done;
+	ask(a);
+	return a;
+}
+
+struct overlord_ask *
+overlord_call(struct overlord *o, const char *path, char *body,
+    overlord_answer_fn *done, void *context)
+{
+	struct overlord_ask *a = new_ask(o, ASK_OTHER, context);
+
+	a->path = must_strdup(path);
+	a->body = body;
+	a->heard = done;
 	ask(a);
 	return a;
 }
@@ -561,6 +588,20 @@ take_submit(struct overlord_ask *a, const struct http_answer *answer)
 		conclude(a, RESULT_REFUSED, answer->body, NULL);
 }
 
+static void
+take_other(struct overlord_ask *a, const struct http_answer *answer)
+{
+	char *server = must_format("%.*s", (int)server_bytes(a->url), a->url);
+	struct overlord_answer other = { .status = answer->status,
+		.body = answer->body,
+		.body_bytes = answer->body_bytes,
+		.server = server };
+
+	a->heard(a->context, RESULT_OK, &other, NULL);
+	free(server);
+	free_ask(a);
+}
+
 /* 401 or 403: somebody has to mend something, and the events wait. */
 static void
 denied(const struct overlord_ask *a, int status, char why[OVERLORD_WHY_BYTES])
@@ -642,7 +683,9 @@ answered(void *context, const struct http_answer *answer)
 	}
 	if (base_url(o) != NULL)
 		set_where(o, base_url(o));
-	if (a->question == ASK_SUBMIT)
+	if (a->question == ASK_OTHER)
+		take_other(a, answer);
+	else if (a->question == ASK_SUBMIT)
 		take_submit(a, answer);
 	else if (a->question == ASK_PAYLOAD)
 		take_payload(a, answer);

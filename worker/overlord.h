@@ -77,4 +77,20 @@ typedef void
 overlord_shutoff_fn(void *context, enum result, int64_t shutoff_ms);
 struct overlord_ask *overlord_shutoff(struct overlord *, const char *task_id,
     overlord_shutoff_fn *, void *context);
+/* Any other question, answered with a number below 500 that is neither a
+ * redirect nor 401, 403 or 429; lent for the call. */
+struct overlord_answer {
+	int status;
+	const char *body; /* with a NUL behind it */
+	size_t body_bytes;
+	const char *server; /* "http://host:port" of who answered: the leader */
+};
+/* RESULT_OK with the answer; RESULT_RETRY: none, `why` says it. */
+typedef void overlord_answer_fn(void *context, enum result,
+    const struct overlord_answer *, const char *why);
+/* path: below the Overlord's URL, "status", "druid/indexer/v1/supervisor"; each
+ * part escaped (http_escape). body: consumed JSON text, posted; NULL: GET. The
+ * handle is as above. */
+struct overlord_ask *overlord_call(struct overlord *, const char *path,
+    char *body, overlord_answer_fn *, void *context);
 void overlord_cancel(struct overlord_ask **);

@@ -24,7 +24,8 @@
 #include "spool_file.h"
 
 #define FORMAT 1u
-#define MAP_EXTRA (256u * MiB) /* free list, fragments, dead letters' index */
+/* Free list, fragments, dead letters' index; EVENT_KEYS_MAX keys. */
+#define MAP_EXTRA (512u * MiB)
 #define LOCK_WAIT_MS 5000
 #define LOCK_BYTES 8192 /* of LMDB's lock file, 126 readers */
 #define FULL_BLOCKS 8 /* a disk that has fewer is full */
@@ -245,7 +246,8 @@ read_state(struct spool *s, MDB_txn *txn)
 		    (char *)&s->now.totals + t->offset, sizeof(uint64_t));
 	if ((rc = count_queue(s, txn)) != 0 ||
 	    (rc = spool_count_copies(s, txn)) != 0 ||
-	    (rc = spool_log_read(s, txn)) != 0)
+	    (rc = spool_log_read(s, txn)) != 0 ||
+	    (rc = spool_keys_read(s, txn)) != 0)
 		return rc;
 	return spool_count_dead(s, txn);
 }

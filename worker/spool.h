@@ -16,6 +16,9 @@
  *   copy     id → batches of which the archive still has to get a copy, and
  *            those of them that are copied and still in the queue
  *   log      what Druid pulls, by offset (spool_log.h), when it has pulled ever
+ *   keys     hash of an Idempotency-Key → how far its request is stored, and
+ *            what became of it (spool_keys.h); from the first one on
+ *   keytime  when a key came, its hash → nothing: the order of forgetting
  *   meta     format, identity, next id, ring cursors, totals, documents
  *
  * All changes between spool_begin and spool_commit are one transaction with

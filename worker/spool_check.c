@@ -34,7 +34,7 @@ bool
 spool_check_name(const char *name, size_t bytes)
 {
 	static const char *const names[] = { "batch", "queue", "dead",
-		"progress", "meta", "copy", "log" };
+		"progress", "meta", "copy", "log", "keys", "keytime" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (bytes == strlen(names[i]) &&

@@ -96,7 +96,7 @@ copy_record(void *context, const struct lmdb_file_record *r)
 	v = val(c->value.bytes, c->value.used);
 	c->code = mdb_put(c->txn, c->to, &k, &v, MDB_APPEND);
 	c->records++;
-	c->in_txn += v.mv_size;
+	c->in_txn += k.mv_size + v.mv_size;
 	if (c->code == 0 && c->in_txn >= COMMIT_BYTES)
 		c->code = commit_some(c);
 	return c->code == 0;

@@ -59,6 +59,8 @@ struct counts {
 	uint64_t dead_count, dead_bytes; /* dead letters */
 	struct spool_totals totals;
 	uint64_t next_id;
+	uint64_t keys; /* of Idempotency-Keys */
+	bool has_keys; /* the databases are there */
 	struct log_meta log[LOG_PAGE_PARTITIONS_MAX]; /* next 0: none yet */
 	uint64_t log_partitions; /* those behind are not there */
 	uint64_t log_batches, log_events, log_bytes; /* of all of them */
@@ -72,6 +74,7 @@ struct spool {
 	MDB_env *env;
 	MDB_dbi batch, queue, dead, progress, meta, copy;
 	MDB_dbi log; /* made with the log's first partition */
+	MDB_dbi keys, keytime; /* made with the first key */
 	bool has_log, log_is_copy;
 	char log_identity[SPOOL_IDENTITY_BYTES];
 	struct log_file log_file; /* the one that is open */
@@ -155,6 +158,8 @@ bool spool_copy_left(struct spool *, uint64_t id, enum spool_place);
 int spool_log_read(struct spool *, MDB_txn *);
 /* At each commit: what has changed of it. */
 void spool_log_store(struct spool *);
+/* Within the opening: whether there are keys, and how many. */
+int spool_keys_read(struct spool *, MDB_txn *);
 /* A random UUID's text. false with errno. */
 bool spool_make_identity(char to[static SPOOL_IDENTITY_BYTES]) MUST_CHECK;
 /* Of the open transaction, into `meta`. */

@@ -20,6 +20,7 @@
 #include "record_batch.h"
 #include "spool_check.h"
 #include "spool_internal.h"
+#include "spool_keys.h"
 #include "spool_pin.h"
 
 #define WHAT_BYTES 300
@@ -169,6 +170,23 @@ take_copy(void *context, const struct lmdb_file_record *r)
 }
 
 static bool
+take_key(void *context, const struct lmdb_file_record *r)
+{
+	if (r->value == NULL || r->key_bytes != EVENT_KEY_BYTES ||
+	    !spool_key_is_row(r->value, r->value_bytes))
+		return bad_record(context, "keys");
+	return true;
+}
+
+static bool
+take_keytime(void *context, const struct lmdb_file_record *r)
+{
+	if (r->key_bytes != sizeof(int64_t) + EVENT_KEY_BYTES)
+		return bad_record(context, "keytime");
+	return true;
+}
+
+static bool
 check_name(void *context, const struct lmdb_file_record *r)
 {
 	if (!spool_check_name(r->key, r->key_bytes))
@@ -269,6 +287,7 @@ read_lists(struct survey *v)
 		bool (*record)(void *, const struct lmdb_file_record *);
 	} lists[] = { { "queue", take_queued }, { "dead", take_dead },
 		{ "copy", take_copy }, { "progress", take_mark },
+		{ "keys", take_key }, { "keytime", take_keytime },
 		{ "meta", take_meta } };
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {

@@ -31,6 +31,7 @@
 #include "intake.h"
 #include "iso.h"
 #include "json.h"
+#include "keys.h"
 #include "late.h"
 #include "log.h"
 #include "log_delivery.h"
@@ -43,6 +44,7 @@
 #include "session.h"
 #include "spool.h"
 #include "spool_dead.h"
+#include "spool_keys.h"
 #include "zk.h"
 
 #define REMOVAL_DELAY_MS 20 /* removals wait this long for a commit to join */
@@ -85,6 +87,7 @@ struct worker {
 	struct beam_store *store;
 	struct beam_cluster *cluster;
 	struct acks *acks;
+	struct keys *keys;
 	struct late *late;
 	struct log_page *page; /* pull: what feeds know */
 	struct delivery *delivery;
@@ -178,6 +181,7 @@ count(struct worker *w)
 {
 	const struct spool_totals *t = spool_totals(w->spool);
 	struct delivery_counts d = way(w)->counts(w->delivery);
+	struct keys_counts keys = keys_counts(w->keys);
 
 	return (struct counters){ .received = t->received,
 		.sent = t->sent,
@@ -197,6 +201,10 @@ count(struct worker *w)
 		.oldest_ms = (uint64_t)oldest_ms(w),
 		.in_flight = d.in_flight,
 		.stopped_reason = w->stopped,
+		.keys = spool_key_count(w->spool),
+		.key_repeats = keys.repeats,
+		.key_others = keys.others,
+		.keys_forgotten = keys.forgotten,
 		.commits = w->commits,
 		.pushes = d.pushes,
 		.push_retries = d.push_retries,
@@ -465,7 +473,7 @@ take_and_commit(struct worker *w)
 	if (seal_in > 0)
 		loop_timer_start(w->loop, &w->seal_timer, seal_in, wake_due);
 	if (!way(w)->wants_commit(w->delivery) && !late_wants_commit(w->late) &&
-	    !dead_wants_commit(w->dead))
+	    !dead_wants_commit(w->dead) && !keys_want_commit(w->keys))
 		return;
 	if (w->removal_due || dead_wants_commit(w->dead))
 		commit(w);
@@ -777,6 +785,8 @@ make_parts(struct worker *w)
 		.ds = w->ds,
 		.spool = w->spool,
 		.archive_dir = w->heritage->conf->archive_path };
+	struct keys_parts keys = { .spool = w->spool,
+		.generation = w->heritage->generation };
 	struct dead_parts dead = { .ds = w->ds, .spool = w->spool };
 	struct intake_parts intake = { .ds = w->ds,
 		.channels = w->channels,
@@ -793,6 +803,8 @@ make_parts(struct worker *w)
 	w->overlord = overlord_new(w->http, w->ds, finder_find, w->finder);
 	w->acks =
 	    acks_new(w->channels, w->channel_count, w->heritage->generation);
+	keys.acks = w->acks;
+	w->keys = intake.keys = keys_new(&keys);
 	late.overlord = w->overlord;
 	w->late = dead.late = intake.late = late_new(&late);
 	w->delivery =
@@ -833,6 +845,7 @@ free_parts(struct worker *w)
 	dead_free(&w->dead);
 	delivery_free(&w->delivery);
 	late_free(&w->late);
+	keys_free(&w->keys);
 	acks_free(&w->acks);
 	finder_free(&w->finder);
 	beam_store_free(&w->store);

@@ -481,6 +481,23 @@ auth_check(struct auth *a, const char *value, size_t bytes, int64_t now_ms)
 	return AUTH_BAD;
 }
 
+void
+auth_who(const char *value, size_t bytes, uint8_t who[static SECRET_HASH_BYTES])
+{
+	char text[AUTH_CREDENTIALS_MAX + 1];
+	size_t n = scheme_bytes(value, bytes, "Basic"), used;
+	const char *colon;
+
+	if (n > 0 && base64_read(value + n, bytes - n, text, &used) &&
+	    (colon = memchr(text, ':', used)) != NULL) {
+		secret_hash(text, (size_t)(colon - text), who);
+	} else {
+		n = scheme_bytes(value, bytes, "Bearer");
+		secret_hash(value + n, bytes - n, who);
+	}
+	explicit_bzero(text, sizeof text);
+}
+
 const char *
 auth_challenge(const struct auth *a)
 {

@@ -19,6 +19,7 @@
 
 #include "base.h"
 #include "conf.h"
+#include "secret_hash.h"
 
 #define AUTH_LINES_MAX 10000
 #define AUTH_GOOD_MAX 4096
@@ -52,6 +53,10 @@ void auth_release(struct auth **);
 /* value: of the field Authorization; NULL: there is none. */
 enum auth_result
 auth_check(struct auth *, const char *value, size_t bytes, int64_t now_ms);
+/* A hash of who that is that auth_check found good: of a user's name, or of a
+ * token. */
+void auth_who(
+    const char *value, size_t bytes, uint8_t who[static SECRET_HASH_BYTES]);
 /* What 401 is to ask for: fields WWW-Authenticate, each with CRLF. */
 const char *auth_challenge(const struct auth *);
 /* How often a slow hash was computed. */

@@ -31,6 +31,7 @@ body_free_plan(struct body_plan *p)
 {
 	free(p->events);
 	free(p->shares);
+	free(p->ordinals);
 	memset(p, 0, sizeof *p);
 }
 
@@ -62,7 +63,8 @@ size_t
 body_plan_bytes(const struct body_plan *p)
 {
 	return p->event_capacity * sizeof p->events[0] +
-	    p->share_capacity * sizeof p->shares[0];
+	    p->share_capacity * sizeof p->shares[0] +
+	    p->ordinal_capacity * sizeof p->ordinals[0];
 }
 
 unsigned
@@ -306,6 +308,19 @@ is_kept(const struct ds_conf *c, int64_t ms)
 	return c->late != LATE_DROP && !c->no_window;
 }
 
+static bool
+grow_ordinals(struct body_plan *p)
+{
+	uint32_t *grown =
+	    realloc(p->ordinals, p->event_capacity * sizeof p->ordinals[0]);
+
+	if (grown == NULL)
+		return false;
+	p->ordinals = grown;
+	p->ordinal_capacity = p->event_capacity;
+	return true;
+}
+
 /* Room for one more event or share. */
 static bool
 grow(struct body_reader *r)
@@ -321,6 +336,9 @@ grow(struct body_reader *r)
 		p->events = grown;
 		p->event_capacity = n;
 	}
+	if (UNLIKELY(p->is_keyed) && p->event_count >= p->ordinal_capacity &&
+	    !grow_ordinals(p))
+		return fail(r, 503, "Out of memory");
 	if (p->share_count == p->share_capacity) {
 		p->share_capacity = MAX_OF(p->share_capacity * 2, 4);
 		p->shares = must_realloc(
@@ -341,8 +359,8 @@ share_of(struct body_reader *r, struct settings_ds *ds)
 	ds->share = p->share_count++;
 	s = &p->shares[ds->share];
 	*s = (struct body_share){ .ds = ds,
-		.bytes = sizeof(struct event_block),
-		.block_bytes = sizeof(struct event_block) };
+		.bytes = body_head_bytes(p),
+		.block_bytes = body_head_bytes(p) };
 	return s;
 }
 
@@ -352,19 +370,23 @@ append(struct body_reader *r, struct body_share *s, uint32_t index)
 {
 	struct body_event *e = &r->plan.events[index];
 	uint64_t max = s->ds->block_bytes_max;
-	uint64_t bytes = event_record_bytes(body_event_bytes(e, s->ds));
+	size_t head = body_head_bytes(&r->plan);
+	uint64_t bytes =
+	    body_record_bytes(&r->plan, body_event_bytes(e, s->ds));
 
-	if (UNLIKELY(sizeof(struct event_block) + bytes > max))
+	if (UNLIKELY(head + bytes > max))
 		return fail(r, 413,
 		    "%s of %u bytes is larger than a quarter of "
 		    "tranqd.ringBytes (%llu bytes)",
 		    place(r), e->bytes, (unsigned long long)max);
 	if (s->block_bytes + bytes > max) {
-		s->bytes += sizeof(struct event_block);
-		s->block_bytes = sizeof(struct event_block);
+		s->bytes += head;
+		s->block_bytes = head;
 	}
 	s->bytes += bytes;
 	s->block_bytes += bytes;
+	if (UNLIKELY(r->plan.is_keyed))
+		r->plan.ordinals[index] = r->plan.received - 1;
 	if (s->events++ == 0)
 		s->first = index;
 	else
@@ -470,6 +492,9 @@ begin(struct body_reader *r, const struct body_input *in)
 	r->drops.max = in->drops_max;
 	p->event_count = p->received = 0;
 	p->share_count = 0;
+	p->is_keyed = in->key != NULL;
+	if (UNLIKELY(p->is_keyed))
+		p->key = *in->key;
 	r->status = 0;
 	r->at_fault = in->to;
 	r->mark++; /* the marks of bodies before are forgotten */

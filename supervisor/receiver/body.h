@@ -34,6 +34,8 @@ struct body_event {
 struct body_share {
 	struct settings_ds *ds;
 	uint32_t first, last, events;
+	uint32_t decided; /* keyed: ordinals that are written or dropped */
+	uint32_t all; /* keyed, once it is begun: events, dropped ones too */
 	uint32_t late; /* of them */
 	uint32_t dropped[DROP_REASONS];
 	int64_t dropped_ms; /* of one of them */
@@ -47,6 +49,11 @@ struct body_plan {
 	uint32_t event_count, event_capacity;
 	unsigned share_count, share_capacity;
 	uint32_t received; /* dropped ones too */
+	/* of a request with an Idempotency-Key: the events' ordinals */
+	bool is_keyed;
+	struct event_key key;
+	uint32_t *ordinals;
+	uint32_t ordinal_capacity;
 };
 
 struct body_input {
@@ -56,6 +63,7 @@ struct body_input {
 	struct settings_ds *to; /* of all events; NULL: each names its own */
 	int64_t now_ms; /* wall time, for the window */
 	uint32_t drops_max; /* dropped events to be listed */
+	const struct event_key *key; /* NULL: none */
 	/* the text that the JSON was made of, of `to`'s format: what is wrong
 	 * is told by its line; NULL: none */
 	const char *lines;
@@ -98,6 +106,21 @@ void
 body_show(const char *text, size_t bytes, char out[static BODY_SHOWN_BYTES]);
 /* Digits (and sign) of an event's milliseconds. */
 unsigned body_digits(int64_t ms);
+/* Bytes of a block's head, and of an event with its head, in the ring. */
+static inline size_t
+body_head_bytes(const struct body_plan *p)
+{
+	return sizeof(struct event_block) +
+	    (UNLIKELY(p->is_keyed) ? sizeof(struct event_key) : 0);
+}
+
+static inline size_t
+body_record_bytes(const struct body_plan *p, size_t json_bytes)
+{
+	return event_record_bytes(json_bytes) +
+	    (UNLIKELY(p->is_keyed) ? EVENT_ORDINAL_BYTES : 0);
+}
+
 /* Bytes of the object as it is offered. */
 uint32_t
 body_event_bytes(const struct body_event *, const struct settings_ds *);

@@ -197,6 +197,13 @@ content_read(
 }
 
 const char *
+content_decoded(const struct content *c, size_t *bytes)
+{
+	*bytes = c->in.bytes;
+	return c->in.body;
+}
+
+const char *
 content_json(const struct content *c, const struct body_input *in)
 {
 	return in->write_events != NULL ? c->json.bytes : in->bytes;

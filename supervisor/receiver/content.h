@@ -44,6 +44,8 @@ void content_fini(struct content *);
  * a status: see status and error. */
 bool content_read(struct content *, const struct content_input *,
     struct body_input *to) MUST_CHECK;
+/* The body after its content coding, until the next call. */
+const char *content_decoded(const struct content *, size_t *bytes);
 /* Where the JSON is that body_read has read, until the next call. */
 const char *content_json(const struct content *, const struct body_input *);
 /* Gives the bytes away when they are ours: the caller frees them. `size` is

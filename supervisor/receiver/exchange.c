@@ -12,6 +12,7 @@
 
 #include "fault.h"
 #include "log.h"
+#include "request_key.h"
 
 #define COMPLAIN_MS 10000
 
@@ -205,6 +206,26 @@ complain_of_password(struct connection *c)
 		    connection_peer(c, peer));
 }
 
+/* The request's Idempotency-Key. False: the answer to one that is none. */
+static bool
+read_key(struct connection *c, const char *head, struct event_key *key,
+    struct reply *reply)
+{
+	struct http_view v = c->request.idempotency_key, a;
+	uint8_t who[SECRET_HASH_BYTES];
+	bool is_known = c->all->posts->settings->auth != NULL &&
+	    http_request_field(&c->request, head, "authorization", &a);
+
+	if (is_known)
+		auth_who(head + a.at, a.bytes, who);
+	if (request_key_read(head + v.at, v.bytes, is_known ? who : NULL, key))
+		return true;
+	*reply = (struct reply){ .status = 400,
+		.text = "The Idempotency-Key is to be 1 to 255 printable ASCII "
+			"characters, in quotes or not\n" };
+	return false;
+}
+
 /* False: the answer to who may not do that. */
 static bool
 may_ask(struct connection *c, const struct route *route, const char *head,
@@ -363,16 +384,23 @@ handle(struct connection *c, struct span *s)
 	const char *head = s->bytes + s->at;
 	struct reply reply = { .status = 200, .text = banner };
 	enum post_state state = POST_ANSWERED;
+	bool has_key = UNLIKELY(c->request.has_idempotency_key) &&
+	    exchange_conf(c->all)->http_idempotency_window_ms > 0;
+	struct event_key key;
 	struct route route;
 
 	FAULT_POINT(REQUEST);
 	route_find(&route, &c->request, head);
 	if (!may_ask(c, &route, head, &reply)) {
 		/* answered below */
+	} else if (route.kind == ROUTE_POST && has_key &&
+	    !read_key(c, head, &key, &reply)) {
+		/* answered below */
 	} else if (route.kind == ROUTE_POST) {
 		struct post_input in = { .route = &route,
 			.body = head + c->request.head_bytes,
 			.bytes = c->body_bytes,
+			.key = has_key ? &key : NULL,
 			.owner = c };
 
 		state = post_begin(c->all->posts, &in, &c->post, &reply);

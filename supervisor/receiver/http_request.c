@@ -309,6 +309,16 @@ take_once(struct http_request *r, bool *has, struct http_view *to,
 }
 
 static enum http_result
+take_idempotency_key(struct http_request *r, struct http_view value)
+{
+	if (r->has_idempotency_key)
+		return bad(r, 400, "Several Idempotency-Key fields");
+	r->has_idempotency_key = true;
+	r->idempotency_key = value;
+	return HTTP_DONE;
+}
+
+static enum http_result
 take_field(struct http_request *r, const char *head, struct http_view name,
     struct http_view value)
 {
@@ -336,6 +346,10 @@ take_field(struct http_request *r, const char *head, struct http_view name,
 	case 14:
 		if (IS_WORD(n, 14, "content-length"))
 			return take_content_length(r, v, value.bytes);
+		break;
+	case 15:
+		if (IS_WORD(n, 15, "idempotency-key"))
+			return take_idempotency_key(r, value);
 		break;
 	case 16:
 		if (IS_WORD(n, 16, "content-encoding"))

@@ -37,10 +37,11 @@ struct http_request {
 	struct http_view path; /* as sent; empty: "/" (http://host) */
 	struct http_view query; /* without the '?' */
 	struct http_view content_type, content_encoding; /* trimmed */
+	struct http_view idempotency_key; /* trimmed, if there is one */
 	uint64_t content_length; /* without one: 0; UINT64_MAX: even larger */
 	uint32_t head_bytes; /* with the empty line */
 	uint8_t minor; /* HTTP/1.0 or HTTP/1.1 */
-	bool has_query;
+	bool has_query, has_idempotency_key;
 	bool has_content_length, is_chunked;
 	bool expects_continue;
 	bool keep_alive; /* what version and Connection ask for */

@@ -86,13 +86,19 @@ put_event(char *to, const char *body, const struct body_event *e,
 
 static char *
 put_record(char *to, const char *body, const struct body_event *e,
-    const struct settings_ds *ds)
+    const struct settings_ds *ds, const uint32_t *ordinal)
 {
 	struct event head = {
 		.timestamp_ms = e->ms, .hash = e->hash, .is_late = e->is_late
 	};
-	char *text = to + sizeof head, *end = put_event(text, body, e, ds);
+	char *text = to + sizeof head, *end;
 
+	if (UNLIKELY(ordinal != NULL)) {
+		uint64_t wide = *ordinal;
+
+		text = put(text, (const char *)&wide, EVENT_ORDINAL_BYTES);
+	}
+	end = put_event(text, body, e, ds);
 	head.bytes = (uint32_t)(end - text) & EVENT_BYTES_MAX;
 	memcpy(to, &head, sizeof head);
 	to = text + event_padded(head.bytes);
@@ -106,23 +112,40 @@ put_block(
     char *at, struct body_plan *plan, struct body_share *s, const char *body)
 {
 	struct event_block *b = (void *)at;
-	uint64_t max = s->ds->block_bytes_max, used = sizeof *b;
+	uint64_t max = s->ds->block_bytes_max, used = body_head_bytes(plan);
 
 	b->events = 0;
 	while (s->events > 0) {
 		const struct body_event *e = &plan->events[s->first];
-		uint64_t bytes = event_record_bytes(body_event_bytes(e, s->ds));
+		uint64_t bytes =
+		    body_record_bytes(plan, body_event_bytes(e, s->ds));
+		const uint32_t *ordinal =
+		    UNLIKELY(plan->is_keyed) ? &plan->ordinals[s->first] : NULL;
 
 		if (used + bytes > max)
 			break;
-		must(
-		    put_record(at + used, body, e, s->ds) == at + used + bytes);
+		must(put_record(at + used, body, e, s->ds, ordinal) ==
+		    at + used + bytes);
 		used += bytes;
 		b->events++;
 		s->events--;
 		s->first = e->next;
 	}
 	return used;
+}
+
+/* What the block is of its request. */
+static void
+put_key(char *at, const struct body_plan *plan, struct body_share *s)
+{
+	struct event_key k = plan->key;
+
+	k.from = s->decided;
+	k.is_last = s->events == 0;
+	k.to = k.is_last ? plan->received : plan->ordinals[s->first];
+	k.all = s->all;
+	s->decided = k.to;
+	memcpy(at, &k, sizeof k);
 }
 
 /* The accounts must never know less than the worker, so a block is counted
@@ -185,6 +208,10 @@ offer_share(struct body_plan *plan, struct body_share *s, const char *body,
 		used = put_block(at, plan, s, body);
 		must(used <= most);
 		b->magic = EVENT_BLOCK_MAGIC;
+		if (UNLIKELY(plan->is_keyed)) {
+			b->magic = EVENT_KEYED_MAGIC;
+			put_key(at + sizeof *b, plan, s);
+		}
 		b->bytes = (uint32_t)used;
 		b->ticket = ticket;
 		s->bytes -= used;

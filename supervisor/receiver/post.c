@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "offer.h"
 #include "panic.h"
+#include "request_key.h"
 #include "settle.h"
 
 #define RETRY_AFTER_S 1
@@ -182,6 +183,19 @@ read_body(struct posts *ps, struct body_input *in, bool is_detailed,
 	return false;
 }
 
+/* What the worker has to know of a key that is not in the field. */
+static void
+complete_key(struct posts *ps, struct event_key *key)
+{
+	const struct conf *conf = ps->settings->conf;
+	size_t bytes;
+	const char *body = content_decoded(&ps->content, &bytes);
+
+	request_key_bind(key, body, bytes);
+	key->window_ms = conf->http_idempotency_window_ms;
+	key->keys_max = (uint32_t)conf->http_idempotency_keys;
+}
+
 static struct post *
 new_post(struct posts *ps, const struct post_input *in)
 {
@@ -195,6 +209,7 @@ new_post(struct posts *ps, const struct post_input *in)
 	p->posts = ps;
 	p->owner = in->owner;
 	p->is_async = in->route->is_async;
+	p->is_keyed = in->key != NULL;
 	p->is_smile = in->route->type == ROUTE_SMILE;
 	p->is_detailed = in->route->is_detailed;
 	p->body = in->body;
@@ -364,15 +379,16 @@ find_full(const struct post *p, const struct body_plan *plan)
 }
 
 static void
-begin_shares(struct post *p, const struct body_plan *plan)
+begin_shares(struct post *p, struct body_plan *plan)
 {
 	struct share **at = &p->shares;
 
 	p->is_begun = true;
 	p->received = plan->received;
 	p->not_durable = p->not_settled = plan->share_count;
+	p->not_told = p->is_keyed ? plan->share_count : 0;
 	for (unsigned i = 0; i < plan->share_count; i++) {
-		const struct body_share *from = &plan->shares[i];
+		struct body_share *from = &plan->shares[i];
 		struct share *s = new_share(p, at);
 
 		s->outlet = from->ds->outlet;
@@ -380,6 +396,10 @@ begin_shares(struct post *p, const struct body_plan *plan)
 		p->late[from->ds->conf->late] += from->late;
 		for (int j = 0; j < DROP_REASONS; j++)
 			p->dropped[j] += from->dropped[j];
+		s->late = from->late;
+		s->window_dropped = from->dropped[DROP_WINDOW];
+		s->policy = from->ds->conf->late;
+		from->all = from->events + from->dropped[DROP_WINDOW];
 		if (from->dropped[DROP_WINDOW] > 0)
 			drops_log(&from->ds->note, from->ds->conf->name,
 			    from->dropped[DROP_WINDOW], from->dropped_ms);
@@ -419,7 +439,8 @@ write_shares(struct post *p, struct body_plan *plan, bool large)
 		    (!large &&
 			from->bytes > s->outlet->channel.events.size / 2))
 			continue;
-		if (!offer_share(plan, from, p->body, p->ticket))
+		if (!offer_share(
+			plan, from, p->body, p->is_async ? 0 : p->ticket))
 			return s->outlet;
 		share_written(s);
 	}
@@ -583,10 +604,12 @@ write_first(struct posts *ps, struct post *p, struct reply *reply)
 {
 	struct outlet *full;
 
-	if (!p->is_async && (p->ticket = ticket_new(&ps->tickets, p)) == 0) {
+	if ((!p->is_async || p->is_keyed) &&
+	    (p->ticket = ticket_new(&ps->tickets, p)) == 0) {
 		end_post(p);
 		return refuse(reply, 503, "Too many requests wait\n");
 	}
+	ps->reader.plan.key.ticket = p->ticket;
 	full = write_plan(p, &ps->reader.plan);
 	if (full != NULL)
 		return begin_blocked(p, full, reply);
@@ -622,6 +645,10 @@ post_begin(struct posts *ps, const struct post_input *in, struct post **post,
 	if (!read_content(ps, in, &body, reply))
 		return POST_ANSWERED;
 	FAULT_POINT(INFLATED);
+	if (in->key != NULL) {
+		complete_key(ps, in->key);
+		body.key = in->key;
+	}
 	if (!read_body(ps, &body, in->route->is_detailed, reply))
 		return POST_ANSWERED;
 	FAULT_POINT(SCANNED);

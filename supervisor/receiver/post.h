@@ -33,7 +33,10 @@ struct share {
 	struct outlet *outlet;
 	uint64_t end; /* ring position behind it */
 	bool is_waiting, is_durable, is_settled;
+	bool is_told; /* keyed: the worker's word has come */
 	uint32_t events; /* that are acknowledged: not the late ones */
+	uint32_t late, window_dropped; /* keyed: as its plan had them */
+	enum late_policy policy;
 	uint32_t sent, dead, dropped; /* as acknowledged */
 	/* batches whose acks are counted */
 	uint32_t batch_count, batch_size;
@@ -49,7 +52,10 @@ struct post {
 	struct share *shares; /* in the plan's order */
 	uint64_t ticket; /* 0: nobody waits for acks */
 	bool is_async, is_begun; /* begun: something is in a ring */
-	unsigned not_durable, not_settled; /* shares */
+	bool is_keyed; /* it has an Idempotency-Key */
+	/* keyed: what the workers have said of it */
+	bool is_repeat, is_other, is_again, is_enough;
+	unsigned not_durable, not_settled, not_told; /* shares */
 	uint32_t received;
 	uint64_t dropped[DROP_REASONS];
 	uint64_t late[LATE_POLICIES]; /* kept; by what becomes of them */
@@ -95,6 +101,7 @@ struct post_input {
 	const struct route *route;
 	const char *body; /* JSON_SCAN_PADDING readable bytes behind it */
 	size_t bytes;
+	struct event_key *key; /* NULL: none */
 	void *owner;
 };
 

@@ -50,6 +50,7 @@ phrase(unsigned status)
 		{ 413, "Content Too Large" },
 		{ 414, "URI Too Long" },
 		{ 417, "Expectation Failed" },
+		{ 422, "Unprocessable Content" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 500, "Internal Server Error" },
 		{ 501, "Not Implemented" },
@@ -140,6 +141,8 @@ put_fields(char *to, const struct reply *r, const struct reply_how *how)
 		to = put_number(to, r->spooled);
 		to = PUT(to, "\r\n");
 	}
+	if (r->is_repeat)
+		to = PUT(to, "Idempotent-Replayed: true\r\n");
 	if (r->retry_after_s > 0) {
 		to = PUT(to, "Retry-After: ");
 		to = put_number(to, r->retry_after_s);

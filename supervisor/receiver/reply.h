@@ -27,6 +27,7 @@ struct reply {
 	uint64_t spooled; /* durable, not acknowledged by Druid */
 	/* of them, late ones: for the archive, for a batch task */
 	uint64_t archived, appended;
+	bool is_repeat; /* of a request with the same Idempotency-Key */
 	unsigned retry_after_s;
 	const char *challenge; /* whole fields, or NULL */
 };

@@ -25,7 +25,7 @@ finish(struct post *p)
 		.appended = p->late[LATE_APPEND] };
 
 	memcpy(r.dropped, p->dropped, sizeof r.dropped);
-
+	r.is_repeat = p->is_repeat;
 	r.spooled = r.archived + r.appended;
 	for (const struct share *s = p->shares; s != NULL; s = s->next) {
 		r.sent += s->sent;
@@ -35,13 +35,33 @@ finish(struct post *p)
 	post_answer(p, &r);
 }
 
+/* The worker would not have it under this Idempotency-Key. */
+static void
+refuse_key(struct post *p)
+{
+	struct reply r = { .status = 503,
+		.retry_after_s = 1,
+		.text = "Not all of the request is known under its "
+			"Idempotency-Key; send it again\n" };
+
+	if (p->is_other)
+		r = (struct reply){ .status = 422,
+			.text = "The Idempotency-Key was used with another "
+				"body\n" };
+	post_answer(p, &r);
+}
+
 static void
 finish_if_settled(struct post *p)
 {
-	bool durable_will_do = p->ticket == 0 || p->posts->is_orphaned;
+	bool durable_will_do =
+	    p->is_async || p->is_enough || p->posts->is_orphaned;
 
-	if (p->is_begun && p->blocked_at == NULL &&
-	    (durable_will_do ? p->not_durable == 0 : p->not_settled == 0))
+	if (!p->is_begun || p->blocked_at != NULL || p->not_told > 0)
+		return;
+	if (UNLIKELY(p->is_other || p->is_again))
+		refuse_key(p);
+	else if (durable_will_do ? p->not_durable == 0 : p->not_settled == 0)
 		finish(p);
 }
 
@@ -61,7 +81,7 @@ settle_timer_due(struct loop_timer *timer)
 
 	for (const struct share *s = p->shares; s != NULL; s = s->next)
 		is_durable = is_durable && s->is_durable;
-	if (is_durable) {
+	if (is_durable && p->not_told == 0) {
 		finish(p);
 		return;
 	}
@@ -162,6 +182,50 @@ count_ack(struct share *s, const struct ack *ack)
 	finish_if_settled(s->post);
 }
 
+/* The share is what the first request of its key was. */
+static void
+take_counts(struct share *s, const struct ack_key *k)
+{
+	struct post *p = s->post;
+
+	if (k->late != s->late || k->dropped != s->window_dropped)
+		drops_free(&p->drops); /* they are of now */
+	p->late[s->policy] += (uint64_t)k->late - s->late;
+	p->dropped[DROP_WINDOW] += (uint64_t)k->dropped - s->window_dropped;
+	s->events = k->events;
+	if (p->is_async || s->is_settled)
+		return;
+	s->sent = MIN_OF(MAX_OF(s->sent, k->sent), s->events);
+	s->dead = MIN_OF(MAX_OF(s->dead, k->dead), s->events - s->sent);
+	settle_share(s);
+}
+
+static void
+take_key(struct share *s, const struct ack *ack)
+{
+	struct post *p = s->post;
+	struct ack_key k;
+
+	FAULT_POINT(KEY_SEEN);
+	memcpy(&k, ack, sizeof k);
+	if (!p->is_keyed || (s->is_told && k.kind != ACK_KEY_ENOUGH))
+		return;
+	if (!s->is_told)
+		p->not_told--;
+	s->is_told = true;
+	switch (k.kind) {
+	case ACK_KEY_REPEAT:
+	case ACK_KEY_FIRST:
+		p->is_repeat |= k.kind == ACK_KEY_REPEAT;
+		take_counts(s, &k);
+		break;
+	case ACK_KEY_OTHER: p->is_other = true; break;
+	case ACK_KEY_AGAIN: p->is_again = true; break;
+	default: p->is_enough = true; break;
+	}
+	finish_if_settled(p);
+}
+
 static void
 take_ack(struct posts *ps, const struct outlet *o, const struct ack *ack)
 {
@@ -170,6 +234,12 @@ take_ack(struct posts *ps, const struct outlet *o, const struct ack *ack)
 
 	while (s != NULL && s->outlet != o)
 		s = s->next;
+	if (s != NULL &&
+	    UNLIKELY(
+		ack->kind >= ACK_KEY_FIRST && ack->kind <= ACK_KEY_ENOUGH)) {
+		take_key(s, ack);
+		return;
+	}
 	if (s == NULL || s->is_settled || s->batch_count >= s->events)
 		return;
 	if (note_batch(s, ack->batch))

@@ -141,7 +141,7 @@ static uint64_t
 digest_of(const char *dir)
 {
 	static const char *const names[] = { "batch", "queue", "dead",
-		"progress", "copy", "log", "meta" };
+		"progress", "copy", "log", "keys", "keytime", "meta" };
 	char *path = must_format("%s/data.mdb", dir), what[ERROR_BYTES];
 	struct digest d = { .file = lmdb_file_open(path, what, sizeof what) };
 	struct lmdb_file_visit visit = { digest_record, NULL, &d };

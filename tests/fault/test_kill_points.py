@@ -188,6 +188,35 @@ class TestServeWithReplicants(TestServe):
     properties = {"task.partitions": 2, "task.replicants": 2}
 
 
+class TestKeys(PointCase):
+    """Requests with an Idempotency-Key, each sent twice: every event is there
+    exactly once, whoever dies, also those of requests that were not answered
+    and sent again."""
+    scenarios = ("keys",)
+
+    def load(self, *data_sources, **options):
+        return super().load(*data_sources, twice=True, **options)
+
+    def test_each(self):
+        running = self.load()
+        serve = names("serve")
+        for n, (name, way) in enumerate(strikes(
+                names("keys") + (serve if drill.LONG else serve[::4]))):
+            self.goes_on()
+            self.strike(name, way, at=1 + n % 3)
+        self.goes_on()
+        self.finish(running)
+        self.assertGreater(sum(
+            d["counters"]["idempotentRepeats"]
+            for d in self.server.status()["dataSources"]), 0)
+
+    def finish(self, running):
+        super().finish(running)
+        for ds in self.data_sources:
+            events = drill.ids(self.druid.events(ds))
+            self.assertEqual(len(events), len(set(events)), ds)
+
+
 class BeamCase:
     """Each step of making beams and tasks; each point has a dataSource of its
     own, whose beam is made at that moment."""

@@ -357,5 +357,33 @@ class TestSetBack(PullCase):
         self.assertGreater(then[0][0], last + 1000)
 
 
+class TestIdempotencyKeys(PullCase):
+    def send(self, key, events):
+        return self.server.post("a", events, headers={"Idempotency-Key": key})
+
+    def test_a_request_is_in_the_log_once(self):
+        self.start()
+        events = harness.events(50)
+        first = self.send("k", events)
+        self.assertEqual((first.received, first.sent), (50, 50), first)
+        for _ in range(2):
+            for _ in range(3):
+                again = self.send("k", events)
+                self.assertEqual(again.json(), first.json())
+                self.assertEqual(again.headers["Idempotent-Replayed"], "true")
+            self.await_log(50)
+            self.server.kill_all()
+            self.server.start()
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(
+            self.send("k2", events))) for _ in range(6)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual([a.sent for a in answers], [50] * 6)
+        self.await_log(100)
+
+
 if __name__ == "__main__":
     drill.main()

@@ -109,6 +109,73 @@ spool_count(struct spool *s UNUSED, const struct spool_totals *more)
 	fake.more = *more;
 }
 
+/* ---- keys: a few rows, none of them for long ---- */
+
+#define ROWS 8
+
+static struct {
+	uint8_t key[EVENT_KEY_BYTES];
+	struct spool_key row;
+} rows[ROWS];
+
+bool
+spool_key(struct spool *s UNUSED, const uint8_t key[static EVENT_KEY_BYTES],
+    struct spool_key *to)
+{
+	*to = rows[key[0] % ROWS].row;
+	return to->came_ms != 0 &&
+	    memcmp(rows[key[0] % ROWS].key, key, EVENT_KEY_BYTES) == 0;
+}
+
+bool
+spool_key_now(struct spool *s, const uint8_t key[static EVENT_KEY_BYTES],
+    struct spool_key *to)
+{
+	return spool_key(s, key, to);
+}
+
+void
+spool_set_key(struct spool *s UNUSED, const uint8_t key[static EVENT_KEY_BYTES],
+    const struct spool_key *row)
+{
+	must(row->asker_count <= SPOOL_KEY_ASKERS &&
+	    row->batch_count <= SPOOL_KEY_BATCHES);
+	memcpy(rows[key[0] % ROWS].key, key, EVENT_KEY_BYTES);
+	rows[key[0] % ROWS].row = *row;
+}
+
+unsigned
+spool_forget_keys(struct spool *s UNUSED, int64_t before_ms UNUSED,
+    uint64_t keys_max UNUSED, unsigned most UNUSED)
+{
+	return 0;
+}
+
+void
+spool_set_key_words(
+    struct spool *s UNUSED, const void *words UNUSED, size_t bytes UNUSED)
+{
+}
+
+void *
+spool_key_words(struct spool *s UNUSED, size_t *bytes)
+{
+	*bytes = 0;
+	return NULL;
+}
+
+void
+acks_tell(struct acks *a UNUSED, unsigned receiver, const struct ack *ack)
+{
+	must(receiver == 0 && ack->kind != 0);
+}
+
+void
+acks_watch_keys(
+    struct acks *a UNUSED, acks_key *keyed UNUSED, void *context UNUSED)
+{
+}
+
 bool
 spool_has_room(const struct spool *s UNUSED, uint64_t bytes UNUSED)
 {
@@ -218,6 +285,7 @@ struct rig {
 	struct channel receiver, worker;
 	struct delivery *delivery;
 	struct intake *intake;
+	struct keys *keys;
 	bool is_open; /* the worker could attach */
 };
 
@@ -235,6 +303,8 @@ be_born(struct rig *r)
 		return;
 	must(mprotect(r->worker.acks.data, 2 * CHANNEL_ACK_BYTES, PROT_NONE) ==
 	    0);
+	parts.keys = r->keys =
+	    keys_new(&(struct keys_parts){ .generation = GENERATION });
 	parts.delivery = r->delivery = push_new(&push);
 	r->intake = intake_new(&parts);
 	intake_resume(r->intake);
@@ -246,6 +316,7 @@ die(struct rig *r)
 	if (!r->is_open)
 		return;
 	intake_free(&r->intake);
+	keys_free(&r->keys);
 	delivery_free(&r->delivery);
 	channel_detach(&r->worker);
 }
@@ -425,6 +496,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (bytes < 2)
 		return 0;
 	memset(&fake, 0, sizeof fake);
+	memset(rows, 0, sizeof rows);
 	fake.partitions = 1;
 	fuzz_silence();
 	r.conf = conf_of(fuzz_byte(&r.in));

@@ -235,6 +235,43 @@ test_hole_a(void **state)
 	expect(r, 0, 100);
 }
 
+/* What publishes beside a group that fails is not what reads the same again. */
+static void
+test_beside(void **state)
+{
+	struct rig *r = *state;
+
+	show_twice(r, "reads g1_a 0:100");
+	show_twice(r, "reads g2_a 0:200, publishes g1_a 0:100");
+	show_twice(r, "reads g3_a 0:250, publishes g1_a 0:100");
+	end(r, "g2_a", TASK_FAILED);
+	assert_int_equal(notes(r), 1);
+	show_twice(r, "reads g3_a 0:250");
+	end(r, "g1_a", TASK_SUCCESS);
+	show_twice(r, "reads g3_a 0:250");
+	assert_int_equal(notes(r), 1);
+	expect(r, 0, 0);
+}
+
+/* A group comes again under its name: how its first tasks ended says nothing
+ * about what the new ones do. */
+static void
+test_same_name(void **state)
+{
+	struct rig *r = *state;
+
+	show_twice(r, "reads g1_a 0:100");
+	show(r, "");
+	expect_asks(r, "g1_a");
+	show_twice(r, "reads g1_b 0:100");
+	show_twice(r, "reads g2_a 0:200");
+	expect_asks(r, "g1_b");
+	end(r, "g1_a", TASK_SUCCESS);
+	expect(r, 0, 0);
+	end(r, "g1_b", TASK_SUCCESS);
+	expect(r, 0, 100);
+}
+
 /* Hole b: behind another leader, or by a new supervisor, groups are found one
  * by one. */
 static void
@@ -460,6 +497,26 @@ test_away(void **state)
 	expect(r, 0, 700);
 }
 
+/* Where nothing that began there is known to have succeeded, it is not the
+ * floor, whatever was agreed. */
+static void
+test_no_witness(void **state)
+{
+	struct rig *r = *state;
+	static const char text[] = "{\"version\":1,\"topic\":\"" FLOOR_TOPIC
+				   "\",\"turn\":9,\"partitions\":[{\"floor\":5,"
+				   "\"agreed\":100}],\"groups\":[]}";
+	struct json *j = json_parse(text, strlen(text), NULL);
+
+	assert_true(log_floor_restore(r->floor, j));
+	json_free(&j);
+	show_twice(r, "reads g2_a 0:200");
+	expect(r, 0, 5);
+	show_twice(r, "reads g3_a 0:300");
+	end(r, "g2_a", TASK_SUCCESS);
+	expect(r, 0, 200);
+}
+
 static void
 suspended(struct rig *r, const char *end_at, const char *lag,
     const char *updated, const char *text)
@@ -607,6 +664,8 @@ main(void)
 		CASE(test_partitions),
 		CASE(test_replicas),
 		CASE(test_hole_a),
+		CASE(test_beside),
+		CASE(test_same_name),
 		CASE(test_hole_b),
 		CASE(test_hole_c),
 		CASE(test_hole_d),
@@ -615,6 +674,7 @@ main(void)
 		CASE(test_rewound),
 		CASE(test_restart),
 		CASE(test_away),
+		CASE(test_no_witness),
 		CASE(test_exact),
 		CASE(test_many_groups),
 		CASE(test_many_tasks),

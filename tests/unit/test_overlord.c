@@ -33,6 +33,8 @@ struct rig {
 	enum result result;
 	char why[OVERLORD_WHY_BYTES];
 	struct task_status status;
+	int code; /* of any other question */
+	char body[200], answered_by[100];
 };
 
 static void
@@ -258,6 +260,93 @@ test_redirect_to_a_file(void **state)
 	script_bytes(r->server, text, strlen(text), false);
 	submit_and_wait(r);
 	assert_int_equal(r->result, RESULT_RETRY);
+}
+
+/* ---- any other question ---- */
+
+static void
+heard(void *context, enum result result, const struct overlord_answer *answer,
+    const char *why)
+{
+	struct rig *r = context;
+
+	r->answers++;
+	r->result = result;
+	assert_int_equal(result == RESULT_OK, answer != NULL);
+	assert_int_equal(result != RESULT_OK, why != NULL);
+	snprintf(r->why, sizeof r->why, "%s", why != NULL ? why : "");
+	if (answer == NULL)
+		return;
+	r->code = answer->status;
+	assert_int_equal(answer->body_bytes, strlen(answer->body));
+	snprintf(r->body, sizeof r->body, "%s", answer->body);
+	snprintf(r->answered_by, sizeof r->answered_by, "%s", answer->server);
+}
+
+static void
+call_and_wait(struct rig *r, const char *path, const char *body)
+{
+	unsigned before = r->answers;
+
+	overlord_call(r->overlord, path,
+	    body != NULL ? must_strdup(body) : NULL, heard, r);
+	assert_int_equal(r->answers, before);
+	LOOP_UNTIL(r->loop, r->answers > before);
+}
+
+static void
+test_call(void **state)
+{
+	static const int definite[] = { 200, 202, 400, 404 };
+	static const int not_now[] = { 401, 403, 429, 500, 503 };
+	struct rig *r = *state;
+	const struct script_request *q;
+
+	script_answer(r->server, 200, "{\"version\":\"31.0.1\"}");
+	call_and_wait(r, "status", NULL);
+	assert_int_equal(r->result, RESULT_OK);
+	assert_string_equal(r->body, "{\"version\":\"31.0.1\"}");
+	assert_string_equal(r->answered_by, script_url(r->server));
+	q = script_request(r->server, 0);
+	assert_string_equal(q->method, "GET");
+	assert_string_equal(q->target, "/status");
+	for (size_t i = 0; i < ARRAY_LEN(definite); i++) {
+		script_answer(r->server, definite[i], "x");
+		call_and_wait(r, "druid/indexer/v1/supervisor", "{}");
+		assert_int_equal(r->result, RESULT_OK);
+		assert_int_equal(r->code, definite[i]);
+	}
+	q = script_request(r->server, 1);
+	assert_string_equal(q->method, "POST");
+	assert_string_equal(q->target, "/druid/indexer/v1/supervisor");
+	assert_string_equal(q->body, "{}");
+	for (size_t i = 0; i < ARRAY_LEN(not_now); i++) {
+		script_answer(r->server, not_now[i], "");
+		call_and_wait(r, "druid/indexer/v1/supervisor", "{}");
+		assert_int_equal(r->result, RESULT_RETRY);
+		assert_non_null(strstr(r->why, "/indexer/v1/supervisor"));
+	}
+}
+
+/* Who answered is the leader, wherever the question went first. */
+static void
+test_call_leader(void **state)
+{
+	struct rig *r = *state;
+	struct overlord_ask *a;
+
+	redirect(r->server, r->second);
+	script_answer(r->second, 200, "{}");
+	call_and_wait(r, "druid/indexer/v1/task", NULL);
+	assert_int_equal(r->result, RESULT_OK);
+	assert_string_equal(r->answered_by, script_url(r->second));
+	/* one that is given up says nothing */
+	script_hold(r->server);
+	a = overlord_call(r->overlord, "status", must_strdup("{}"), heard, r);
+	LOOP_UNTIL(r->loop, script_held(r->server) == 1);
+	overlord_cancel(&a);
+	assert_null(a);
+	assert_int_equal(r->answers, 1);
 }
 
 /* ---- user and password ---- */
@@ -809,6 +898,8 @@ main(void)
 		OVERLORD_TEST(test_redirect_to_leader),
 		OVERLORD_TEST(test_redirect_for_ever),
 		OVERLORD_TEST(test_redirect_to_a_file),
+		OVERLORD_TEST(test_call),
+		OVERLORD_TEST(test_call_leader),
 		OVERLORD_TEST(test_redirect_and_password),
 		OVERLORD_TEST(test_redirect_and_discovery),
 		OVERLORD_TEST(test_denied),

@@ -1237,7 +1237,7 @@ test_map_is_full(void **state)
 	struct batch_header *h = (void *)value;
 
 	spool_begin(r->spool);
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 8; i++) {
 		h->id = spool_take_id(r->spool, 1);
 		h->events = 1;
 		spool_put(r->spool, value, bytes);

@@ -1,0 +1,491 @@
+/*
+ * test_kafka_supervisor - made, seeded, updated or let alone, by the answers of
+ * Druid's Overlord
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "floor_status.h"
+#include "iso.h"
+#include "kafka_spec.h"
+#include "kafka_supervisor.h"
+#include "loop_until.h"
+#include "one_ds.h"
+#include "script_server.h"
+
+#define API "/druid/indexer/v1/supervisor"
+#define POLL_MS 5
+#define ABSENT "{\"error\":\"[foo] does not exist\"}"
+
+struct rig {
+	struct loop *loop;
+	struct script_server *server;
+	struct http_client *http;
+	struct conf *conf;
+	struct overlord *overlord;
+	struct log_floor *floor;
+	struct kafka_supervisor *care;
+	unsigned asked; /* requests that were looked at */
+};
+
+static uint64_t
+log_start(void *context, unsigned partition)
+{
+	(void)context;
+	return 1000 + partition;
+}
+
+static int
+set_up(void **state)
+{
+	struct rig *r = must_calloc(1, sizeof *r);
+	char *properties;
+
+	r->loop = loop_new();
+	r->server = script_new(r->loop);
+	r->http = http_client_new(r->loop);
+	properties = must_format("\"zookeeper.connect\":\"localhost\","
+				 "\"druid.overlord.url\":\"%s\"",
+	    script_url(r->server));
+	r->conf = one_ds(NULL, properties);
+	free(properties);
+	r->overlord = overlord_new(r->http, &r->conf->ds[0], NULL, NULL);
+	r->floor = log_floor_new(FLOOR_TOPIC, 2, 0);
+	*state = r;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct rig *r = *state;
+
+	kafka_supervisor_free(&r->care);
+	log_floor_free(&r->floor);
+	overlord_free(&r->overlord);
+	conf_free(&r->conf);
+	http_client_free(&r->http);
+	script_free(&r->server);
+	loop_free(&r->loop);
+	free(r);
+	return 0;
+}
+
+static struct json *
+spec(struct rig *r, int64_t task_duration_ms)
+{
+	struct kafka_spec_wish w = { .ds = &r->conf->ds[0],
+		.druid = 31,
+		.instance = "tq1",
+		.id = "foo",
+		.servers = "tq1:9094",
+		.topic = FLOOR_TOPIC,
+		.partitions = 2,
+		.task_duration_ms = task_duration_ms,
+		.completion_timeout_ms = ISO_HOUR_MS };
+	struct json *problems = json_new_array();
+	struct json *made = kafka_spec_make(&w, problems);
+
+	assert_non_null(made);
+	json_free(&problems);
+	return made;
+}
+
+static void
+open_care(struct rig *r, enum supervisor_care care, bool was_made)
+{
+	struct kafka_supervisor_parts p = { .loop = r->loop,
+		.overlord = r->overlord,
+		.floor = r->floor,
+		.id = "foo",
+		.topic = FLOOR_TOPIC,
+		.partitions = 2,
+		.care = care,
+		.poll_ms = POLL_MS,
+		.log_start = log_start };
+
+	r->care = kafka_supervisor_new(&p, was_made);
+	kafka_supervisor_want(r->care, spec(r, ISO_HOUR_MS));
+}
+
+static void
+answer_json(struct rig *r, struct json *j)
+{
+	char *text = json_to_text(j);
+
+	script_answer(r->server, 200, text);
+	free(text);
+	json_free(&j);
+}
+
+static void
+answer_status(struct rig *r)
+{
+	answer_json(r, floor_status("RUNNING"));
+}
+
+/* The next request, when it has come. */
+static const struct script_request *
+next(struct rig *r, const char *method, const char *target)
+{
+	const struct script_request *q;
+
+	LOOP_UNTIL(r->loop, script_requests(r->server) > r->asked);
+	q = script_request(r->server, r->asked++);
+	assert_string_equal(q->target, target);
+	assert_string_equal(q->method, method);
+	return q;
+}
+
+static void
+expect_body(const struct script_request *q, struct json *wanted)
+{
+	struct json *got = json_parse(q->body, q->body_bytes, NULL);
+
+	if (!json_same(got, wanted))
+		fail_msg("%s", q->body);
+	json_free(&got);
+	json_free(&wanted);
+}
+
+static struct json *
+text_json(const char *text)
+{
+	struct json *j = json_parse(text, strlen(text), NULL);
+
+	assert_non_null(j);
+	return j;
+}
+
+/* Its notes, one behind the other, and what it says in `to`. */
+static void
+describe(struct rig *r, struct json *to, char notes[static 2048])
+{
+	struct json *list = json_new_array();
+
+	kafka_supervisor_describe(r->care, to, list);
+	*notes = '\0';
+	for (size_t i = 0; i < json_size(list); i++)
+		strncat(notes, json_text(json_at(list, i), ""),
+		    2047 - strlen(notes));
+	json_free(&list);
+}
+
+static void
+expect_note(struct rig *r, const char *part)
+{
+	struct json *to = json_new_object();
+	char notes[2048];
+
+	describe(r, to, notes);
+	if (*part != '\0' ? strstr(notes, part) == NULL : *notes != '\0')
+		fail_msg("%s", notes);
+	json_free(&to);
+}
+
+#define SEED                                                                 \
+	"{\"type\":\"kafka\",\"partitions\":{\"type\":\"end\","              \
+	"\"stream\":\"" FLOOR_TOPIC "\",\"partitionOffsetMap\":{\"0\":1000," \
+	"\"1\":1001}}}"
+
+/* There is none: made, its offsets stored, watched. */
+static void
+test_make(void **state)
+{
+	struct rig *r = *state;
+
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
+	assert_false(kafka_supervisor_was_made(r->care));
+	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
+	next(r, "GET", API "/foo/status");
+	assert_true(kafka_supervisor_was_made(r->care));
+	assert_true(kafka_supervisor_changed(r->care));
+}
+
+/* Somebody has ended the one that we made: Druid knows where it was. */
+static void
+test_make_again(void **state)
+{
+	struct rig *r = *state;
+
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	open_care(r, CARE_MANAGE, true);
+	next(r, "GET", API "/foo");
+	next(r, "POST", API);
+	next(r, "GET", API "/foo/status");
+}
+
+/* Making and seeding end without knowing: it is looked up, and seeded all the
+ * same. */
+static void
+test_make_unanswered(void **state)
+{
+	struct rig *r = *state;
+
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 500, "");
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	script_answer(r->server, 503, "");
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	next(r, "POST", API);
+	next(r, "GET", API "/foo");
+	next(r, "POST", API "/foo/resetOffsets");
+	next(r, "GET", API "/foo");
+	next(r, "POST", API "/foo/resetOffsets");
+	next(r, "GET", API "/foo/status");
+}
+
+/* One that is there when we come is never seeded: it may have read already. */
+static void
+test_same(void **state)
+{
+	struct rig *r = *state;
+
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
+	answer_status(r);
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	next(r, "GET", API "/foo/status");
+	expect_note(r, "");
+	/* nor when it is made again */
+	assert_true(kafka_supervisor_was_made(r->care));
+}
+
+/* Another configuration: updated, and left suspended when it is. */
+static void
+test_update(void **state)
+{
+	struct rig *r = *state;
+	struct json *old = spec(r, ISO_MINUTE_MS);
+	struct json *wanted = spec(r, ISO_HOUR_MS);
+
+	json_set_bool(old, "suspended", true);
+	json_set_bool(wanted, "suspended", true);
+	answer_json(r, old);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API), wanted);
+	next(r, "GET", API "/foo/status");
+	LOOP_UNTIL(r->loop, script_left(r->server) == 0);
+	/* a reload with the same; with another one */
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
+	kafka_supervisor_want(r->care, spec(r, ISO_HOUR_MS));
+	LOOP_UNTIL(r->loop, script_left(r->server) == 0);
+	r->asked = script_requests(r->server) - 2;
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	r->asked = script_requests(r->server);
+	kafka_supervisor_want(r->care, spec(r, ISO_MINUTE_MS));
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API), spec(r, ISO_MINUTE_MS));
+}
+
+/* What is not ours, or was changed by hand, stays as it is. */
+static void
+test_let_alone(void **state)
+{
+	static const struct {
+		const char *path, *note;
+	} cases[] = { { "foreign", "has not made it" },
+		{ "other", "instance tq9 has made it" },
+		{ "edited", "spec.ioConfig.taskCount was changed" } };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct json *there = spec(r, ISO_HOUR_MS);
+
+		if (i == 0)
+			json_remove(there, "context");
+		else if (i == 1)
+			json_set_text(
+			    json_get(json_get(there, "context"), "tranqd"),
+			    "instance", "tq9");
+		else
+			json_set_int(
+			    json_get(json_get(there, "spec"), "ioConfig"),
+			    "taskCount", 7);
+		answer_json(r, there);
+		answer_status(r);
+		r->asked = script_requests(r->server);
+		open_care(r, CARE_MANAGE, false);
+		next(r, "GET", API "/foo");
+		next(r, "GET", API "/foo/status");
+		expect_note(r, cases[i].note);
+		kafka_supervisor_free(&r->care);
+		script_drop(r->server);
+		LOOP_UNTIL(r->loop, script_left(r->server) == 0);
+	}
+}
+
+static void
+test_observe(void **state)
+{
+	struct rig *r = *state;
+
+	script_answer(r->server, 404, ABSENT);
+	answer_json(r, spec(r, ISO_MINUTE_MS));
+	answer_status(r);
+	open_care(r, CARE_OBSERVE, false);
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	expect_note(r, "another configuration");
+}
+
+static void
+test_off(void **state)
+{
+	struct rig *r = *state;
+
+	open_care(r, CARE_OFF, false);
+	for (int i = 0; i < 3; i++) {
+		loop_poll(r->loop);
+		loop_once(r->loop);
+	}
+	assert_int_equal(script_requests(r->server), 0);
+	assert_int_equal(http_under_way(r->http), 0);
+}
+
+/* Druid's own words, and tried again: somebody may mend it there. */
+static void
+test_refused(void **state)
+{
+	struct rig *r = *state;
+
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 400,
+	    "{\"error\":\"Could not resolve type id "
+	    "'kafka'\"}");
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	next(r, "POST", API);
+	next(r, "GET", API "/foo");
+	expect_note(r, "answered 400 {\"error\":\"Could not resolve");
+	next(r, "POST", API);
+	next(r, "POST", API "/foo/resetOffsets");
+	next(r, "GET", API "/foo/status");
+}
+
+static struct json *
+busy_status(const char *task, const char *starts)
+{
+	struct json *status = floor_status("RUNNING");
+	struct json *payload = json_get(status, "payload");
+
+	floor_row(status, "activeTasks", task, floor_offsets(starts));
+	json_set_int(payload, "aggregateLag", 12);
+	json_set(payload, "recentErrors",
+	    text_json("[{\"timestamp\":\"t1\",\"exceptionClass\":\"E\","
+		      "\"message\":\"one\"},{\"timestamp\":\"t2\","
+		      "\"message\":\"two\"},{\"message\":\"three\"},"
+		      "{\"message\":\"four\"}]"));
+	return status;
+}
+
+/* The status is shown, and leads to the floor with that of the tasks. */
+static void
+test_status(void **state)
+{
+	struct rig *r = *state;
+	struct json *to = json_new_object(), *j;
+	char notes[2048];
+
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_json(r, busy_status("g1_a", "0:1000 1:1001"));
+	answer_json(r, busy_status("g2_a", "0:2000 1:2001"));
+	script_answer(r->server, 200,
+	    "{\"task\":\"g1_a\",\"status\":{\"id\":\"g1_a\",\"statusCode\":"
+	    "\"SUCCESS\",\"location\":{}}}");
+	answer_json(r, busy_status("g2_a", "0:2000 1:2001"));
+	open_care(r, CARE_MANAGE, true);
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	next(r, "GET", API "/foo/status");
+	next(r, "GET", "/druid/indexer/v1/task/g1_a/status");
+	LOOP_UNTIL(r->loop, log_floor_removable(r->floor, 0) == 1000);
+	assert_int_equal(log_floor_removable(r->floor, 1), 1001);
+	describe(r, to, notes);
+	assert_string_equal(notes, "");
+	j = text_json("{\"supervisor\":{\"state\":\"RUNNING\","
+		      "\"suspended\":false,\"lag\":12,\"reading\":1,"
+		      "\"publishing\":0,\"errors\":[\"t2 error: two\","
+		      "\" error: three\",\" error: four\"],\"id\":\"foo\","
+		      "\"care\":\"manage\"}}");
+	assert_true(json_same(to, j));
+	json_free(&j);
+	json_free(&to);
+}
+
+/* Gone from Druid while it was watched: made again. */
+static void
+test_vanishes(void **state)
+{
+	struct rig *r = *state;
+
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	open_care(r, CARE_MANAGE, true);
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	next(r, "GET", API "/foo/status");
+	next(r, "GET", API "/foo");
+	next(r, "POST", API);
+	next(r, "GET", API "/foo/status");
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_make),
+		CASE(test_make_again),
+		CASE(test_make_unanswered),
+		CASE(test_same),
+		CASE(test_update),
+		CASE(test_let_alone),
+		CASE(test_observe),
+		CASE(test_off),
+		CASE(test_refused),
+		CASE(test_status),
+		CASE(test_vanishes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
