@@ -212,13 +212,14 @@ read_key(struct connection *c, const char *head, struct event_key *key,
     struct reply *reply)
 {
 	struct http_view v = c->request.idempotency_key, a;
-	uint8_t who[SECRET_HASH_BYTES];
-	bool is_known = c->all->posts->settings->auth != NULL &&
-	    http_request_field(&c->request, head, "authorization", &a);
+	uint8_t hash[SECRET_HASH_BYTES], *who = NULL;
 
-	if (is_known)
-		auth_who(head + a.at, a.bytes, who);
-	if (request_key_read(head + v.at, v.bytes, is_known ? who : NULL, key))
+	if (c->all->posts->settings->auth != NULL &&
+	    http_request_field(&c->request, head, "authorization", &a)) {
+		auth_who(head + a.at, a.bytes, hash);
+		who = hash;
+	}
+	if (request_key_read(head + v.at, v.bytes, who, key))
 		return true;
 	*reply = (struct reply){ .status = 400,
 		.text = "The Idempotency-Key is to be 1 to 255 printable ASCII "
