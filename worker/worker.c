@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #include "dispatch.h"
 #include "fault.h"
 #include "finder.h"
+#include "heap.h"
 #include "heritage.h"
 #include "http_client.h"
 #include "intake.h"
@@ -59,10 +59,6 @@
 #define ORPHAN_MS 1000
 #define WARM_MAX 64 /* intervals made ahead of time */
 #define ERROR_BYTES 600
-/* Memory that is kept for the next batches. */
-#define KEEP_BYTES (16 * (int)MiB)
-#define KEEP_BLOCK_BYTES (8 * (int)MiB) /* larger ones go back at once */
-#define KEEP_STEP_BYTES ((int)MiB)
 #define SPOOL_IS_FULL                                                          \
 	"spool: spool.bytesMax is reached; raise it, or look why Druid takes " \
 	"nothing"
@@ -862,24 +858,13 @@ free_parts(struct worker *w)
 	loop_free(&w->loop);
 }
 
-/* Batches come and go, a megabyte each: what malloc gave back to the system at
- * each one's end, and had cleared at the next one's beginning, was a third of
- * this process's time. */
-static void
-keep_memory(void)
-{
-	mallopt(M_MMAP_THRESHOLD, KEEP_BLOCK_BYTES);
-	mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
-	mallopt(M_TOP_PAD, KEEP_STEP_BYTES);
-}
-
 int
 worker_main(const struct heritage *heritage)
 {
 	struct worker w = { .heritage = heritage, .ds = heritage->ds };
 	struct order_message ready = { .order = ORDER_READY };
 
-	keep_memory();
+	heap_keep();
 	w.loop = loop_new();
 	realm_enter(heritage);
 	at_step(&w, LIFE_OPEN);
