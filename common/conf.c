@@ -141,7 +141,9 @@ read_delivery(struct conf_reader *r, struct ds_conf *ds)
 	size_t mark = conf_reader_enter(r, "properties.delivery.mode");
 
 	must(delivery_mode_parse(ds->delivery_mode, &ds->delivery));
-	ds->no_window = ds->any_time || ds->delivery == DELIVERY_PULL;
+	/* which tasks those would be is of no matter */
+	ds->any_time = ds->any_time && ds->delivery != DELIVERY_APPEND;
+	ds->no_window = ds->any_time || ds->delivery != DELIVERY_PUSH;
 #ifndef TRANQ_FAULTS /* its tests go before */
 	if (ds->delivery == DELIVERY_PULL)
 		conf_reader_problem(
@@ -161,7 +163,11 @@ read_late(struct conf_reader *r, struct ds_conf *ds)
 		    "has no effect with %s, no event is late there; take it "
 		    "out",
 		    ds->any_time ? "task.type index_realtime_appenderator"
-				 : "delivery.mode pull");
+			: ds->delivery == DELIVERY_PULL
+			? "delivery.mode pull"
+			: "delivery.mode append");
+	if (ds->delivery == DELIVERY_APPEND)
+		ds->late = LATE_APPEND;
 	conf_reader_leave(r, mark);
 	mark = conf_reader_enter(r, "properties.archive.all");
 	if (ds->any_time && ds->archive_all)

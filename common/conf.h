@@ -60,7 +60,8 @@ struct ds_conf {
 	 * intervals are those of the clock */
 	bool any_time;
 	enum delivery_mode delivery; /* delivery.mode */
-	/* events of any time are taken: any_time, or Druid pulls them */
+	/* events of any time are taken: any_time, or they need no realtime
+	 * tasks */
 	bool no_window;
 	struct period window; /* tuningConfig.windowPeriod, PT10M by default */
 	enum late_policy late; /* late.policy */

@@ -163,7 +163,7 @@ static const struct choice {
 	{ "druidBeam.taskLocator", { "curator", "overlord" } },
 	{ "serialization.format", { "json", "smile" } },
 	{ "task.type", { "index_realtime", "index_realtime_appenderator" } },
-	{ "delivery.mode", { "push", "pull" } },
+	{ "delivery.mode", { "push", "pull", "append" } },
 	{ "pull.compression", { "none", "gzip", "lz4", "zstd" } },
 	{ "late.policy", { "drop", "archive", "append" } },
 };

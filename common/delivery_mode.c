@@ -7,9 +7,9 @@
 
 #include <strings.h>
 
-static const char *const names[DELIVERY_MODES] = {
-	[DELIVERY_PUSH] = "push", [DELIVERY_PULL] = "pull"
-};
+static const char *const names[DELIVERY_MODES] = { [DELIVERY_PUSH] = "push",
+	[DELIVERY_PULL] = "pull",
+	[DELIVERY_APPEND] = "append" };
 
 bool
 delivery_mode_parse(const char *name, enum delivery_mode *mode)

@@ -10,6 +10,7 @@
 enum delivery_mode {
 	DELIVERY_PUSH, /* realtime tasks, Druid up to 30 (worker/push.c) */
 	DELIVERY_PULL, /* Druid reads the log (worker/log_delivery.c) */
+	DELIVERY_APPEND, /* batch tasks (worker/append_delivery.c) */
 	DELIVERY_MODES
 };
 

@@ -80,6 +80,9 @@ static const struct sandbox_answer_row rows[] = {
 	    "{\"task\":\"$1\",\"status\":null}" },
 	{ ANSWER_TASK_UNKNOWN, 0, 404, JSON,
 	    "{\"task\":\"$1\",\"payload\":null}" },
+	{ ANSWER_NO_REPORT, 0, 404, TEXT,
+	    "No task reports were found for this task. The task may not exist, "
+	    "or it may not have completed yet." },
 	{ ANSWER_KILLED, 0, 200, JSON, "{\"task\":\"$1\"}" },
 	{ ANSWER_LEADER, 0, 200, JSON, "{\"leader\":true}" },
 	{ ANSWER_NO_LEADER, 0, 404, JSON, "{\"leader\":false}" },

@@ -49,6 +49,7 @@ enum answer {
 	ANSWER_QUEUE_FULL, /* $1 most */
 	ANSWER_STATUS_UNKNOWN, /* $1 id */
 	ANSWER_TASK_UNKNOWN, /* $1 id */
+	ANSWER_NO_REPORT, /* $1 id */
 	ANSWER_KILLED, /* $1 id */
 	ANSWER_LEADER,
 	ANSWER_NO_LEADER,

@@ -148,23 +148,38 @@ rows_of(const struct task *t)
 	return json_get_text(json_get(io, "inputSource"), "data", "");
 }
 
-/* The lines as the array that a push would have: new, padded. */
-static char *
-array_of(const char *rows, size_t *bytes)
+static bool
+is_bad(struct task *t, const char *row, size_t bytes)
 {
-	size_t count = strlen(rows);
-	char *out = must_malloc(count + 2 + JSON_SCAN_PADDING);
+	struct fault_target at = { FAULT_AT_PUSH, t->spec.ds, t->spec.id };
 
-	while (count > 0 && rows[count - 1] == '\n')
-		count--;
+	return sandbox_fault_bad_row(&t->sandbox->faults, &at, row, bytes) !=
+	    NULL;
+}
+
+/* The lines that can be read, as the array that a push would have: new,
+ * padded. */
+static char *
+array_of(struct task *t, const char *rows, size_t *bytes)
+{
+	char *out = must_malloc(strlen(rows) + 2 + JSON_SCAN_PADDING);
+	size_t used = 1, length;
+
 	out[0] = '[';
-	memcpy(out + 1, rows, count);
-	for (char *p = out + 1; p < out + 1 + count; p++)
-		if (*p == '\n')
-			*p = ',';
-	out[count + 1] = ']';
-	memset(out + count + 2, 0, JSON_SCAN_PADDING);
-	*bytes = count + 2;
+	for (; *rows != '\0'; rows += length + (rows[length] == '\n')) {
+		length = strcspn(rows, "\n");
+		if (is_bad(t, rows, length)) {
+			t->unparseable++;
+			continue;
+		}
+		memcpy(out + used, rows, length);
+		used += length;
+		out[used++] = ',';
+	}
+	used -= used > 1;
+	out[used++] = ']';
+	memset(out + used, 0, JSON_SCAN_PADDING);
+	*bytes = used;
 	return out;
 }
 
@@ -178,10 +193,11 @@ take_rows(struct task *t)
 		.interval = t->spec.interval,
 		.task = t->spec.id };
 	size_t bytes;
-	char *body = array_of(rows_of(t), &bytes);
+	char *body = array_of(t, rows_of(t), &bytes);
 	bool good;
 
 	good = sandbox_check_body(&s->check, &rule, body, bytes) == CHECK_OK;
+	t->processed = s->check.count;
 	if (good)
 		sandbox_store_add_events(&s->store, t->source, body,
 		    s->check.events, s->check.count);
@@ -209,8 +225,14 @@ end_due(struct loop_timer *timer)
 	}
 	if (t->spec.replaces)
 		overshadow(t);
+	t->has_published = true;
 	t->state = TASK_SUCCESS;
 	t->ended_ms = clock_wall_ms();
+	if (sandbox_fault_strike(&t->sandbox->faults, FAULT_FAIL_LATE, &at) !=
+	    NULL) {
+		t->state = TASK_FAILED;
+		t->error = "Its worker is gone";
+	}
 }
 
 static void

@@ -25,6 +25,7 @@ static const char *const names[] = {
 	[FAULT_UNAVAILABLE] = "unavailable",
 	[FAULT_NO_SLOTS] = "no-slots",
 	[FAULT_FAIL_BATCH] = "fail-batch",
+	[FAULT_FAIL_LATE] = "fail-late",
 	[FAULT_BAD_ROW] = "bad-row",
 	[FAULTS] = "none",
 };

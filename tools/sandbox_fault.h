@@ -27,6 +27,7 @@ enum fault_kind {
 	FAULT_UNAVAILABLE, /* no chat handler */
 	FAULT_NO_SLOTS, /* tasks stay PENDING */
 	FAULT_FAIL_BATCH, /* a batch task ends FAILED */
+	FAULT_FAIL_LATE, /* it does so behind its publication */
 	FAULT_BAD_ROW, /* a row with `text` in it cannot be parsed */
 	FAULTS
 };

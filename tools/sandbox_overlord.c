@@ -238,6 +238,45 @@ handle_status(struct exchange *x, const char *id)
 	sandbox_exchange_json(x, 200, &j);
 }
 
+static struct json *
+report_rows(const struct task *t)
+{
+	struct json *j = json_new_object(), *all = json_new_object();
+
+	json_set_int(j, "processed", (int64_t)t->processed);
+	json_set_int(j, "processedWithError", 0);
+	json_set_int(j, "thrownAway", 0);
+	json_set_int(j, "unparseable", (int64_t)t->unparseable);
+	json_set(all, "buildSegments", j);
+	return all;
+}
+
+/* Of a batch task: of one that runs too, as it is now. */
+static void
+handle_report(struct exchange *x, const char *id)
+{
+	const struct task *t = sandbox_task_find(x->sandbox, id);
+	struct json *j, *report, *payload;
+
+	if (t == NULL || !t->spec.is_batch || t->started_ms == 0) {
+		sandbox_exchange_answer(x, ANSWER_NO_REPORT, id, NULL);
+		return;
+	}
+	j = json_new_object();
+	report = json_new_object();
+	payload = json_new_object();
+	json_set_text(payload, "ingestionState",
+	    t->has_published ? "COMPLETED" : "BUILD_SEGMENTS");
+	json_set(payload, "rowStats", report_rows(t));
+	json_set(payload, "errorMsg",
+	    t->has_published ? json_new_null() : error_message(t));
+	json_set_text(report, "type", "ingestionStatsAndErrors");
+	json_set_text(report, "taskId", t->spec.id);
+	json_set(report, "payload", payload);
+	json_set(j, "ingestionStatsAndErrors", report);
+	sandbox_exchange_json(x, 200, &j);
+}
+
 static void
 handle_payload(struct exchange *x, const char *id)
 {
@@ -557,6 +596,8 @@ route_long(struct exchange *x, const struct path *path)
 		handle_payload(x, name);
 	else if (is_task && strcmp(action, "status") == 0 && is_get)
 		handle_status(x, name);
+	else if (is_task && strcmp(action, "reports") == 0 && is_get)
+		handle_report(x, name);
 	else if (is_task && strcmp(action, "shutdown") == 0 && !is_get)
 		handle_kill(x, name);
 	else if (strcmp(path->segments[0], "datasources") == 0 &&

@@ -35,6 +35,8 @@ struct task {
 	int64_t shutoff_ms; /* wall; the spec's, or as it was told later */
 	bool has_shutoff;
 	const char *error; /* of FAILED */
+	bool has_published; /* a batch task, all of its rows */
+	uint64_t processed, unparseable; /* its rows */
 
 	struct locks locks;
 	struct producers producers;

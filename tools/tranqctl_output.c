@@ -598,8 +598,9 @@ print_parcel(const struct json *parcel, struct buf *to)
 	buf_add_text(to, "\n");
 }
 
+/* What is for batch tasks or files: late events, or all of them. */
 static void
-print_late(const struct json *late, struct buf *to)
+print_piles(const struct json *late, bool all, struct buf *to)
 {
 	const struct json *waiting = json_get(late, "waiting");
 	const struct json *parcels = json_get(late, "parcels");
@@ -607,14 +608,20 @@ print_late(const struct json *late, struct buf *to)
 
 	if (!json_is_object(late))
 		return;
-	buf_add_text(to, "  late        ");
-	add_clean(to, json_get_text(late, "policy", "-"));
-	buf_addf(to, ", %s events of %s intervals wait",
+	buf_addf(to, "  %-12s", all ? "append" : "late");
+	if (!all) {
+		add_clean(to, json_get_text(late, "policy", "-"));
+		buf_add_text(to, ", ");
+	}
+	buf_addf(to, "%s events of %s intervals wait",
 	    count_of(waiting, "events", n[0]),
 	    count_of(waiting, "intervals", n[1]));
 	if (json_get_int(waiting, "early", 0) > 0)
 		buf_addf(to, " (%s of intervals that are not over)",
 		    count_of(waiting, "early", n[0]));
+	if (json_get_int(late, "unread", 0) > 0)
+		buf_addf(to, ", Druid could not read %s",
+		    count_of(late, "unread", n[0]));
 	buf_add_text(to, "\n");
 	for (size_t i = 0; i < json_size(parcels); i++)
 		print_parcel(json_at(parcels, i), to);
@@ -652,7 +659,8 @@ print_druid(const struct json *text, struct buf *to)
 	for (size_t i = 0; i < json_size(beams); i++)
 		print_beam(json_at(beams, i), to);
 	print_log(json_get(text, "log"), to);
-	print_late(json_get(text, "late"), to);
+	print_piles(json_get(text, "append"), true, to);
+	print_piles(json_get(text, "late"), false, to);
 	for (size_t i = 0; i < json_size(notes); i++)
 		print_line("note", json_text(json_at(notes, i), NULL), to);
 	/* what the daemon could not read as JSON either */

@@ -16,6 +16,7 @@
 #include "json.h"
 #include "log.h"
 #include "panic.h"
+#include "partition.h"
 
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
@@ -23,11 +24,14 @@
 #define FAILED_FIRST_MS 5000
 #define FAILED_MAX_MS 900000
 #define TASK_BYTES_MAX (1024u * MiB)
+/* Asked so often for a failed task's report, in vain: there is none. */
+#define REPORT_TRIES 5
 #define NOTE_BYTES 400
 
 enum append_state {
 	APPEND_SUBMITTING,
 	APPEND_WAITING, /* the Overlord has it: Druid's turn */
+	APPEND_ENDED, /* its report is asked for */
 	APPEND_UNSURE, /* it was refused: is it there all the same? */
 	APPEND_RESTING, /* until the next try */
 };
@@ -44,11 +48,21 @@ struct append {
 	struct loop_timer timer;
 	unsigned failures; /* to reach the Overlord, in a row */
 	unsigned failed; /* tasks, of this process's life */
+	bool ended_well;
+	char why[256]; /* its task failed */
 	char note[NOTE_BYTES];
 };
 
 static void submit_due(struct loop_timer *);
 static void poll_due(struct loop_timer *);
+static void report_due(struct loop_timer *);
+
+/* For messages: whose events. */
+static const char *
+subject(const struct append *a)
+{
+	return a->p.ds->delivery == DELIVERY_APPEND ? "append" : "late events";
+}
 
 static void
 name_task(struct append *a)
@@ -100,8 +114,8 @@ append_is_resting(const struct append *a)
 void
 append_describe(const struct append *a, struct json *j)
 {
-	static const char *const names[] = { "submitting", "waiting", "unsure",
-		"resting" };
+	static const char *const names[] = { "submitting", "waiting", "ended",
+		"unsure", "resting" };
 
 	json_set_text(j, "task", a->id);
 	json_set_text(j, "state", names[a->state]);
@@ -139,10 +153,10 @@ ask_again(struct append *a)
 }
 
 static void
-task_failed(struct append *a, const char *why)
+task_failed(struct append *a)
 {
-	snprintf(a->note, sizeof a->note, "task %s failed: %s", a->id, why);
-	log_warnx("late events: %s; %s", a->note,
+	snprintf(a->note, sizeof a->note, "task %s failed: %s", a->id, a->why);
+	log_warnx("%s: %s; %s", subject(a), a->note,
 	    a->is_last ? "they follow late.policy" : "tried again");
 	if (a->is_last) {
 		a->news(a->context, a->parcel, APPEND_BACK);
@@ -166,11 +180,79 @@ task_absent(struct append *a)
 		return;
 	}
 	/* taken, and then forgotten before it ran: the same again */
-	log_warnx("late events: the Overlord does not know task %s any more; "
-		  "submitted again",
-	    a->id);
+	log_warnx("%s: the Overlord does not know task %s any more; submitted "
+		  "again",
+	    subject(a), a->id);
 	become(a, APPEND_SUBMITTING);
 	later(a, submit_due);
+}
+
+static void
+count_unread(struct append *a, const struct task_report *r)
+{
+	uint64_t lost = r->unparseable + r->thrown_away;
+
+	a->parcel->unread = MIN_OF(lost, a->parcel->events);
+	if (lost + r->with_error > 0)
+		log_warnx("%s: task %s: of %llu events Druid could not read "
+			  "%llu, found %llu outside of their intervals, and "
+			  "left fields out of %llu; its log says which",
+		    subject(a), a->id, (unsigned long long)a->parcel->events,
+		    (unsigned long long)r->unparseable,
+		    (unsigned long long)r->thrown_away,
+		    (unsigned long long)r->with_error);
+}
+
+static void
+task_is_in(struct append *a)
+{
+	FAULT_POINT(APPEND_IN);
+	a->news(a->context, a->parcel, APPEND_IN);
+}
+
+/* Without its report a task is what its state says. */
+static void
+reported(void *context, enum result result, const struct task_report *r)
+{
+	struct append *a = context;
+
+	a->ask = NULL;
+	if (result == RESULT_RETRY && !a->ended_well &&
+	    a->failures + 1 < REPORT_TRIES) {
+		later(a, report_due);
+		return;
+	}
+	a->failures = 0;
+	if (result == RESULT_OK)
+		count_unread(a, r);
+	if (a->ended_well) {
+		task_is_in(a);
+	} else if (result == RESULT_OK && r->is_complete) {
+		log_warnx("%s: task %s failed (%s), but had published before: "
+			  "not tried again",
+		    subject(a), a->id, a->why);
+		task_is_in(a);
+	} else {
+		task_failed(a);
+	}
+}
+
+static void
+report_due(struct loop_timer *t)
+{
+	struct append *a = t->context;
+
+	a->ask = overlord_report(a->p.overlord, a->id, reported, a);
+}
+
+static void
+task_ended(struct append *a, const struct task_status *s)
+{
+	a->ended_well = s->state == TASK_SUCCESS;
+	snprintf(a->why, sizeof a->why, "%s",
+	    s->error[0] != '\0' ? s->error : "no reason");
+	become(a, APPEND_ENDED);
+	loop_timer_start(a->p.loop, &a->timer, 0, report_due);
 }
 
 static void
@@ -186,12 +268,7 @@ known(void *context, enum result result, const struct task_status *s)
 	a->failures = 0;
 	switch (s->state) {
 	case TASK_SUCCESS:
-		FAULT_POINT(APPEND_IN);
-		a->news(a->context, a->parcel, APPEND_IN);
-		return;
-	case TASK_FAILED:
-		task_failed(a, s->error[0] != '\0' ? s->error : "no reason");
-		return;
+	case TASK_FAILED: task_ended(a, s); return;
 	case TASK_ABSENT: task_absent(a); return;
 	case TASK_UNKNOWN:
 	case TASK_WAITING:
@@ -223,20 +300,21 @@ submitted(void *context, enum result result, const char *why)
 	a->failures = 0;
 	if (result == RESULT_OK) {
 		FAULT_POINT(APPEND_SUBMITTED);
-		log_info(
-		    "late events: task %s (%llu events): with the Overlord",
-		    a->id, (unsigned long long)a->parcel->events);
+		log_info("%s: task %s (%llu events): with the Overlord",
+		    subject(a), a->id, (unsigned long long)a->parcel->events);
 		a->note[0] = '\0';
+		a->news(a->context, a->parcel, APPEND_TAKEN);
 		become(a, APPEND_WAITING);
 		ask_again(a);
 		return;
 	}
 	snprintf(
 	    a->note, sizeof a->note, "task %s refused: %.300s", a->id, why);
-	log_error("late events: the Overlord refuses task %s: %.400s; they "
-		  "wait in the spool, mend the dataSource's spec or "
-		  "late.appendBytes and reload",
-	    a->id, why);
+	log_error("%s: the Overlord refuses task %s: %.400s; its events wait "
+		  "in the spool, mend the dataSource's spec or %s and reload",
+	    subject(a), a->id, why,
+	    a->p.ds->delivery == DELIVERY_APPEND ? "append.bytes"
+						 : "late.appendBytes");
 	become(a, APPEND_UNSURE);
 	loop_timer_start(a->p.loop, &a->timer, 0, poll_due);
 }
@@ -249,7 +327,8 @@ compare_intervals(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-/* The parcel's intervals, each once, in order. */
+/* The parcel's intervals, each once, in order; none: they are not known of all
+ * its events. */
 static unsigned
 intervals_of(const struct parcel *p, struct interval *to)
 {
@@ -262,6 +341,8 @@ intervals_of(const struct parcel *p, struct interval *to)
 	for (unsigned i = 0; i < p->count; i++)
 		if (count == 0 || to[count - 1].start != to[i].start)
 			to[count++] = to[i];
+	if (partition_has_no_time(&to[0]))
+		return 0;
 	return count;
 }
 

@@ -5,8 +5,8 @@
  *
  * The task's id follows from the parcel and the attempt, so a submission whose
  * answer was lost is repeated without harm ("already exists"), by a successor
- * too. What the task's end says is believed: SUCCESS, all rows are in; FAILED,
- * none is, and the next attempt follows.
+ * too. SUCCESS: all rows are in. FAILED: none is, and the next attempt follows,
+ * unless the task's report says that it had published before it failed.
  */
 #pragma once
 
@@ -25,6 +25,7 @@ struct append_parts {
 };
 
 enum append_news {
+	APPEND_TAKEN, /* the Overlord has its task */
 	APPEND_IN, /* Druid has it */
 	APPEND_RETRIES, /* parcel->attempt is another one; it goes on by itself */
 	APPEND_CHANGED, /* something to see has changed */

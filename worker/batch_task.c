@@ -29,6 +29,7 @@ static struct json *
 make_schema(const struct ds_conf *ds, const struct batch_task *t)
 {
 	struct json *schema = task_schema(ds), *intervals = json_new_array();
+	struct json *granularity = json_get(schema, "granularitySpec");
 
 	for (unsigned i = 0; i < t->interval_count; i++) {
 		char start[ISO_BYTES], end[ISO_BYTES], *text;
@@ -39,7 +40,11 @@ make_schema(const struct ds_conf *ds, const struct batch_task *t)
 		json_append(intervals, json_new_text(text));
 		free(text);
 	}
-	json_set(json_get(schema, "granularitySpec"), "intervals", intervals);
+	json_remove(granularity, "intervals"); /* those of the spec */
+	if (t->interval_count > 0)
+		json_set(granularity, "intervals", intervals);
+	else
+		json_free(&intervals);
 	return schema;
 }
 

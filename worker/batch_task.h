@@ -13,7 +13,8 @@
 
 struct batch_task {
 	const char *id;
-	/* that the rows lie in; each one locked before the task runs */
+	/* that the rows lie in; each one locked before the task runs. None:
+	 * Druid looks at the rows for them */
 	const struct interval *intervals;
 	unsigned interval_count;
 	bool replaces; /* what the intervals hold now, instead of appending */

@@ -47,6 +47,9 @@ struct delivery_counts {
 /* clang-format off */
 struct delivery_table {
 	const char *name; /* as delivery.mode has it */
+	/* Its events go where late ones go (late.h), which brings them to
+	 * Druid: nobody asks it for their way. */
+	bool piles;
 	void (*free)(struct delivery **);
 	/* at start: what the spool holds */
 	void (*replay)(struct delivery *);

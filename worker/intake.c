@@ -46,6 +46,7 @@ struct intake {
 	bool has_full, has_waiting; /* a full batch; a synchronous request */
 	bool is_spread; /* over partitions; as of this turn */
 	struct hand_item block; /* that was read last */
+	struct interval piled; /* of the last one that goes with late ones */
 	unsigned next_source; /* while each block is alone */
 	int64_t opened_ms;
 	struct delivery_batch *sealed;
@@ -199,21 +200,28 @@ open_batch(struct intake *in, unsigned partition, struct interval bucket)
 	return b;
 }
 
+static bool
+is_piled(const struct intake *in, const struct event *e)
+{
+	return e->is_late || table(in)->piles;
+}
+
 static struct batch *
 batch_for(struct intake *in, const struct event *e)
 {
+	bool piled = is_piled(in, e);
 	struct interval bucket;
 	unsigned partition = PARTITION_LATE;
 
 	/* nearly all events go where the one before went */
 	if (in->last != NULL && !in->is_spread &&
-	    e->is_late == (in->last->partition == PARTITION_LATE) &&
-	    (e->is_late || table(in)->keeps(in->p.delivery, e, in->last)) &&
+	    piled == (in->last->partition == PARTITION_LATE) &&
+	    (piled || table(in)->keeps(in->p.delivery, e, in->last)) &&
 	    takes(in, in->last, e, in->last->partition))
 		return in->last;
-	if (e->is_late)
-		bucket = granularity_bucket(
-		    &in->p.ds->segment_granularity, e->timestamp_ms);
+	if (piled)
+		bucket = granularity_bucket_near(&in->p.ds->segment_granularity,
+		    &in->piled, e->timestamp_ms);
 	else
 		partition = table(in)->route(in->p.delivery, e, &bucket);
 	for (unsigned i = in->open_count; i-- > 0;)
@@ -310,12 +318,12 @@ take_event(struct intake *in, const struct event *e, const char *text,
     const struct batch_run *of)
 {
 	struct batch *batch = batch_for(in, e);
+	bool piled = is_piled(in, e);
 
 	POISON("ring", text, e->bytes);
-	/* a late one is not waited for beyond the commit */
-	if (LIKELY(of->key == NULL || e->is_late))
-		batch_add(
-		    batch, e, text, e->is_late ? 0 : of->ticket, of->receiver);
+	/* one that is piled is not waited for beyond the commit */
+	if (LIKELY(of->key == NULL || piled))
+		batch_add(batch, e, text, piled ? 0 : of->ticket, of->receiver);
 	else
 		batch_add_keyed(batch, e, text, of);
 	count_event(in, batch, e);
@@ -440,9 +448,10 @@ skip_garbage(struct intake *in, struct source *s, uint64_t bytes)
 static bool
 has_room(const struct intake *in, uint64_t bytes)
 {
+	uint64_t aside = table(in)->piles ? 0 : late_batches(in->p.late);
+
 	return spool_has_room(in->p.spool, in->open_bytes + bytes) ||
-	    (in->open_bytes == 0 &&
-		spool_batches(in->p.spool) == late_batches(in->p.late));
+	    (in->open_bytes == 0 && spool_batches(in->p.spool) == aside);
 }
 
 /* false: no room in the spool. */

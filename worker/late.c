@@ -3,52 +3,26 @@
  *
  * Process: worker.
  */
-#include "late.h"
+#include "late_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "append.h"
-#include "archive.h"
 #include "backoff.h"
 #include "clock.h"
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
 #include "partition.h"
-#include "pile.h"
 #include "spool_dead.h"
-#include "task.h"
 
 #define DOCUMENT "late" /* in the spool: parcels and their attempts */
-#define PARCELS_MAX 16 /* at one time; those that rest after a failure too */
-#define APPEND_INTERVALS_MAX 500 /* in one task */
-#define PILES_MAX 16384 /* more: none waits for its age any more */
-#define LOOK_AGAIN_MS 10000
-#define PLACE_WAIT_MS 1000
 #define REFUSED_FIRST_MS 10000
 #define REFUSED_MAX_MS 900000
-/* When late batches fill this part of spool.bytesMax they wait no longer. */
-#define PRESSURE_SHARE 4
-
-struct late {
-	struct late_parts p;
-	struct piles piles; /* in the open lane */
-	struct piles copies; /* archive.all: to be written, in no parcel yet */
-	TAILQ_HEAD(parcel_list, parcel) parcels;
-	unsigned parcel_count;
-	uint32_t next_number;
-	struct archive *archive;
-	uint64_t parcel_batches;
-	struct loop_timer timer;
-	int64_t rest_until_ms; /* after a refusal, monotonic */
-	unsigned refusals; /* in a row */
-	bool document_due, on_hold, changed;
-};
 
 static void read_document(struct late *);
-static void plan_due(struct loop_timer *);
 static void archived(void *context, struct parcel *);
 static void append_told(void *context, struct parcel *, enum append_news);
 
@@ -69,11 +43,13 @@ late_new(const struct late_parts *parts)
 	piles_init(&l->copies);
 	l->archive = archive_new(&archive, archived, l);
 	read_document(l);
+	if (parts->ds->delivery == DELIVERY_APPEND && !l->is_owed)
+		l->is_owed = l->document_due = true;
 	return l;
 }
 
-static void
-drop_parcel(struct late *l, struct parcel *p)
+void
+late_drop_parcel(struct late *l, struct parcel *p)
 {
 	TAILQ_REMOVE(&l->parcels, p, link);
 	l->parcel_count--;
@@ -92,7 +68,7 @@ late_free(struct late **late)
 		return;
 	*late = NULL;
 	while (!TAILQ_EMPTY(&l->parcels))
-		drop_parcel(l, TAILQ_FIRST(&l->parcels));
+		late_drop_parcel(l, TAILQ_FIRST(&l->parcels));
 	archive_free(&l->archive);
 	piles_fini(&l->piles);
 	piles_fini(&l->copies);
@@ -106,27 +82,60 @@ late_keeps(const struct late *l)
 	return l->p.ds->late != LATE_DROP;
 }
 
+struct append_rule
+late_append_rule(const struct late *l)
+{
+	const struct ds_conf *ds = l->p.ds;
+
+	if (ds->delivery == DELIVERY_APPEND)
+		return (struct append_rule){ .wait_ms = ds->append_ms,
+			.bytes = ds->append_bytes,
+			.tasks = (unsigned)ds->append_tasks };
+	return (struct append_rule){ .wait_ms = ds->late_append_ms,
+		.bytes = ds->late_append_bytes,
+		.tasks = (unsigned)ds->late_append_tasks };
+}
+
+enum late_policy
+late_policy_now(const struct late *l)
+{
+	return l->is_owed ? LATE_APPEND : l->p.ds->late;
+}
+
+/* Behind a change of delivery.mode: until what came before it is in Druid. */
+static void
+look_what_is_owed(struct late *l)
+{
+	const struct parcel *p;
+	bool more = l->piles.count > 0;
+
+	if (!l->is_owed || l->p.ds->delivery == DELIVERY_APPEND)
+		return;
+	TAILQ_FOREACH(p, &l->parcels, link)
+	more |= p->kind == LATE_APPEND;
+	if (more)
+		return;
+	log_info("all that was taken by delivery.mode append is in Druid");
+	l->is_owed = false;
+	l->document_due = true;
+}
+
 uint64_t
 late_batches(const struct late *l)
 {
 	return l->piles.batches + l->parcel_batches;
 }
 
-static void
-plan_in(struct late *l, int64_t delay_ms)
+struct late_tasks
+late_tasks(const struct late *l)
 {
-	if (!l->on_hold)
-		loop_timer_start(l->p.loop, &l->timer,
-		    MIN_OF(delay_ms, LOOK_AGAIN_MS), plan_due);
-}
+	const struct parcel *p;
+	struct late_tasks t = { .created = l->tasks_created };
 
-/* At that time at the latest. */
-static void
-plan_within(struct late *l, int64_t ms)
-{
-	if (!loop_timer_active(&l->timer) ||
-	    l->timer.due_ms > loop_now_ms(l->p.loop) + ms)
-		plan_in(l, ms);
+	TAILQ_FOREACH(p, &l->parcels, link)
+	if (p->append != NULL)
+		t.batches += p->count;
+	return t;
 }
 
 void
@@ -160,6 +169,8 @@ write_document(struct late *l)
 		json_append(all, one);
 	}
 	json_set_int(j, "next", l->next_number);
+	json_set_bool(j, "owed", l->is_owed);
+	json_set_int(j, "unread", (int64_t)l->unread);
 	json_set(j, "parcels", all);
 	text = json_to_text(j);
 	spool_set_document(l->p.spool, DOCUMENT, text, strlen(text));
@@ -167,8 +178,8 @@ write_document(struct late *l)
 	json_free(&j);
 }
 
-static struct parcel *
-add_parcel(struct late *l, uint32_t number, enum late_policy kind)
+struct parcel *
+late_add_parcel(struct late *l, uint32_t number, enum late_policy kind)
 {
 	struct parcel *p = parcel_new(number, kind);
 
@@ -186,6 +197,8 @@ read_document(struct late *l)
 	const struct json *all = json_get(j, "parcels");
 
 	l->next_number = (uint32_t)json_get_int(j, "next", LATE_OPEN_LANE + 1);
+	l->is_owed = json_get_bool(j, "owed", false);
+	l->unread = (uint64_t)MAX_OF(json_get_int(j, "unread", 0), 0);
 	for (size_t i = 0; i < json_size(all); i++) {
 		const struct json *one = json_at(all, i);
 		enum late_policy kind;
@@ -193,7 +206,7 @@ read_document(struct late *l)
 
 		if (!late_policy_parse(json_get_text(one, "kind", ""), &kind))
 			continue;
-		p = add_parcel(
+		p = late_add_parcel(
 		    l, (uint32_t)json_get_int(one, "number", 0), kind);
 		p->attempt = (unsigned)json_get_int(one, "attempt", 0);
 		p->is_copy = json_get_bool(one, "copy", false);
@@ -201,236 +214,6 @@ read_document(struct late *l)
 	}
 	json_free(&j);
 	free(text);
-}
-
-/* ---- planning ---- */
-
-static const struct parcel *
-uncommitted(const struct late *l)
-{
-	const struct parcel *p;
-
-	TAILQ_FOREACH(p, &l->parcels, link)
-	if (p->state != PARCEL_OUT)
-		return p;
-	return NULL;
-}
-
-/* The next batch of the interval that is in no parcel. */
-static bool
-next_batch(struct late *l, bool is_copy, struct interval interval,
-    uint64_t after, struct spool_entry *e)
-{
-	struct spool_lane at = { .start = interval.start,
-		.end = interval.end,
-		.partition = PARTITION_LATE,
-		.lane = LATE_OPEN_LANE };
-
-	return is_copy ? spool_next_copy(l->p.spool, &at, after, e)
-		       : spool_next(l->p.spool, &at, after, e);
-}
-
-/* Takes batches of a pile until the parcel has `bytes`; one at least, however
- * large. */
-static void
-collect(
-    struct late *l, struct parcel *p, struct interval interval, uint64_t bytes)
-{
-	struct piles *piles = p->is_copy ? &l->copies : &l->piles;
-	struct spool_entry e;
-	struct pile *rest;
-	uint64_t after = 0;
-	bool more;
-
-	while ((more = next_batch(l, p->is_copy, interval, after, &e)) &&
-	    p->count < PARCEL_BATCHES_MAX &&
-	    (p->count == 0 || p->bytes + e.bytes <= bytes)) {
-		parcel_add(p, &e);
-		piles_take(piles, &e);
-		if (!p->is_copy)
-			l->parcel_batches++;
-		after = e.id;
-	}
-	if (more && (rest = piles_find(piles, interval)) != NULL)
-		rest->since_ms = e.sealed_ms;
-}
-
-static bool
-pressed(const struct late *l)
-{
-	return l->piles.bytes + l->copies.bytes >
-	    (uint64_t)l->p.ds->spool_bytes_max / PRESSURE_SHARE ||
-	    l->piles.count + l->copies.count > PILES_MAX;
-}
-
-/* What waits from before the policy was `drop`. */
-static void
-plan_drop(struct late *l)
-{
-	struct parcel *p;
-
-	if (l->piles.count == 0 || l->parcel_count == PARCELS_MAX)
-		return;
-	p = add_parcel(l, 0, LATE_DROP);
-	p->state = PARCEL_DONE;
-	collect(l, p, l->piles.all[0].interval, UINT64_MAX);
-	log_warnx("late.policy is drop now: %llu late events that waited "
-		  "become dead letters",
-	    (unsigned long long)p->events);
-}
-
-/* Milliseconds until the pile is to be a file; 0: it is full or old enough. */
-static int64_t
-file_due_in(const struct late *l, const struct pile *pile, int64_t now)
-{
-	const struct ds_conf *ds = l->p.ds;
-
-	if (pile->bytes >= (uint64_t)ds->archive_segment_bytes)
-		return 0;
-	return MAX_OF(pile->since_ms + ds->archive_seal_ms - now, 0);
-}
-
-/* Several in one go, since a commit stands before each and behind it; of each
- * pile one, since what is taken is in its lane until that commit. */
-static void
-plan_archive(struct late *l, bool is_copy)
-{
-	struct piles *piles = is_copy ? &l->copies : &l->piles;
-	uint64_t most = (uint64_t)l->p.ds->archive_segment_bytes;
-	int64_t now = clock_wall_ms(), wait_ms = LOOK_AGAIN_MS;
-	bool at_once = pressed(l);
-
-	piles_wait_from(piles, now);
-	for (size_t i = 0; i < piles->count;) {
-		const struct pile *pile = &piles->all[i];
-		int64_t due_in = at_once ? 0 : file_due_in(l, pile, now);
-		size_t before = piles->count;
-		struct parcel *p;
-
-		if (due_in > 0) {
-			wait_ms = MIN_OF(wait_ms, due_in);
-			i++;
-			continue;
-		}
-		if (l->parcel_count == PARCELS_MAX ||
-		    !archive_has_room(l->archive))
-			break;
-		p = add_parcel(l, l->next_number++, LATE_ARCHIVE);
-		p->is_copy = is_copy;
-		collect(l, p, pile->interval, most);
-		if (p->count == 0)
-			break;
-		i += piles->count == before; /* else the next is here now */
-	}
-	if (piles->count > 0)
-		plan_within(l, wait_ms);
-}
-
-/* A realtime task of the interval has it locked until it has handed off, and
- * one that is made later would overshadow what was appended before it: so an
- * interval is appended to when there can be no such task any more. */
-static bool
-is_over(const struct late *l, const struct pile *pile, int64_t now)
-{
-	return task_shutoff_ms(l->p.ds, &pile->interval) < now;
-}
-
-static bool
-append_is_due(const struct late *l, int64_t now, int64_t *wait_ms)
-{
-	uint64_t bytes = 0;
-	int64_t left = INT64_MAX;
-
-	for (size_t i = 0; i < l->piles.count; i++) {
-		const struct pile *pile = &l->piles.all[i];
-
-		if (!is_over(l, pile, now))
-			continue;
-		bytes += pile->bytes;
-		left = MIN_OF(
-		    left, pile->since_ms + l->p.ds->late_append_ms - now);
-	}
-	*wait_ms = MIN_OF(*wait_ms, MAX_OF(left, 0));
-	return bytes > 0 &&
-	    (left <= 0 || pressed(l) ||
-		bytes >= (uint64_t)l->p.ds->late_append_bytes);
-}
-
-static bool
-may_append(const struct late *l)
-{
-	const struct parcel *p;
-	unsigned busy = 0;
-
-	TAILQ_FOREACH(p, &l->parcels, link)
-	busy += p->append != NULL && !append_is_resting(p->append);
-	return busy < (unsigned)l->p.ds->late_append_tasks &&
-	    l->parcel_count < PARCELS_MAX / 2 && /* the rest is for files */
-	    clock_mono_ms() >= l->rest_until_ms;
-}
-
-static void
-plan_append(struct late *l)
-{
-	int64_t now = clock_wall_ms(), wait_ms = LOOK_AGAIN_MS;
-	uint64_t most = (uint64_t)l->p.ds->late_append_bytes;
-	struct parcel *p;
-
-	if (l->piles.count == 0)
-		return;
-	piles_wait_from(&l->piles, now);
-	if (!append_is_due(l, now, &wait_ms)) {
-		plan_within(l, wait_ms);
-		return;
-	}
-	if (!may_append(l)) {
-		plan_within(l, PLACE_WAIT_MS);
-		return;
-	}
-	p = add_parcel(l, l->next_number++, LATE_APPEND);
-	for (size_t i = 0, taken = 0; i < l->piles.count && p->bytes < most &&
-	     taken < APPEND_INTERVALS_MAX;) {
-		size_t before = l->piles.count;
-
-		if (!is_over(l, &l->piles.all[i], now)) {
-			i++;
-			continue;
-		}
-		collect(l, p, l->piles.all[i].interval, most);
-		taken++;
-		i += l->piles.count == before; /* as above */
-	}
-}
-
-/* A parcel that got nothing: the spool cannot be read now. */
-static void
-drop_empty(struct late *l)
-{
-	struct parcel *p = TAILQ_LAST(&l->parcels, parcel_list);
-
-	if (p == NULL || p->count > 0)
-		return;
-	drop_parcel(l, p);
-	plan_within(l, LOOK_AGAIN_MS);
-}
-
-static void
-plan_due(struct loop_timer *t)
-{
-	struct late *l = t->context;
-
-	if (uncommitted(l) != NULL)
-		return; /* planned again after its commit */
-	switch (l->p.ds->late) {
-	case LATE_DROP: plan_drop(l); break;
-	case LATE_ARCHIVE: plan_archive(l, false); break;
-	case LATE_APPEND: plan_append(l); break;
-	case LATE_POLICIES: unreachable("policy");
-	}
-	drop_empty(l);
-	plan_archive(l, true);
-	drop_empty(l);
-	l->changed = true;
 }
 
 /* ---- bringing out ---- */
@@ -446,8 +229,8 @@ start(struct late *l, struct parcel *p)
 	if (l->on_hold)
 		return;
 	if (p->kind == LATE_APPEND)
-		p->append = append_new(
-		    &parts, p, l->p.ds->late != LATE_APPEND, append_told, l);
+		p->append = append_new(&parts, p,
+		    late_policy_now(l) != LATE_APPEND, append_told, l);
 	else if (!archive_is_busy(l->archive))
 		archive_write(l->archive, p);
 }
@@ -474,10 +257,14 @@ append_told(void *context, struct parcel *p, enum append_news news)
 
 	l->changed = true;
 	switch (news) {
+	case APPEND_TAKEN: l->tasks_created++; break;
 	case APPEND_IN:
-		log_info("late events: %llu appended",
+		log_info("%s: %llu appended",
+		    l->p.ds->delivery == DELIVERY_APPEND ? "append"
+							 : "late events",
 		    (unsigned long long)p->events);
 		p->state = PARCEL_DONE;
+		l->unread += p->unread;
 		l->refusals = 0;
 		break;
 	case APPEND_RETRIES: l->document_due = true; break;
@@ -514,7 +301,7 @@ late_replay_lane(struct late *l, const struct spool_lane *at)
 	if (at->lane != LATE_OPEN_LANE) {
 		p = parcel_of(l, at->lane);
 		if (p == NULL) { /* no such parcel was noted */
-			p = add_parcel(l, at->lane, LATE_ARCHIVE);
+			p = late_add_parcel(l, at->lane, LATE_ARCHIVE);
 			p->state = PARCEL_BACK;
 		}
 	}
@@ -552,21 +339,22 @@ late_begin(struct late *l)
 	struct parcel *p = TAILQ_FIRST(&l->parcels), *next;
 
 	replay_copies(l);
+	look_what_is_owed(l);
 	for (; p != NULL; p = next) {
 		next = TAILQ_NEXT(p, link);
 		if (p->count == 0) {
-			drop_parcel(l, p);
+			late_drop_parcel(l, p);
 			l->document_due = true;
 			continue;
 		}
 		if (p->kind == LATE_ARCHIVE && !p->is_copy &&
-		    l->p.ds->late != LATE_ARCHIVE &&
+		    late_policy_now(l) != LATE_ARCHIVE &&
 		    !archive_has(l->archive, p))
 			p->state = PARCEL_BACK;
 		if (p->state == PARCEL_OUT)
 			start(l, p);
 	}
-	plan_in(l, 0);
+	late_plan_in(l, 0);
 }
 
 void
@@ -584,23 +372,24 @@ void
 late_arrived(struct late *l, const struct spool_entry *e)
 {
 	const struct ds_conf *ds = l->p.ds;
-	bool archives = ds->late == LATE_ARCHIVE;
-	int64_t most =
-	    archives ? ds->archive_segment_bytes : ds->late_append_bytes;
-	int64_t wait_ms = archives ? ds->archive_seal_ms : ds->late_append_ms;
+	bool archives = late_policy_now(l) == LATE_ARCHIVE;
+	struct append_rule rule = late_append_rule(l);
+	int64_t most = archives ? ds->archive_segment_bytes : rule.bytes;
+	int64_t wait_ms = archives ? ds->archive_seal_ms : rule.wait_ms;
 
 	l->changed = true;
 	piles_add(&l->piles, e, clock_wall_ms());
-	if (l->piles.bytes >= (uint64_t)most || pressed(l))
+	if (l->piles.bytes >= (uint64_t)most || late_is_pressed(l))
 		wait_ms = 0;
-	plan_within(l, wait_ms);
+	late_plan_within(l, wait_ms);
 }
 
 bool
 late_copies(const struct late *l, const struct spool_lane *at)
 {
 	return l->p.ds->archive_all &&
-	    (at->partition != PARTITION_LATE || l->p.ds->late != LATE_ARCHIVE);
+	    (at->partition != PARTITION_LATE ||
+		late_policy_now(l) != LATE_ARCHIVE);
 }
 
 bool
@@ -619,14 +408,14 @@ late_copy_arrived(struct late *l, const struct spool_entry *e)
 	l->changed = true;
 	piles_add(&l->copies, e, clock_wall_ms());
 	is_full = l->copies.bytes >= (uint64_t)ds->archive_segment_bytes ||
-	    pressed(l);
-	plan_within(l, is_full ? 0 : ds->archive_seal_ms);
+	    late_is_pressed(l);
+	late_plan_within(l, is_full ? 0 : ds->archive_seal_ms);
 }
 
 bool
 late_wants_commit(const struct late *l)
 {
-	return l->document_due || uncommitted(l) != NULL;
+	return l->document_due || late_uncommitted(l) != NULL;
 }
 
 static void
@@ -700,13 +489,13 @@ parcel_written(struct late *l, struct parcel *p)
 		break;
 	case PARCEL_DONE:
 		FAULT_POINT(PARCEL_DONE);
-		drop_parcel(l, p);
+		late_drop_parcel(l, p);
 		break;
 	case PARCEL_BACK:
 		for (unsigned i = 0; i < p->count; i++)
 			piles_add(
 			    &l->piles, &p->batches[i].entry, clock_wall_ms());
-		drop_parcel(l, p);
+		late_drop_parcel(l, p);
 		break;
 	case PARCEL_OUT: break;
 	}
@@ -725,7 +514,8 @@ late_written(struct late *l)
 		next = TAILQ_NEXT(p, link);
 		parcel_written(l, p);
 	}
-	plan_in(l, 0);
+	look_what_is_owed(l);
+	late_plan_in(l, 0);
 }
 
 /* ---- what there is to see ---- */
@@ -753,14 +543,14 @@ describe_waiting(const struct late *l)
 	uint64_t early = 0;
 
 	for (size_t i = 0; i < l->piles.count; i++)
-		if (!is_over(l, &l->piles.all[i], now))
+		if (!late_is_over(l, &l->piles.all[i], now))
 			early += l->piles.all[i].events;
 	json_set_int(j, "intervals", (int64_t)l->piles.count);
 	json_set_int(j, "batches", (int64_t)l->piles.batches);
 	json_set_int(j, "events", (int64_t)l->piles.events);
 	json_set_int(j, "bytes", (int64_t)l->piles.bytes);
 	/* append: their intervals are not over yet */
-	if (l->p.ds->late == LATE_APPEND)
+	if (late_policy_now(l) == LATE_APPEND)
 		json_set_int(j, "early", (int64_t)early);
 	return j;
 }
@@ -775,9 +565,10 @@ late_describe(const struct late *l)
 		return NULL;
 	j = json_new_object();
 	parcels = json_new_array();
-	json_set_text(j, "policy", late_policy_name(l->p.ds->late));
+	json_set_text(j, "policy", late_policy_name(late_policy_now(l)));
 	json_set(j, "waiting", describe_waiting(l));
 	json_set_int(j, "copies", (int64_t)l->copies.events);
+	json_set_int(j, "unread", (int64_t)l->unread);
 	TAILQ_FOREACH(p, &l->parcels, link)
 	json_append(parcels, describe_parcel(p));
 	json_set(j, "parcels", parcels);

@@ -13,6 +13,10 @@
  * Killed before the first commit: planned anew. Killed between: the parcel is
  * brought out again under the same name, and found to be there if it was.
  *
+ * With delivery.mode append that is the way of all events: each batch is put
+ * there, and waits for append.period. What is there when the mode becomes
+ * another one is brought to Druid in the same way (is_owed).
+ *
  * A file or task that was begun is finished as such, whatever the policy has
  * become by a reload; what has not been begun follows the new policy, with
  * `drop` as dead letters (it was promised to be kept).
@@ -64,6 +68,12 @@ void late_written(struct late *);
 
 /* Late batches in the spool. */
 uint64_t late_batches(const struct late *);
+struct late_tasks {
+	uint64_t created; /* batch tasks, since the start */
+	unsigned batches; /* on their way in some */
+};
+
+struct late_tasks late_tasks(const struct late *);
 /* Nothing more is begun: we leave. */
 void late_hold(struct late *);
 /* The member "late" of the status document, new; NULL: there is nothing to

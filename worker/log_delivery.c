@@ -14,24 +14,15 @@
 #include "panic.h"
 #include "partition.h"
 #include "poison.h"
+#include "queue_move.h"
 #include "record_batch.h"
 #include "spool_dead.h"
 #include "spool_log.h"
 
 /* Of one commit: what it brings to the disk, and what it takes away. */
-#define MOVE_BYTES (8u * MiB)
-#define MOVES_MAX 64
 #define TRIM_BATCHES 4096
 #define BEYOND_SAID_MS 60000
 #define ERROR_BYTES 600
-
-/* A batch of the queue that is in the log, with the open transaction. */
-struct moved {
-	char *value;
-	struct batch_view view;
-	struct spool_refused *refused;
-	unsigned refused_count;
-};
 
 struct log_delivery {
 	struct delivery delivery;
@@ -45,14 +36,12 @@ struct log_delivery {
 	bool jumps[LOG_PAGE_PARTITIONS_MAX]; /* asked beyond the end */
 	int64_t beyond_said_ms;
 	bool begins; /* partitions are to be made: a topic needs them */
-	bool has_queue; /* something may wait there, besides late batches */
-	struct moved moved[MOVES_MAX];
-	unsigned moved_count;
-	bool moved_all;
+	struct queue_move *moves;
 	bool is_described;
 };
 
 static const struct delivery_table table;
+static void move(void *context, const struct queue_moved *);
 
 static struct log_delivery *
 log_of(struct delivery *d)
@@ -71,23 +60,18 @@ log_delivery_new(const struct log_delivery_parts *parts)
 {
 	struct log_delivery *l = must_calloc(1, sizeof *l);
 	enum compression_codec codec;
+	struct queue_move_parts moves = { .spool = parts->spool,
+		.acks = parts->acks,
+		.move = move,
+		.context = l };
 
 	l->delivery.table = &table;
 	l->p = *parts;
 	l->partitions = (unsigned)parts->ds->pull_partitions;
 	must(compression_of_name(parts->ds->pull_compression, &codec));
 	l->compression = compression_new(codec);
+	l->moves = queue_move_new(&moves);
 	return &l->delivery;
-}
-
-static void
-forget_moved(struct log_delivery *l)
-{
-	for (unsigned i = 0; i < l->moved_count; i++) {
-		free(l->moved[i].value);
-		free(l->moved[i].refused);
-	}
-	l->moved_count = 0;
 }
 
 static void
@@ -96,7 +80,7 @@ free_log(struct delivery **d)
 	struct log_delivery *l = log_of(*d);
 
 	*d = NULL;
-	forget_moved(l);
+	queue_move_free(&l->moves);
 	compression_free(&l->compression);
 	free(l);
 }
@@ -159,13 +143,13 @@ replay(struct delivery *d)
 		if (at.partition == PARTITION_LATE)
 			late_replay_lane(l->p.late, &at);
 		else
-			l->has_queue = true;
+			queue_move_due(l->moves);
 	}
 	begin_log(l);
 	tell(l);
 	if (l->p.page != NULL)
 		log_page_open(l->p.page, spool_log_identity(l->p.spool));
-	if (l->has_queue)
+	if (queue_move_is_due(l->moves))
 		log_info("what waits for tasks goes into the log");
 }
 
@@ -273,7 +257,7 @@ durable(struct delivery *d, struct delivery_batch *b)
 	b->value = NULL;
 	/* a dead letter that has come back has an interval */
 	if (b->entry.at.start != b->entry.at.end) {
-		l->has_queue = true;
+		queue_move_due(l->moves);
 		return;
 	}
 	l->jumps[b->entry.at.partition] = false;
@@ -284,7 +268,7 @@ durable(struct delivery *d, struct delivery_batch *b)
 
 /* Its events that have not left it, as records; NULL: there are none. */
 static char *
-records_of(struct log_delivery *l, const struct moved *m, size_t *bytes)
+records_of(struct log_delivery *l, const struct queue_moved *m, size_t *bytes)
 {
 	const struct batch_header *h = m->view.header;
 	const char *at = m->view.body, *end = at + h->body_bytes, *event;
@@ -307,88 +291,22 @@ records_of(struct log_delivery *l, const struct moved *m, size_t *bytes)
 }
 
 static void
-read_refused(struct log_delivery *l, struct moved *m)
+move(void *context, const struct queue_moved *m)
 {
-	uint64_t id = m->view.header->id;
+	struct log_delivery *l = context;
+	const struct spool_entry *e = &m->entry;
+	size_t bytes = 0;
+	char *records = records_of(l, m, &bytes);
 
-	m->refused_count = spool_refused(l->p.spool, id, NULL, 0);
-	m->refused = must_calloc(m->refused_count, sizeof m->refused[0]);
-	spool_refused(l->p.spool, id, m->refused, m->refused_count);
-}
-
-/* false: it cannot be read now. */
-static bool
-move_one(struct log_delivery *l, const struct spool_entry *e)
-{
-	struct moved *m = &l->moved[l->moved_count];
-	size_t bytes, record_bytes = 0;
-	bool damaged;
-	char *records;
-
-	*m = (struct moved){ .value = spool_load(
-				 l->p.spool, e->id, &bytes, &damaged) };
-	if (m->value == NULL) {
-		if (damaged)
-			spool_bury(
-			    l->p.spool, e, SPOOL_WHY_DAMAGED, clock_wall_ms());
-		return damaged;
-	}
-	batch_view_own(m->value, bytes, &m->view);
-	read_refused(l, m);
-	l->moved_count++;
-	if ((records = records_of(l, m, &record_bytes)) == NULL) {
+	if (records == NULL) {
 		spool_remove(l->p.spool, e);
-		return true;
+		return;
 	}
 	if (spool_log_take(l->p.spool, e))
 		put_records(l,
 		    partition_number(e->at.partition) % l->partitions, records,
-		    record_bytes, clock_wall_ms());
+		    bytes, clock_wall_ms());
 	free(records);
-	return true;
-}
-
-/* As many as a commit should bring to the disk. The looks show what the last
- * commit has left, so each lane is gone through behind what is moved now. */
-static void
-move_some(struct log_delivery *l)
-{
-	const struct spool_lane *behind = NULL;
-	struct spool_entry e;
-	struct spool_lane at;
-	unsigned batches;
-	size_t bytes = 0;
-
-	forget_moved(l); /* of a commit that failed */
-	l->moved_all = false;
-	while (spool_next_lane(l->p.spool, behind, &e, &batches)) {
-		uint64_t after = 0;
-
-		at = e.at;
-		behind = &at;
-		while (at.partition != PARTITION_LATE &&
-		    spool_next(l->p.spool, &at, after, &e)) {
-			if (l->moved_count == MOVES_MAX ||
-			    bytes >= MOVE_BYTES || !move_one(l, &e))
-				return;
-			after = e.id;
-			bytes += e.bytes;
-		}
-	}
-	l->moved_all = true;
-}
-
-static void
-tell_movers(struct log_delivery *l)
-{
-	for (unsigned i = 0; i < l->moved_count; i++) {
-		const struct moved *m = &l->moved[i];
-
-		ack_batch(l->p.acks, &m->view, ACK_SENT, m->refused,
-		    m->refused_count);
-	}
-	forget_moved(l);
-	l->has_queue = !l->moved_all;
 }
 
 /* ---- commits of its own ---- */
@@ -398,7 +316,7 @@ wants_commit(const struct delivery *d)
 {
 	const struct log_delivery *l = view_of(d);
 
-	return l->begins || l->has_queue || l->has_floor;
+	return l->begins || l->has_floor || queue_move_is_due(l->moves);
 }
 
 static void
@@ -408,8 +326,7 @@ write_changes(struct delivery *d)
 
 	if (l->begins)
 		spool_log_begin(l->p.spool, l->partitions, clock_wall_ms());
-	if (l->has_queue)
-		move_some(l);
+	queue_move_write(l->moves);
 	if (!l->has_floor)
 		return;
 	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++)
@@ -422,8 +339,7 @@ written(struct delivery *d)
 	struct log_delivery *l = log_of(d);
 
 	l->begins = false;
-	if (l->has_queue)
-		tell_movers(l);
+	queue_move_written(l->moves);
 	/* once more as long as anything leaves: the floor may lie within a
 	 * batch, which stays */
 	l->has_floor = false;
@@ -468,7 +384,7 @@ is_settled(const struct delivery *d UNUSED)
 static bool
 is_drained(const struct delivery *d)
 {
-	return !view_of(d)->has_queue;
+	return !queue_move_is_due(view_of(d)->moves);
 }
 
 static bool

@@ -22,7 +22,14 @@
 #define URLS_MAX 16
 #define HOPS_MAX 4
 
-enum question { ASK_SUBMIT, ASK_STATUS, ASK_RUNNING, ASK_PAYLOAD, ASK_OTHER };
+enum question {
+	ASK_SUBMIT,
+	ASK_STATUS,
+	ASK_RUNNING,
+	ASK_PAYLOAD,
+	ASK_REPORT,
+	ASK_OTHER
+};
 
 struct overlord_ask {
 	struct overlord *overlord;
@@ -39,6 +46,7 @@ struct overlord_ask {
 	overlord_status_fn *known;
 	overlord_shutoff_fn *told;
 	overlord_answer_fn *heard;
+	overlord_report_fn *reported;
 	void *context;
 	struct http_exchange *exchange;
 };
@@ -206,7 +214,9 @@ url_of(const struct overlord_ask *a)
 		return must_format("%s/%s/runningTasks", base, api);
 	escaped = http_escape(a->task_id);
 	url = must_format("%s/%s/task/%s%s", base, api, escaped,
-	    a->question == ASK_PAYLOAD ? "" : "/status");
+	    a->question == ASK_PAYLOAD      ? ""
+		: a->question == ASK_REPORT ? "/reports"
+					    : "/status");
 	free(escaped);
 	return url;
 }
@@ -302,6 +312,8 @@ conclude(struct overlord_ask *a, enum result result, const char *why,
 		a->heard(a->context, result, NULL, why);
 	else if (a->question == ASK_PAYLOAD)
 		a->told(a->context, result, INT64_MAX);
+	else if (a->question == ASK_REPORT)
+		a->reported(a->context, result, NULL);
 	else
 		a->known(a->context, result, status);
 	free_ask(a);
@@ -417,6 +429,18 @@ overlord_call(struct overlord *o, const char *path, char *body,
 	a->path = must_strdup(path);
 	a->body = body;
 	a->heard = done;
+	ask(a);
+	return a;
+}
+
+struct overlord_ask *
+overlord_report(struct overlord *o, const char *task_id,
+    overlord_report_fn *done, void *context)
+{
+	struct overlord_ask *a = new_ask(o, ASK_REPORT, context);
+
+	a->task_id = must_strdup(task_id);
+	a->reported = done;
 	ask(a);
 	return a;
 }
@@ -568,6 +592,47 @@ take_payload(struct overlord_ask *a, const struct http_answer *answer)
 	json_free(&j);
 }
 
+static uint64_t
+rows_of(const struct json *rows, const char *name)
+{
+	return (uint64_t)MAX_OF(json_get_int(rows, name, 0), 0);
+}
+
+/* druid-api.md 5.3. The state is set behind the publication, and the message
+ * beside it when that has failed. */
+static struct task_report
+read_report(const struct json *answer)
+{
+	const struct json *payload =
+	    json_get(json_get(answer, "ingestionStatsAndErrors"), "payload");
+	const struct json *rows =
+	    json_get(json_get(payload, "rowStats"), "buildSegments");
+
+	return (struct task_report){
+		.is_complete =
+		    strcmp(json_get_text(payload, "ingestionState", ""),
+			"COMPLETED") == 0 &&
+		    !json_is_text(json_get(payload, "errorMsg")),
+		.unparseable = rows_of(rows, "unparseable"),
+		.thrown_away = rows_of(rows, "thrownAway"),
+		.with_error = rows_of(rows, "processedWithError")
+	};
+}
+
+static void
+take_report(struct overlord_ask *a, const struct http_answer *answer)
+{
+	struct json *j = answer->status == 200
+	    ? json_parse(answer->body, answer->body_bytes, NULL)
+	    : NULL;
+	struct task_report report = read_report(j);
+	bool is_there = json_is_object(j);
+
+	json_free(&j);
+	a->reported(a->context, is_there ? RESULT_OK : RESULT_GONE, &report);
+	free_ask(a);
+}
+
 static void
 take_submit(struct overlord_ask *a, const struct http_answer *answer)
 {
@@ -689,6 +754,8 @@ answered(void *context, const struct http_answer *answer)
 		take_submit(a, answer);
 	else if (a->question == ASK_PAYLOAD)
 		take_payload(a, answer);
+	else if (a->question == ASK_REPORT)
+		take_report(a, answer);
 	else
 		take_status(a, answer);
 }

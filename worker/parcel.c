@@ -11,6 +11,7 @@
 #include "log.h"
 #include "ndjson.h"
 #include "panic.h"
+#include "spool_dead.h"
 
 struct parcel *
 parcel_new(uint32_t number, enum late_policy kind)
@@ -57,6 +58,44 @@ parcel_id(const struct parcel *p)
 	return id;
 }
 
+/* A copy has them all. */
+static unsigned
+read_refused(const struct parcel *p, struct spool *spool, uint64_t id,
+    struct spool_refused **to)
+{
+	unsigned count = p->is_copy ? 0 : spool_refused(spool, id, NULL, 0);
+
+	*to = NULL;
+	if (count == 0)
+		return 0;
+	*to = must_calloc(count, sizeof **to);
+	return MIN_OF(spool_refused(spool, id, *to, count), count);
+}
+
+static void
+add_lines(struct parcel *p, struct spool *spool, const struct batch_view *view,
+    struct buf *to)
+{
+	const char *at = view->body, *end = at + view->header->body_bytes;
+	const char *event;
+	struct spool_refused *refused;
+	unsigned count = read_refused(p, spool, view->header->id, &refused);
+	unsigned passed = 0;
+	size_t bytes;
+
+	if (count == 0) {
+		ndjson_add(to, view->body, view->header->body_bytes);
+		return;
+	}
+	for (uint32_t i = 0; (event = ndjson_next(&at, end, &bytes)) != NULL;
+	     i++)
+		if (passed < count && refused[passed].event == i)
+			passed++;
+		else
+			ndjson_add_event(to, event, bytes);
+	free(refused);
+}
+
 bool
 parcel_text(struct parcel *p, unsigned at, struct spool *spool, struct buf *to)
 {
@@ -76,7 +115,7 @@ parcel_text(struct parcel *p, unsigned at, struct spool *spool, struct buf *to)
 		return damaged;
 	}
 	batch_view_own(value, bytes, &view);
-	ndjson_add(to, view.body, view.header->body_bytes);
+	add_lines(p, spool, &view, to);
 	free(value);
 	return !to->failed;
 }

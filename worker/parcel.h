@@ -15,7 +15,9 @@
 #include "buf.h"
 #include "spool.h"
 
-#define PARCEL_BATCHES_MAX 4096
+/* Moved by one commit: some 100 ms for that many, each a request of a client
+ * that waits. */
+#define PARCEL_BATCHES_MAX 16384
 
 enum parcel_state {
 	PARCEL_PLANNED, /* its batches are to be moved into its lane */
@@ -41,6 +43,7 @@ struct parcel {
 	struct parcel_batch *batches;
 	unsigned count, size;
 	uint64_t events, bytes;
+	uint64_t unread; /* events that its task could not read */
 	struct append *append; /* late.c's: the task that brings it out */
 };
 
@@ -49,7 +52,8 @@ void parcel_free(struct parcel **);
 void parcel_add(struct parcel *, const struct spool_entry *);
 /* Id of its first batch: names it, together with the spool's identity. */
 uint64_t parcel_id(const struct parcel *);
-/* Appends the events of its batch `at` as lines. A batch that is damaged on
+/* Appends the events of its batch `at` as lines, but those that are dead letters
+ * by themselves. A batch that is damaged on
  * the disk is marked and adds nothing. False: it cannot be read now. */
 bool parcel_text(
     struct parcel *, unsigned at, struct spool *, struct buf *) MUST_CHECK;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base.h"
+#include "granularity.h"
 
 /* Partitions from here on are those of tasks that take events of any time
  * (task.type index_realtime_appenderator): in batches, in the spool and in the
@@ -20,6 +21,16 @@ static inline bool
 partition_is_any_time(unsigned partition)
 {
 	return partition >= PARTITION_ANY_TIME && partition != PARTITION_LATE;
+}
+
+/* The interval under which batches of any time wait with late ones: what times
+ * are in them only their events know. */
+#define PARTITION_NO_TIME ((struct interval){ INT64_MIN, INT64_MAX })
+
+static inline bool
+partition_has_no_time(const struct interval *i)
+{
+	return i->start == INT64_MIN && i->end == INT64_MAX;
 }
 
 /* The partition as names of tasks and people have it. */

@@ -633,7 +633,7 @@ spool_leave_queue(struct spool *s, const struct spool_entry *e,
 	if (rc == 0 && v.mv_size == sizeof q)
 		memcpy(&q, v.mv_data, sizeof q);
 	spool_note(s, rc != 0 ? rc : mdb_del(s->write, s->queue, &k, NULL));
-	spool_note(s, forget(s, e->id, where != SPOOL_DEAD));
+	spool_note(s, forget(s, e->id, where == SPOOL_LEFT));
 	*events = q.events;
 	s->now.batches--;
 	s->now.events -= q.events;

@@ -142,7 +142,7 @@ spool_entry_of(const struct queue_key *k, const struct queue_value *v)
 }
 
 /* What the queue has done with a batch. */
-enum spool_place { SPOOL_QUEUED, SPOOL_LEFT, SPOOL_DEAD };
+enum spool_place { SPOOL_QUEUED, SPOOL_LEFT, SPOOL_MOVED, SPOOL_DEAD };
 
 /* false: not there, or not of that size. */
 bool spool_get_meta(

@@ -15,7 +15,7 @@ spool_move(
 	struct queue_value q = { .bytes = e->bytes, .sealed_ms = e->sealed_ms };
 	MDB_val k = spool_val(&key, sizeof key), v = spool_val(&q, sizeof q);
 
-	if (s->error != 0 || !spool_leave_queue(s, e, SPOOL_LEFT, &q.events))
+	if (s->error != 0 || !spool_leave_queue(s, e, SPOOL_MOVED, &q.events))
 		return;
 	spool_note(s, mdb_put(s->write, s->queue, &k, &v, 0));
 	s->now.batches++;

@@ -15,14 +15,10 @@
 #include <unistd.h>
 
 #include "ack.h"
-#include "beam_cluster.h"
-#include "beam_store_local.h"
-#include "beam_store_zk.h"
 #include "clock.h"
 #include "condemned.h"
 #include "dead.h"
 #include "delivery.h"
-#include "dispatch.h"
 #include "fault.h"
 #include "finder.h"
 #include "heap.h"
@@ -34,17 +30,15 @@
 #include "keys.h"
 #include "late.h"
 #include "log.h"
-#include "log_delivery.h"
-#include "log_page.h"
 #include "loop.h"
 #include "overlord.h"
 #include "panic.h"
-#include "push.h"
 #include "realm.h"
 #include "session.h"
 #include "spool.h"
 #include "spool_dead.h"
 #include "spool_keys.h"
+#include "ways.h"
 #include "zk.h"
 
 #define REMOVAL_DELAY_MS 20 /* removals wait this long for a commit to join */
@@ -53,7 +47,6 @@
 #define ROOM_SHARE 16
 #define DESCRIBE_MS 100 /* at most one new description in that time */
 #define OLDEST_MS 500
-#define LOCK_WAIT_MS 30000
 /* So long an orphan waits for answers of Druid. Shorter than a successor waits
  * for the spool (spool.c). */
 #define ORPHAN_MS 1000
@@ -80,13 +73,11 @@ struct worker {
 	struct zk *zk; /* its */
 	struct finder *finder; /* of the Overlord */
 	struct overlord *overlord;
-	struct beam_store *store;
-	struct beam_cluster *cluster;
+	struct ways ways;
 	struct acks *acks;
 	struct keys *keys;
 	struct late *late;
-	struct log_page *page; /* pull: what feeds know */
-	struct delivery *delivery;
+	struct delivery *delivery; /* of the ways */
 	struct intake *intake;
 	struct dead *dead;
 
@@ -139,7 +130,7 @@ describe(struct worker *w)
 	char *text;
 
 	if (late != NULL)
-		json_set(j, "late", late);
+		json_set(j, way(w)->piles ? "append" : "late", late);
 	json_set_text(j, "overlord", overlord_where(w->overlord));
 	json_set_text(j, "zookeeper",
 	    w->zk == NULL         ? "not used"
@@ -721,59 +712,6 @@ make_session(struct worker *w)
 	w->zk = session_zk(w->session);
 }
 
-static struct beam_store *
-make_store(struct worker *w)
-{
-	struct beam_store_zk_options options = { .path = w->ds->zookeeper_path,
-		.service = w->ds->overlord_service,
-		.ds = w->ds->name,
-		.lock_wait_ms = LOCK_WAIT_MS,
-		.zk = w->zk };
-
-	return w->zk != NULL ? beam_store_zk_new(&options)
-			     : beam_store_local_new(w->loop, w->spool);
-}
-
-static struct delivery *
-make_push(struct worker *w)
-{
-	struct dispatch_parts dispatch = { .loop = w->loop,
-		.ds = w->ds,
-		.spool = w->spool,
-		.http = w->http,
-		.overlord = w->overlord,
-		.acks = w->acks,
-		.late = w->late,
-		.hand = &w->heritage->life->hand };
-	struct push_parts push = {
-		.ds = w->ds, .spool = w->spool, .late = w->late
-	};
-
-	if (strcasecmp(w->ds->task_locator, "curator") == 0)
-		dispatch.zk = w->zk;
-	w->store = make_store(w);
-	w->cluster = beam_cluster_new(w->loop, w->ds, w->store, w->overlord);
-	dispatch.cluster = push.cluster = w->cluster;
-	push.dispatch = dispatch_new(&dispatch);
-	return push_new(&push);
-}
-
-static struct delivery *
-make_pull(struct worker *w)
-{
-	struct log_delivery_parts pull = { .ds = w->ds,
-		.spool = w->spool,
-		.acks = w->acks,
-		.late = w->late,
-		.feed_bell = w->heritage->feed_bell };
-
-	w->page = log_page_attach(w->heritage->page_fd);
-	if (w->page == NULL)
-		fatal("worker: the log's page");
-	pull.page = w->page;
-	return log_delivery_new(&pull);
-}
-
 static void
 make_parts(struct worker *w)
 {
@@ -781,6 +719,9 @@ make_parts(struct worker *w)
 		.ds = w->ds,
 		.spool = w->spool,
 		.archive_dir = w->heritage->conf->archive_path };
+	struct ways_parts ways = {
+		.heritage = w->heritage, .loop = w->loop, .spool = w->spool
+	};
 	struct keys_parts keys = { .spool = w->spool,
 		.generation = w->heritage->generation };
 	struct dead_parts dead = { .ds = w->ds, .spool = w->spool };
@@ -803,9 +744,13 @@ make_parts(struct worker *w)
 	w->keys = intake.keys = keys_new(&keys);
 	late.overlord = w->overlord;
 	w->late = dead.late = intake.late = late_new(&late);
-	w->delivery =
-	    w->ds->delivery == DELIVERY_PULL ? make_pull(w) : make_push(w);
-	dead.delivery = intake.delivery = w->delivery;
+	ways.http = w->http;
+	ways.overlord = w->overlord;
+	ways.zk = w->zk;
+	ways.acks = w->acks;
+	ways.late = w->late;
+	ways_open(&w->ways, &ways);
+	w->delivery = dead.delivery = intake.delivery = w->ways.delivery;
 	w->dead = dead_new(&dead);
 	w->intake = intake_new(&intake);
 	tell_wishes(w);
@@ -839,18 +784,15 @@ free_parts(struct worker *w)
 {
 	intake_free(&w->intake);
 	dead_free(&w->dead);
-	delivery_free(&w->delivery);
+	ways_close(&w->ways);
 	late_free(&w->late);
 	keys_free(&w->keys);
 	acks_free(&w->acks);
 	finder_free(&w->finder);
-	beam_store_free(&w->store);
-	beam_cluster_free(&w->cluster);
 	overlord_free(&w->overlord);
 	http_client_free(&w->http);
 	session_free(&w->session);
 	spool_close(&w->spool);
-	log_page_detach(&w->page);
 	free(w->quarantine_dir);
 	for (unsigned i = 0; i < w->channel_count; i++)
 		channel_detach(&w->channels[i]);

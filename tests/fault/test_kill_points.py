@@ -499,6 +499,44 @@ class TestAppend(ChainCase):
         self.check_violations(self.druid)
 
 
+class TestAppendDelivery(TestAppend):
+    """All events by batch tasks."""
+    properties = {"delivery.mode": "append", "append.period": "PT0.05S"}
+
+    def at(self):
+        return None
+
+    def test_each(self):
+        self.wanted = []
+        self.chain(["PARCEL_PLANNED", *names("append"), "PARCEL_DONE"],
+                   self.post, self.check_appended)
+
+
+class TestReroute(TestAppendDelivery):
+    """What waits for realtime tasks when delivery.mode becomes append."""
+    scenarios = ("reroute",)
+
+    def test_each(self):
+        self.wanted = []
+        self.chain(names("reroute"), self.provoke, self.check_appended)
+
+    def provoke(self, events):
+        self.druid.fault("no-slots")
+        self.mode("push")
+        for n in range(0, len(events), 20):
+            self.post(events[n:n + 20], is_async=True)
+        wait_for(lambda: self.server.accounts("a")["spool"] == len(events))
+        self.mode("append")
+        self.druid.request(
+            "POST", "/druid/indexer/v1/datasources/a/shutdownAllTasks")
+        self.druid.fault("none")
+
+    def mode(self, mode):
+        document = self.document()
+        document["properties"]["delivery.mode"] = mode
+        self.server.reload(document)
+
+
 class TestMove(ChainCase):
     """Batches of any time whose interval passes while Druid is away."""
     scenarios = ("move",)

@@ -10,6 +10,7 @@
 """
 
 import collections
+import json
 import os
 import re
 import unittest
@@ -186,6 +187,30 @@ class OneSourceCase(Case):
         return config(
             [harness.data_source(self.ds, segment=self.segment)],
             self.druid.url, properties=dict(self.properties, **properties))
+
+
+class BatchTaskCase(OneSourceCase):
+    """Events that get into Druid by batch tasks."""
+
+    def await_appended(self, events, seconds=30):
+        def is_there():
+            status = self.server.data_source(self.ds)
+            a = status["accounts"]
+            assert (a["appended"], a["spool"], a["inRings"]) == (
+                events, 0, 0), (a, status["beams"])
+            return True
+        wait_for(is_there, f"{events} events appended", seconds)
+
+    def tasks(self, kind="index_parallel"):
+        """As the Overlord lists them: (id, state)."""
+        return [(t["id"], t["statusCode"])
+                for t in self.ask(f"tasks?type={kind}")]
+
+    def ask(self, path):
+        status, _, body = self.druid.request(
+            "GET", f"/druid/indexer/v1/{path}")
+        self.assertEqual(status, 200, body)
+        return json.loads(body)
 
 
 class ZooKeeperCase(Case):

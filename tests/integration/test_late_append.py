@@ -2,7 +2,6 @@
 """late.policy append: events outside the window come in by batch tasks, each
 once, whatever dies on the way (267 of the original)."""
 
-import json
 import os
 import random
 import sys
@@ -22,30 +21,9 @@ def late_events(count, hours=5, **how):
     return harness.events(count, at=time.time() - hours * HOUR, **how)
 
 
-class AppendCase(drill.OneSourceCase):
+class AppendCase(drill.BatchTaskCase):
     properties = {"late.policy": "append", "late.appendPeriod": "PT0.2S"}
     druid_options = ("--batch-delay", "50")
-
-    def await_appended(self, events, seconds=30):
-        def is_there():
-            status = self.server.data_source(DS)
-            a = status["accounts"]
-            assert (a["appended"], a["spool"], a["inRings"]) == (
-                events, 0, 0), (a, status["beams"])
-            return True
-        wait_for(is_there, f"{events} events appended", seconds)
-
-    def tasks(self):
-        """Batch tasks, as the Overlord lists them: (id, state)."""
-        return [(t["id"], t["statusCode"])
-                for t in self.ask("tasks?type=index_parallel")]
-
-    def ask(self, path):
-        """What the Overlord answers."""
-        status, _, body = self.druid.request(
-            "GET", f"/druid/indexer/v1/{path}")
-        self.assertEqual(status, 200, body)
-        return json.loads(body)
 
     def late_status(self):
         return self.server.data_source(DS)["beams"]["late"]

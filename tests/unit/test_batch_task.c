@@ -19,11 +19,11 @@ static const char rows[] = "{\"timestamp\":1,\"page\":\"a\\\"b\"}\n"
 			   "{\"timestamp\":7200000,\"page\":\"\\u00fc\"}\n";
 
 static struct json *
-task_of(const struct ds_conf *ds, bool replaces)
+task_over(const struct ds_conf *ds, bool replaces, unsigned interval_count)
 {
 	struct batch_task t = { .id = "an id",
 		.intervals = intervals,
-		.interval_count = 2,
+		.interval_count = interval_count,
 		.replaces = replaces,
 		.rows = rows,
 		.row_bytes = strlen(rows) };
@@ -39,6 +39,12 @@ task_of(const struct ds_conf *ds, bool replaces)
 		fail_msg("%s: %s", error.text, b.bytes);
 	buf_free(&b);
 	return j;
+}
+
+static struct json *
+task_of(const struct ds_conf *ds, bool replaces)
+{
+	return task_over(ds, replaces, ARRAY_LEN(intervals));
 }
 
 static void
@@ -114,6 +120,11 @@ test_newer_form(void **state)
 	expect(json_get(schema, "transformSpec"), "{\"transforms\":[]}");
 	assert_false(json_get_bool(g, "rollup", true));
 	assert_int_equal(json_size(json_get(g, "intervals")), 2);
+	json_free(&task);
+	/* Druid looks for them in the rows, not in those of the spec */
+	task = task_over(&conf->ds[0], false, 0);
+	schema = json_get(json_get(task, "spec"), "dataSchema");
+	assert_null(json_get(json_get(schema, "granularitySpec"), "intervals"));
 	json_free(&task);
 	conf_free(&conf);
 }

@@ -701,6 +701,75 @@ test_shutoff(void **state)
 	assert_int_equal(told, -1);
 }
 
+struct told_report {
+	bool is_told;
+	enum result result;
+	struct task_report report;
+};
+
+static void
+report_told(void *context, enum result result, const struct task_report *report)
+{
+	struct told_report *told = context;
+
+	told->is_told = true;
+	told->result = result;
+	if (result == RESULT_OK)
+		told->report = *report;
+}
+
+static struct told_report
+ask_report(struct rig *r, int status, const char *payload)
+{
+	char *body = must_format("{\"ingestionStatsAndErrors\":{\"type\":"
+				 "\"ingestionStatsAndErrors\",\"payload\":%s"
+				 "}}",
+	    payload);
+	struct told_report told = { 0 };
+
+	script_answer(r->server, status, body);
+	overlord_report(r->overlord, TASK, report_told, &told);
+	LOOP_UNTIL(r->loop, told.is_told);
+	free(body);
+	return told;
+}
+
+/* What a batch task has published, and what it could not read. */
+static void
+test_report(void **state)
+{
+	struct rig *r = *state;
+	struct told_report t = ask_report(r, 200,
+	    "{\"ingestionState\":\"COMPLETED\",\"errorMsg\":null,"
+	    "\"rowStats\":{\"determinePartitions\":{\"unparseable\":9},"
+	    "\"buildSegments\":{\"processed\":5,\"processedWithError\":1,"
+	    "\"thrownAway\":2,\"unparseable\":3}}}");
+
+	assert_string_equal(script_request(r->server, 0)->target,
+	    "/druid/indexer/v1/task/index_realtime_foo_2026-11-22T10%3A00%3A"
+	    "00.000Z_0_0/reports");
+	assert_int_equal(t.result, RESULT_OK);
+	assert_true(t.report.is_complete);
+	assert_int_equal(t.report.with_error, 1);
+	assert_int_equal(t.report.thrown_away, 2);
+	assert_int_equal(t.report.unparseable, 3);
+	/* it is behind its publication, which has failed */
+	t = ask_report(r, 200,
+	    "{\"ingestionState\":\"COMPLETED\","
+	    "\"errorMsg\":\"Failed to publish segments.\"}");
+	assert_int_equal(t.result, RESULT_OK);
+	assert_false(t.report.is_complete);
+	t = ask_report(r, 200, "{\"ingestionState\":\"BUILD_SEGMENTS\"}");
+	assert_false(t.report.is_complete);
+	assert_int_equal(t.report.unparseable, 0);
+	t = ask_report(r, 200, "7");
+	assert_false(t.report.is_complete);
+	t = ask_report(r, 404, "{}");
+	assert_int_equal(t.result, RESULT_GONE);
+	t = ask_report(r, 503, "{}");
+	assert_int_equal(t.result, RESULT_RETRY);
+}
+
 /* With druid.tls.enable only a TLS port is a place. */
 static void
 test_status_tls_only(void **state)
@@ -909,6 +978,7 @@ main(void)
 		OVERLORD_TEST(test_late_failure),
 		OVERLORD_TEST(test_status),
 		OVERLORD_TEST(test_shutoff),
+		OVERLORD_TEST(test_report),
 		OVERLORD_TEST(test_status_tls_only),
 		OVERLORD_TEST(test_status_of_old_versions),
 		OVERLORD_TEST(test_absent),

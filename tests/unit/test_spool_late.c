@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "panic.h"
+#include "parcel.h"
 #include "partition.h"
 
 static const struct spool_lane lane = { .start = 0, .end = 10 };
@@ -147,6 +148,58 @@ test_move(void **state)
 	assert_int_equal(spool_batches(r->spool), 2);
 }
 
+/* The event, by its number, becomes a dead letter of its own. */
+static void
+refuse(struct rig *r, const struct spool_entry *e, unsigned event)
+{
+	struct batch_seal seal = { .id = spool_take_id(r->spool, 1) };
+	struct batch_view view;
+	size_t bytes;
+	bool damaged;
+	char *whole = spool_load(r->spool, e->id, &bytes, &damaged), *one;
+
+	assert_non_null(whole);
+	batch_view_own(whole, bytes, &view);
+	one = batch_pick(&view, &seal, event, &bytes);
+	spool_refuse(r->spool, e, event, one, bytes, "no");
+	free(one);
+	free(whole);
+}
+
+/* What was refused of a batch stays refused where it goes. */
+static void
+test_move_of_refused(void **state)
+{
+	struct rig *r = *state;
+	struct parcel *p = parcel_new(0, LATE_APPEND);
+	struct spool_entry e;
+	struct buf lines;
+
+	spool_begin(r->spool);
+	refuse(r, &r->b, 1);
+	commit(r);
+	spool_begin(r->spool);
+	assert_true(spool_next(r->spool, &lane, r->a.id, &e));
+	spool_move(r->spool, &e, &late_lane);
+	commit(r);
+	open_again(r);
+	assert_true(spool_next(r->spool, &late_lane, 0, &e));
+	assert_int_equal(e.events, 2);
+	assert_int_equal(spool_refused(r->spool, e.id, NULL, 0), 1);
+	parcel_add(p, &e);
+	buf_init(&lines, 100);
+	assert_true(parcel_text(p, 0, r->spool, &lines));
+	assert_string_equal(buf_text(&lines), "{}\n{}\n");
+	buf_free(&lines);
+	parcel_free(&p);
+	spool_begin(r->spool);
+	spool_remove_late(r->spool, &e, LATE_APPEND);
+	commit(r);
+	assert_int_equal(spool_refused(r->spool, e.id, NULL, 0), 0);
+	assert_int_equal(spool_totals(r->spool)->appended, 2);
+	assert_int_equal(spool_dead_count(r->spool), 1);
+}
+
 static void
 test_remove_late(void **state)
 {
@@ -271,6 +324,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LATE_TEST(test_move),
+		LATE_TEST(test_move_of_refused),
 		LATE_TEST(test_remove_late),
 		LATE_TEST(test_delivered_then_copied),
 		LATE_TEST(test_copied_then_delivered),
