@@ -217,6 +217,37 @@ class TestKeys(PointCase):
             self.assertEqual(len(events), len(set(events)), ds)
 
 
+class TestPartsOfARequest(PointCase):
+    """A receiver dies between two blocks of a request: what it left is
+    completed by the repeat, not doubled."""
+    data_sources = ["a", "b"]
+    properties = {"tranqd.ringBytes": 65536, "tranqd.receivers": 2}
+
+    def send(self, events):
+        return self.server.post(None, events, headers={
+            "Idempotency-Key": f"k{self.key}"})
+
+    def test_each_block(self):
+        wanted = {"a": [], "b": []}
+        for self.key in range(1, 7):
+            events = [dict(e, dataSource=wanted_ds)
+                      for e, wanted_ds in zip(
+                          harness.events(600, run=f"r{self.key}"),
+                          ["a", "b"] * 300)]
+            for e in events:
+                wanted[e["dataSource"]].append(e["id"])
+            self.faults.kill("OFFERED", self.key)
+            with self.assertRaises(OSError):
+                self.send(events)
+            self.await_back(self.faults.await_hit("OFFERED"))
+            answer = self.send(events)
+            self.assertEqual((answer.status, answer.received), (200, 600))
+            self.assertEqual(answer.sent, 600, answer)
+        for ds, ids in wanted.items():
+            self.check_ids(self.druid, ds, ids)
+        self.check_whole(self.server, self.druid, killed=True)
+
+
 class BeamCase:
     """Each step of making beams and tasks; each point has a dataSource of its
     own, whose beam is made at that moment."""
