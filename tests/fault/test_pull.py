@@ -202,7 +202,7 @@ class TestPulled(TestKilled):
     """A consumer reads along, while workers, receivers and the feed die."""
 
     def document(self, **properties):
-        self.address = f"127.0.0.1:{harness.free_port()}"
+        self.address = f"127.0.0.1:{self.reserved_port()}"
         return super().document(**{"pull.listen": self.address}, **properties)
 
     def setUp(self):
@@ -283,7 +283,7 @@ class TestSetBack(PullCase):
     to two events, and what comes then is read by who has read on."""
 
     def document(self, **properties):
-        self.address = f"127.0.0.1:{harness.free_port()}"
+        self.address = f"127.0.0.1:{self.reserved_port()}"
         return super().document(**{"pull.listen": self.address}, **properties)
 
     def setUp(self):
@@ -306,6 +306,10 @@ class TestSetBack(PullCase):
         rows = [line.split(" ", 1) for line in done.stdout.splitlines()]
         return [(int(o), json.loads(v)["id"]) for o, v in rows]
 
+    def await_clock(self, offset):
+        """It is the measure of a jump, by seconds."""
+        wait_for(lambda: int(time.time()) > offset >> 22)
+
     def test_restored(self):
         before = self.post(0, 100)
         self.server.stop()
@@ -317,6 +321,7 @@ class TestSetBack(PullCase):
         self.server.stop()
         shutil.rmtree(self.spools)
         shutil.copytree(self.copy, self.spools)
+        self.await_clock(seen[-1][0])
         self.server.start()
         self.assertIn("is not the file that its log was written to last",
                       self.server.log())
@@ -331,8 +336,7 @@ class TestSetBack(PullCase):
         seen = self.read()
         self.server.stop()
         shutil.rmtree(self.spools)
-        # the clock is the measure, by seconds
-        wait_for(lambda: int(time.time()) > seen[-1][0] >> 22)
+        self.await_clock(seen[-1][0])
         self.server.start()
         new = self.post(200, 10)
         then = self.read()
@@ -349,6 +353,7 @@ class TestSetBack(PullCase):
              "-o", str(last + 1000), "-q", "-e", "-X",
              "auto.offset.reset=error"], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.await_clock(last + 1000)
         new = self.post(10, 10)
         wait_for(lambda: "a consumer asks for offset" in self.server.log(),
                  "an alarm")

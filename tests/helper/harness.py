@@ -657,6 +657,15 @@ class Case(unittest.TestCase):
         s.bind((address, 0))
         return s.getsockname()[1]
 
+    def reserved_port(self):
+        """A port for a program that is started again and again, and binds
+        with SO_REUSEADDR; nobody else gets it meanwhile."""
+        s = socket.socket()
+        self.addCleanup(s.close)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
     def load(self, tranqd, druid=None, **options):
         """tranq-load against it, compared with what druid has; a good end is
         asserted."""
