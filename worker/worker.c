@@ -806,7 +806,6 @@ worker_main(const struct heritage *heritage)
 	struct worker w = { .heritage = heritage, .ds = heritage->ds };
 	struct order_message ready = { .order = ORDER_READY };
 
-	heap_keep();
 	w.loop = loop_new();
 	realm_enter(heritage);
 	at_step(&w, LIFE_OPEN);
@@ -816,6 +815,7 @@ worker_main(const struct heritage *heritage)
 	if (!quarantine(&w))
 		return CHILD_TEMPFAIL;
 	make_parts(&w);
+	heap_keep();
 	watch(&w);
 	panic_words("");
 	log_info("ready: %llu batches (%llu events) in the spool",
