@@ -264,8 +264,13 @@ take_text(struct hearing *h, int fd)
 	const char *bytes = sealed_map(fd, TEXT_BYTES_MAX, &count);
 	const char *at = bytes;
 
-	if (bytes == NULL)
+	if (bytes == NULL) {
+		conf_problem(h->problems,
+		    "%s: no memory for what has been read of it: %s; try "
+		    "again, or raise the limits (ulimit -v)",
+		    h->file, strerror(errno));
 		return;
+	}
 	for (; at < bytes + count; at += strlen(at) + 1)
 		switch (*at) {
 		case TAG_PROBLEM:
