@@ -327,8 +327,8 @@ compare_intervals(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-/* The parcel's intervals, each once, in order; none: they are not known of all
- * its events. */
+/* The parcel's intervals in order, those that overlap (segmentGranularity was
+ * another one) as one; none: they are not known of all its events. */
 static unsigned
 intervals_of(const struct parcel *p, struct interval *to)
 {
@@ -339,7 +339,10 @@ intervals_of(const struct parcel *p, struct interval *to)
 			p->batches[i].entry.at.end };
 	qsort(to, p->count, sizeof to[0], compare_intervals);
 	for (unsigned i = 0; i < p->count; i++)
-		if (count == 0 || to[count - 1].start != to[i].start)
+		if (count > 0 && to[i].start < to[count - 1].end)
+			to[count - 1].end =
+			    MAX_OF(to[count - 1].end, to[i].end);
+		else
 			to[count++] = to[i];
 	if (partition_has_no_time(&to[0]))
 		return 0;

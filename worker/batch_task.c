@@ -28,9 +28,11 @@ batch_task_id(const struct ds_conf *ds, const char *identity, uint64_t first_id,
 static struct json *
 make_schema(const struct ds_conf *ds, const struct batch_task *t)
 {
-	struct json *schema = task_schema(ds), *intervals = json_new_array();
-	struct json *granularity = json_get(schema, "granularitySpec");
+	struct json *schema = task_schema(ds), *intervals;
 
+	if (t->interval_count == 0)
+		return schema;
+	intervals = json_new_array();
 	for (unsigned i = 0; i < t->interval_count; i++) {
 		char start[ISO_BYTES], end[ISO_BYTES], *text;
 
@@ -40,11 +42,7 @@ make_schema(const struct ds_conf *ds, const struct batch_task *t)
 		json_append(intervals, json_new_text(text));
 		free(text);
 	}
-	json_remove(granularity, "intervals"); /* those of the spec */
-	if (t->interval_count > 0)
-		json_set(granularity, "intervals", intervals);
-	else
-		json_free(&intervals);
+	json_set(json_get(schema, "granularitySpec"), "intervals", intervals);
 	return schema;
 }
 

@@ -73,6 +73,31 @@ class TestAppend(AppendCase):
         self.assertEqual(len(task["spec"]["dataSchema"]["granularitySpec"]
                              ["intervals"]), 2)
 
+    def test_another_segment_granularity(self):
+        """Its day has what was taken before; none is outside of the task's
+        intervals, which begin together."""
+        slow = self.document(**{"append.period": "PT1H"})
+        day = time.time() // (24 * HOUR) * 24 * HOUR - 48 * HOUR
+        for segment in "DAY", "HOUR":
+            slow["dataSources"] = [harness.data_source(DS, segment=segment)]
+            self.server.reload(slow)
+            self.server.post(DS, harness.events(3, run=segment, at=day))
+        slow["dataSources"] = [harness.data_source(DS, segment="DAY")]
+        self.server.reload(slow)
+        events = harness.events(2, run="late", at=day + 5 * HOUR)
+        self.server.post(DS, events)
+        wait_for(lambda: "8 events of 2 intervals wait"
+                 in self.server.tranqctl("status").stdout)
+        self.server.reload(self.document())
+        self.await_appended(8)
+        (task_id, _), = self.tasks()
+        spec = self.ask(f"task/{task_id}")["payload"]["spec"]
+        self.assertEqual(
+            spec["dataSchema"]["granularitySpec"]["intervals"],
+            [f"{harness.iso(day)}/{harness.iso(day + 24 * HOUR)}"])
+        self.check_all(events + harness.events(3, run="DAY")
+                       + harness.events(3, run="HOUR"))
+
     def test_by_size(self):
         """append.bytes do not wait for append.period."""
         self.server.reload(self.document(**{
