@@ -52,7 +52,7 @@ failed(struct log_view *v, int rc)
 static int
 open_env(struct log_view *v, const char *dir)
 {
-	int rc = mdb_env_create(&v->env);
+	int rc = mdb_env_create(&v->env), stale;
 
 	if (rc != 0)
 		return rc;
@@ -63,6 +63,8 @@ open_env(struct log_view *v, const char *dir)
 	    v->env, dir, MDB_RDONLY | MDB_NOTLS | MDB_NORDAHEAD, 0600);
 	if (rc != 0)
 		return rc;
+	/* of a feed that was killed: its place, and the pages of its look */
+	mdb_reader_check(v->env, &stale);
 	if ((rc = mdb_txn_begin(v->env, NULL, MDB_RDONLY, &v->txn)) != 0)
 		return rc;
 	mdb_txn_reset(v->txn);

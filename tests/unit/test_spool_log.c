@@ -498,32 +498,39 @@ test_survey(void **state)
 	assert_counts(r, 1, 50, 2000);
 }
 
-/* ---- as a feed sees it ---- */
-
 /* What `look` must()s, in a process of its own. */
 static void
-in_child(struct rig *r, void (*look)(struct log_view *))
+in_child(struct rig *r, void (*look)(struct rig *))
 {
-	char error[300];
 	int status;
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		struct log_view *v = log_view_open(r->path, error, 300);
-
-		must(v != NULL);
-		look(v);
-		log_view_close(&v);
+		alarm(60);
+		look(r);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void
-look_at_nothing(struct log_view *v)
+/* ---- as a feed sees it ---- */
+
+static struct log_view *
+open_view(struct rig *r)
 {
+	char error[300];
+	struct log_view *v = log_view_open(r->path, error, sizeof error);
+
+	must(v != NULL);
+	return v;
+}
+
+static void
+look_at_nothing(struct rig *r)
+{
+	struct log_view *v = open_view(r);
 	struct log_batch b;
 
 	must(log_view_begin(v));
@@ -531,11 +538,13 @@ look_at_nothing(struct log_view *v)
 	must(log_view_range(v, 0).end == 0);
 	must(log_view_at(v, 0, 0, &b) == LOG_NOT_THERE);
 	log_view_end(v);
+	log_view_close(&v);
 }
 
 static void
-look_by_offset(struct log_view *v)
+look_by_offset(struct rig *r)
 {
+	struct log_view *v = open_view(r);
 	uint64_t next = (uint64_t)(NOW / 1000 + 1) << LOG_FIRST_SHIFT;
 	struct log_batch b;
 	struct record_batch_head head;
@@ -567,6 +576,7 @@ look_by_offset(struct log_view *v)
 	must(log_view_at(v, 2, BEGIN + 2, &b) == LOG_NOT_THERE);
 	must(log_view_at(v, 3, 0, &b) == LOG_NOT_THERE);
 	log_view_end(v);
+	log_view_close(&v);
 }
 
 static void
@@ -587,8 +597,9 @@ test_view_by_offset(void **state)
 }
 
 static void
-look_by_time(struct log_view *v)
+look_by_time(struct rig *r)
 {
+	struct log_view *v = open_view(r);
 	uint64_t from = 0;
 	struct log_batch b;
 
@@ -610,6 +621,7 @@ look_by_time(struct log_view *v)
 	from = 0;
 	must(log_view_find_time(v, 4, 0, 1, &from, &b) == LOG_NOT_THERE);
 	log_view_end(v);
+	log_view_close(&v);
 }
 
 static void
@@ -631,7 +643,7 @@ static void
 test_view_follows(void **state)
 {
 	struct rig *r = *state;
-	char error[300], go = 0;
+	char go = 0;
 	int to_child[2], to_us[2], status;
 	pid_t pid;
 
@@ -639,10 +651,10 @@ test_view_follows(void **state)
 	assert_int_equal(pipe(to_child) + pipe(to_us), 0);
 	pid = fork();
 	if (pid == 0) {
-		struct log_view *v = log_view_open(r->path, error, 300);
+		struct log_view *v = open_view(r);
 		struct log_batch b;
 
-		must(v != NULL && log_view_begin(v));
+		must(log_view_begin(v));
 		must(log_view_range(v, 0).end == BEGIN + 3);
 		log_view_end(v);
 		must(write(to_us[1], &go, 1) == 1);
@@ -667,6 +679,23 @@ test_view_follows(void **state)
 	close(to_child[0]), close(to_child[1]);
 }
 
+static void
+look_and_die(struct rig *r)
+{
+	must(log_view_begin(open_view(r)));
+}
+
+/* LMDB has a place for each process that reads, 126 in all. */
+static void
+test_the_dead_make_room(void **state)
+{
+	struct rig *r = *state;
+
+	put_alone(r, 0, 3);
+	for (int i = 0; i < 130; i++)
+		in_child(r, look_and_die);
+}
+
 int
 main(void)
 {
@@ -687,6 +716,7 @@ main(void)
 		TEST(test_view_by_offset),
 		TEST(test_view_by_time),
 		TEST(test_view_follows),
+		TEST(test_the_dead_make_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
