@@ -25,7 +25,6 @@
 
 #define WHAT_BYTES 300
 #define TAKE_TRIES 1000
-#define RECORD_KEY_MAX 16 /* of a batch, and of one in the log */
 
 /* What a list says of a batch. */
 struct place {
@@ -54,7 +53,7 @@ struct survey {
 	struct spool_totals totals;
 	/* the next record, where one after the other is read */
 	struct buf value;
-	char key[RECORD_KEY_MAX];
+	char key[LMDB_FILE_KEY_MAX];
 	size_t key_bytes;
 	bool has_value, found, done;
 	/* of the log: what `meta` says, and what has been found */
@@ -491,7 +490,7 @@ read_record(void *context, const struct lmdb_file_record *r)
 	struct survey *v = context;
 
 	v->key_bytes = r->key_bytes;
-	memcpy(v->key, r->key, MIN_OF(r->key_bytes, sizeof v->key));
+	memcpy(v->key, r->key, r->key_bytes);
 	buf_reset(&v->value);
 	v->has_value = lmdb_file_value(v->file, r, &v->value);
 	v->found = true;
@@ -553,7 +552,7 @@ static void
 walk_beside(struct survey *v, const struct tree_reader *reader)
 {
 	struct lmdb_file_visit visit = { read_record, NULL, v };
-	char key[RECORD_KEY_MAX + 1] = { 0 };
+	char key[LMDB_FILE_KEY_MAX + 1] = { 0 };
 	struct lmdb_file_record from = { .key = key, .key_bytes = 1 };
 	struct lmdb_file_tree tree;
 
@@ -566,9 +565,9 @@ walk_beside(struct survey *v, const struct tree_reader *reader)
 			return;
 		reader->take(v);
 		/* the first key behind it is itself and a NUL */
-		from.key_bytes = MIN_OF(v->key_bytes, sizeof v->key) + 1;
-		memcpy(key, v->key, from.key_bytes - 1);
-		key[from.key_bytes - 1] = '\0';
+		memcpy(key, v->key, v->key_bytes);
+		key[v->key_bytes] = '\0';
+		from.key_bytes = v->key_bytes + 1;
 	}
 }
 

@@ -515,6 +515,36 @@ in_child(struct rig *r, void (*look)(struct rig *))
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void
+survey_beside(struct rig *r)
+{
+	unsigned damages;
+	struct spool_survey s = survey(r, &damages);
+
+	must(s.is_running);
+	must(damages == 1 && s.other == 1);
+	must(s.sums[SURVEY_LOG].batches == 2);
+}
+
+/* It reads on behind a key that is longer than any of ours. */
+static void
+test_survey_beside_a_worker(void **state)
+{
+	static const char key[] = "\0\0\0\1 more than is read of a good one";
+	struct rig *r = *state;
+	MDB_val k = spool_val(key, sizeof key), v = k;
+	struct spool_totals more = { .received = 10 };
+
+	put_alone(r, 0, 5);
+	put_alone(r, 2, 5);
+	spool_begin(r->spool);
+	spool_note(
+	    r->spool, mdb_put(r->spool->write, r->spool->log, &k, &v, 0));
+	spool_count(r->spool, &more);
+	commit(r);
+	in_child(r, survey_beside);
+}
+
 /* ---- as a feed sees it ---- */
 
 static struct log_view *
@@ -713,6 +743,7 @@ main(void)
 		TEST(test_entries),
 		TEST(test_a_full_log_leaves_no_room),
 		TEST(test_survey),
+		TEST(test_survey_beside_a_worker),
 		TEST(test_view_by_offset),
 		TEST(test_view_by_time),
 		TEST(test_view_follows),
