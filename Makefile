@@ -26,7 +26,7 @@ RECEIVER = receiver listener connection patience exchange http_request request_k
 	content inflate smile smile_event line_parser parse_spec delimited \
 	regex_line json_lines flatten body json_scan partition_hash settings \
 	offer outlet ticket settle drops answer reply receiver_check \
-	receiver_keys | tls tls_suites tls_store auth secret_hash unzstd \
+	receiver_keys | tls tls_suites tls_store auth secret_hash hash_budget unzstd \
 	smile_value java_double double_text line_text delimited_quotes \
 	regex_java jq_path json_path json_path_filter json_path_read \
 	json_index json_string java_string memory

@@ -10,9 +10,9 @@
 
 #include "clock.h"
 #include "panic.h"
+#include "hash_budget.h"
 #include "secret_hash.h"
 
-#define MS_NS 1000000
 /* What a keyed hash is made of: name, a NUL, password. */
 #define CREDENTIALS_MAX (FEED_USERS_NAME_MAX + 1 + FEED_USERS_PASSWORD_MAX)
 
@@ -28,7 +28,7 @@ struct feed_users {
 	struct secret_hash_key *key;
 	uint8_t good[FEED_USERS_REMEMBERED][SECRET_HASH_BYTES];
 	unsigned good_count, good_next;
-	int64_t budget_ns, budget_at_ms;
+	struct hash_budget budget;
 };
 
 /* The file while it is read. */
@@ -126,7 +126,7 @@ feed_users_new(const char *path, const char *text, size_t bytes,
 	unsigned before = problems->count;
 
 	u->key = secret_hash_key_new();
-	u->budget_ns = (int64_t)FEED_USERS_BUDGET_MS * MS_NS;
+	hash_budget_init(&u->budget);
 	scram_random(u->pretence, sizeof u->pretence);
 	read_lines(&r, text, bytes);
 	if (u->count > 0)
@@ -215,20 +215,6 @@ remember(struct feed_users *u, const uint8_t *key)
 	u->good_count = MIN_OF(u->good_count + 1, FEED_USERS_REMEMBERED);
 }
 
-static bool
-may_hash(struct feed_users *u, int64_t now_ms)
-{
-	int64_t most_ns = (int64_t)FEED_USERS_BUDGET_MS * MS_NS;
-	int64_t passed_ms = MAX_OF(0,
-	    MIN_OF(now_ms - u->budget_at_ms,
-		FEED_USERS_BUDGET_MS * FEED_USERS_SHARE));
-
-	u->budget_at_ms = now_ms;
-	u->budget_ns = MIN_OF(
-	    u->budget_ns + passed_ms * MS_NS / FEED_USERS_SHARE, most_ns);
-	return u->budget_ns > 0;
-}
-
 /* One who is not there costs as much as one who is. */
 static bool
 is_password(struct feed_users *u, const char *name, size_t name_bytes,
@@ -245,7 +231,7 @@ is_password(struct feed_users *u, const char *name, size_t name_bytes,
 		    u, SCRAM_SHA_512, name, name_bytes, &secret);
 	is_right = scram_is_password(&secret, password, bytes);
 	explicit_bzero(&secret, sizeof secret);
-	u->budget_ns -= clock_mono_ns() - began;
+	hash_budget_spend(&u->budget, clock_mono_ns() - began);
 	return is_right && is_known;
 }
 
@@ -265,7 +251,7 @@ feed_users_check(struct feed_users *u, const char *name, size_t name_bytes,
 	explicit_bzero(text, sizeof text);
 	if (is_remembered(u, key))
 		return FEED_USERS_GOOD;
-	if (!may_hash(u, now_ms))
+	if (!hash_budget_has(&u->budget, now_ms))
 		return FEED_USERS_BUSY;
 	if (!is_password(u, name, name_bytes, password, bytes))
 		return FEED_USERS_BAD;

@@ -8,7 +8,7 @@
  *
  * With SCRAM it is the client who hashes. Passwords that are sent (PLAIN) are
  * hashed here: those that were right are remembered under a keyed hash, and
- * hashing of others may take a tenth of the time (and a second at once).
+ * hashing of others has a budget (hash_budget.h).
  */
 #pragma once
 
@@ -19,8 +19,6 @@
 #define FEED_USERS_NAME_MAX 255
 #define FEED_USERS_PASSWORD_MAX 1024
 #define FEED_USERS_REMEMBERED 64
-#define FEED_USERS_BUDGET_MS 1000
-#define FEED_USERS_SHARE 10
 
 struct feed_users;
 

@@ -15,12 +15,12 @@
 #include "clock.h"
 #include "panic.h"
 
+#include "hash_budget.h"
 #include "secret_hash.h"
 
 #define PROPERTY "http.auth.file"
 #define WAYS 4u
 #define TOKEN_MARK "sha256:"
-#define MS_NS 1000000
 
 struct user {
 	char *name, *hash; /* of crypt(3) */
@@ -43,7 +43,7 @@ struct auth {
 	unsigned user_count, token_count;
 	struct seen_set good[AUTH_GOOD_MAX / WAYS], bad[AUTH_BAD_MAX / WAYS];
 	struct crypt_data crypt;
-	int64_t budget_ns, budget_at_ms;
+	struct hash_budget budget;
 	uint64_t hashes;
 	char challenge[160];
 };
@@ -286,7 +286,7 @@ auth_new(const struct conf *conf, const char *text, size_t bytes,
 
 	a->references = 1;
 	a->key = secret_hash_key_new();
-	a->budget_ns = (int64_t)AUTH_BUDGET_MS * MS_NS;
+	hash_budget_init(&a->budget);
 	secret_hash(text, bytes, a->text_hash);
 	read_lines(&r, text, bytes);
 	finish(&r);
@@ -362,18 +362,6 @@ see(struct seen_set *set, const uint8_t *key)
 	set->used = (uint8_t)MIN_OF(set->used + 1u, WAYS);
 }
 
-static bool
-may_hash(struct auth *a, int64_t now_ms)
-{
-	int64_t passed_ms = MAX_OF(
-	    0, MIN_OF(now_ms - a->budget_at_ms, AUTH_BUDGET_MS * AUTH_SHARE));
-
-	a->budget_at_ms = now_ms;
-	a->budget_ns = MIN_OF(a->budget_ns + passed_ms * MS_NS / AUTH_SHARE,
-	    (int64_t)AUTH_BUDGET_MS * MS_NS);
-	return a->budget_ns > 0;
-}
-
 /* A name that is not there costs as much as one that is. */
 static bool
 is_password(struct auth *a, const char *name, const char *password)
@@ -388,7 +376,7 @@ is_password(struct auth *a, const char *name, const char *password)
 	    secret_hash_same(made, hash, strlen(hash));
 
 	a->hashes++;
-	a->budget_ns -= clock_mono_ns() - began;
+	hash_budget_spend(&a->budget, clock_mono_ns() - began);
 	return same && user != NULL;
 }
 
@@ -410,7 +398,7 @@ check_password(struct auth *a, char *text, size_t bytes, int64_t now_ms)
 		return AUTH_GOOD;
 	if (is_seen(bad, key))
 		return AUTH_BAD;
-	if (!may_hash(a, now_ms))
+	if (!hash_budget_has(&a->budget, now_ms))
 		return AUTH_BUSY;
 	*colon = '\0';
 	is_right = is_password(a, text, colon + 1);

@@ -11,9 +11,9 @@
  *
  * A slow hash is computed when a password comes for the first time. What came
  * of it is remembered under a keyed hash, for as many as AUTH_GOOD_MAX right
- * and AUTH_BAD_MAX wrong ones. Hashing may take a tenth of a receiver's time
- * (and a second at once): beyond it an unknown password has to wait, those
- * that are remembered have not. So nobody can keep others out who are in.
+ * and AUTH_BAD_MAX wrong ones. Hashing has a budget (hash_budget.h): beyond it
+ * an unknown password has to wait, those that are remembered have not. So
+ * nobody can keep others out who are in.
  */
 #pragma once
 
@@ -30,8 +30,6 @@
  * refused when the file is read. */
 #define AUTH_SHA_ROUNDS_MAX 1000000u
 #define AUTH_BCRYPT_COST_MAX 12u
-#define AUTH_BUDGET_MS 1000 /* of hashing at once */
-#define AUTH_SHARE 10 /* one part in so many of the time is for hashing */
 
 struct auth;
 
