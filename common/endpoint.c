@@ -71,6 +71,10 @@ endpoint_is_everywhere(const struct endpoint *e)
 bool
 endpoint_is_loopback(const struct endpoint *e)
 {
+	/* 127.example is a name, and of any machine */
+	bool is_number = e->host[strspn(e->host, "0123456789.")] == '\0';
+
 	return strcmp(e->host, "localhost") == 0 ||
-	    strncmp(e->host, "127.", 4) == 0 || strcmp(e->host, "::1") == 0;
+	    (is_number && strncmp(e->host, "127.", 4) == 0) ||
+	    strcmp(e->host, "::1") == 0;
 }

@@ -23,6 +23,8 @@ test_good(void **state)
 		bool is_everywhere, is_loopback;
 	} cases[] = {
 		{ "127.0.0.1:9094", "127.0.0.1", 9094, false, true },
+		{ "127.0.0.2", "127.0.0.2", 0, false, true },
+		{ "127.example:9094", "127.example", 9094, false, false },
 		{ "localhost:1", "localhost", 1, false, true },
 		{ "[::1]:9094", "::1", 9094, false, true },
 		{ "[fe80::1%eth0]:9094", "", 0, false, false },
