@@ -159,13 +159,20 @@ feed_users_free(struct feed_users **users)
 	free(u);
 }
 
-bool
-feed_users_have(const struct feed_users *u, enum scram_hash hash)
+/* NULL: nobody has a secret of that kind. */
+static const struct user *
+first_with(const struct feed_users *u, enum scram_hash hash)
 {
 	for (unsigned i = 0; i < u->count; i++)
 		if (u->users[i].secret.hash == hash)
-			return true;
-	return false;
+			return &u->users[i];
+	return NULL;
+}
+
+bool
+feed_users_have(const struct feed_users *u, enum scram_hash hash)
+{
+	return first_with(u, hash) != NULL;
 }
 
 static const struct user *
@@ -188,11 +195,12 @@ feed_users_secret(const struct feed_users *u, enum scram_hash hash,
     const char *name, size_t bytes, struct scram_secret *to)
 {
 	const struct user *user = find(u, hash, name, bytes);
+	const struct user *model = user != NULL ? user : first_with(u, hash);
 
-	if (user != NULL)
-		*to = user->secret;
-	else
-		scram_pretend(to, hash, name, bytes, u->pretence);
+	/* where nobody has one of that kind, it is the other kind's */
+	*to = (model != NULL ? model : &u->users[0])->secret;
+	if (user == NULL)
+		scram_pretend(to, name, bytes, u->pretence);
 	return user != NULL;
 }
 
@@ -220,17 +228,20 @@ static bool
 is_password(struct feed_users *u, const char *name, size_t name_bytes,
     const char *password, size_t bytes)
 {
-	struct scram_secret secret;
+	struct scram_secret secret, other;
 	int64_t began = clock_mono_ns();
 	bool is_known, is_right;
 
 	is_known =
 	    feed_users_secret(u, SCRAM_SHA_256, name, name_bytes, &secret);
-	if (!is_known)
-		is_known = feed_users_secret(
-		    u, SCRAM_SHA_512, name, name_bytes, &secret);
+	if (!is_known &&
+	    feed_users_secret(u, SCRAM_SHA_512, name, name_bytes, &other)) {
+		secret = other;
+		is_known = true;
+	}
 	is_right = scram_is_password(&secret, password, bytes);
 	explicit_bzero(&secret, sizeof secret);
+	explicit_bzero(&other, sizeof other);
 	hash_budget_spend(&u->budget, clock_mono_ns() - began);
 	return is_right && is_known;
 }

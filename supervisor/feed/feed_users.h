@@ -34,7 +34,8 @@ struct feed_users *feed_users_new(const char *path, const char *text,
 void feed_users_free(struct feed_users **);
 /* Whether anybody has a secret of that kind. */
 bool feed_users_have(const struct feed_users *, enum scram_hash);
-/* A copy; for a name that has none, of one that nobody knows (and false). */
+/* A copy; for a name that has none (false), of one that nobody knows, with as
+ * many iterations as others have. */
 bool feed_users_secret(const struct feed_users *, enum scram_hash,
     const char *name, size_t bytes, struct scram_secret *);
 /* Whether that is the password. Neither is longer than its bound. */

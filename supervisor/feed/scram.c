@@ -16,8 +16,6 @@
 #include "base64.h"
 #include "panic.h"
 
-#define PRETENDED_SALT 16
-
 static const struct {
 	const char *name;
 	unsigned bytes;
@@ -196,16 +194,11 @@ scram_sign(const struct scram_secret *s, const char *said, size_t bytes,
 }
 
 void
-scram_pretend(struct scram_secret *s, enum scram_hash hash, const char *name,
-    size_t bytes, const uint8_t key[static SCRAM_BYTES_MAX])
+scram_pretend(struct scram_secret *s, const char *name, size_t bytes,
+    const uint8_t key[static SCRAM_BYTES_MAX])
 {
-	uint8_t made[SCRAM_BYTES_MAX];
-
-	*s = (struct scram_secret){ .hash = hash,
-		.iterations = SCRAM_ITERATIONS_MIN,
-		.salt_bytes = PRETENDED_SALT };
-	keyed(hash, key, name, bytes, made);
-	memcpy(s->salt, made, PRETENDED_SALT);
+	keyed(s->hash, key, name, bytes, s->salt);
+	s->salt_bytes = MIN_OF(s->salt_bytes, hashes[s->hash].bytes);
 	/* no key hashes to this as far as anybody knows */
 	scram_random(s->stored, sizeof s->stored);
 	scram_random(s->server, sizeof s->server);

@@ -54,8 +54,9 @@ bool scram_is_proved(const struct scram_secret *, const char *said,
 /* What proves to the client that we know him: scram_bytes. */
 void scram_sign(const struct scram_secret *, const char *said, size_t bytes,
     uint8_t signature[static SCRAM_BYTES_MAX]);
-/* For a name that there is not: a secret that nobody knows, with a salt that
- * is always the same for that name, so that nobody learns it. */
-void scram_pretend(struct scram_secret *, enum scram_hash, const char *name,
-    size_t bytes, const uint8_t key[static SCRAM_BYTES_MAX]);
+/* For a name that there is not: what is somebody's secret becomes one that
+ * nobody knows. Hash and iterations stay, the salt is always the same for that
+ * name: nobody learns from them that it is not there. */
+void scram_pretend(struct scram_secret *, const char *name, size_t bytes,
+    const uint8_t key[static SCRAM_BYTES_MAX]);
 void scram_random(void *to, size_t bytes);

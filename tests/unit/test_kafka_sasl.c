@@ -268,6 +268,42 @@ test_nobody(void **state)
 	}
 }
 
+/* The iterations of the file are asked of him, too: by others he would be known
+ * for nobody. */
+static void
+test_nobody_of_file(void **state)
+{
+	struct scram_secret some = {
+		.hash = SCRAM_SHA_512, .iterations = 16384, .salt_bytes = 20
+	};
+	struct feed_users *few;
+	struct buf text;
+
+	(void)state;
+	scram_make(&some, "pencil", 6);
+	buf_init(&text, KiB);
+	buf_add_text(&text, "user:");
+	scram_print(&some, &text);
+	few = users_of(buf_must_text(&text));
+	for (unsigned hash = 0; hash < SCRAM_HASHES; hash++) {
+		struct scram_secret s;
+
+		assert_false(feed_users_secret(few, hash, "nobody", 6, &s));
+		assert_int_equal(s.hash, SCRAM_SHA_512);
+		assert_int_equal(s.iterations, 16384);
+		assert_int_equal(s.salt_bytes, 20);
+		assert_memory_not_equal(s.salt, some.salt, 20);
+		assert_memory_not_equal(s.stored, some.stored, SCRAM_BYTES_MAX);
+		assert_memory_not_equal(s.server, some.server, SCRAM_BYTES_MAX);
+	}
+	assert_int_equal(feed_users_check(few, "nobody", 6, "pencil", 6, 1000),
+	    FEED_USERS_BAD);
+	assert_int_equal(feed_users_check(few, "user", 4, "pencil", 6, 1000),
+	    FEED_USERS_GOOD);
+	buf_free(&text);
+	feed_users_free(&few);
+}
+
 static void
 test_plain(void **state)
 {
@@ -456,6 +492,7 @@ main(void)
 		cmocka_unit_test(test_first_messages),
 		cmocka_unit_test(test_long_tokens),
 		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_nobody_of_file),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_guesses),
 		cmocka_unit_test(test_mechanisms),
