@@ -96,6 +96,8 @@ order_receive(int control_fd, struct order_message *m, int *fd0, int *fd1)
 		close_both(fds);
 		return 0;
 	}
+	if ((message.msg_flags & MSG_CTRUNC) != 0)
+		close_both(fds);
 	*fd0 = fds[0];
 	*fd1 = fds[1];
 	return 1;

@@ -130,13 +130,14 @@ int receiver_main(const struct heritage *);
 int worker_main(const struct heritage *);
 int feed_main(const struct heritage *);
 
-/* For whom each connection is a descriptor: as many open files as may be. */
+/* For whom each connection, or each secret, is a descriptor: as many open files
+ * as may be. */
 void heritage_raise_files(void);
 
 /* One message, with up to 2 descriptors (-1: none). false with errno. */
 bool order_send(int control_fd, const struct order_message *, int fd0, int fd1);
-/* 1: one received (descriptors not sent are -1); 0: the other side is gone;
- * -1: nothing there now. */
+/* 1: one received (descriptors not sent are -1; all are when this process has
+ * no room for one of them); 0: the other side is gone; -1: nothing there now. */
 int order_receive(int control_fd, struct order_message *, int *fd0, int *fd1);
 /* ORDER_REOPEN_LOG: lines go to the descriptor that came with it, which is
  * taken over, with the level and format in its value. */

@@ -201,7 +201,9 @@ say_secrets(int to, const struct conf *conf, unsigned index)
 		ds->secrets_fd =
 		    sealed_new("tranqd-secrets", packed.bytes, packed.used);
 		if (ds->secrets_fd < 0)
-			fatal("memory for secrets of %s", ds->name);
+			fatal("no memory or descriptor for secrets of %s; "
+			      "raise the limits (ulimit -n, -v)",
+			    ds->name);
 	}
 	buf_free(&packed);
 	if (ds->secrets_fd >= 0)
@@ -241,7 +243,7 @@ struct hearing {
 	const char *file;
 	struct conf_problems *problems;
 	struct conf *conf;
-	bool is_whole;
+	bool has_lost, is_whole;
 };
 
 static void
@@ -285,10 +287,27 @@ take_text(struct hearing *h, int fd)
 	sealed_unmap(&bytes, count);
 }
 
+/* Nobody shall go by a configuration whose secrets did not come. */
+static void
+lose(struct hearing *h)
+{
+	if (!h->has_lost)
+		conf_problem(h->problems,
+		    "%s: no descriptors for all that was read of it; raise "
+		    "the limit (LimitNOFILE in the unit, ulimit -n)",
+		    h->file);
+	h->has_lost = true;
+}
+
 /* The descriptor that is kept is none any more. */
 static void
 hear(struct hearing *h, const struct order_message *m, int fds[2])
 {
+	/* each word but the last comes with one at least */
+	if (fds[0] < 0 && m->order != WORD_END) {
+		lose(h);
+		return;
+	}
 	switch (m->order) {
 	case WORD_TEXT:
 		take_text(h, fds[0]);
@@ -354,6 +373,8 @@ vault_load(
 	int ends[2], error = 0;
 
 	*problems = (struct conf_problems){ 0 };
+	/* of how many dataSources is known when they have been read */
+	heritage_raise_files();
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
 		0, ends) == 0) {
 		fflush(NULL);

@@ -6,6 +6,7 @@ and the supervisor, whose memory they inherit, none."""
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -227,6 +228,39 @@ class TestSecrets(drill.Case):
         self.assertIn("3 changed", text)
         server.wait_ready()
         self.check(server, {name: {"all-changed"} for name in NAMES})
+
+    def leave_descriptors(self, server, soft, hard=None):
+        """So many more than the supervisor has open."""
+        pid = server.process.pid
+        has = len(os.listdir(f"/proc/{pid}/fd"))
+        now = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (
+            has + soft, now if hard is None else has + hard))
+
+    def test_few_descriptors(self):
+        """One more for each secret that a reload brings: the limit is raised
+        as far as may be, and no worker starts without what is its own."""
+        self.write_file("all")
+        more = [f"d{n}" for n in range(9)]
+        common = {
+            "druidBeam.basicAuthUser": "tranqd",
+            "druidBeam.basicAuthPass": f"${{file:{self.path_of('all')}}}"}
+        server = self.tranqd(self.configuration(list(NAMES), **common),
+                             environment=self.environment)
+        self.leave_descriptors(server, 8)
+        good, text = server.reload(
+            self.configuration([*NAMES, *more], **common))
+        self.assertTrue(good, text)
+        wanted = {name: {"all-file"} for name in (*NAMES, *more)}
+        self.check(server, wanted)
+
+        before = {n: server.worker_pid(n) for n in wanted}
+        self.leave_descriptors(server, 8, 8)
+        good, text = server.reload()
+        self.assertFalse(good, text)
+        self.assertIn("no descriptors for all that was read of it; raise",
+                      server.log())
+        self.assertEqual({n: server.worker_pid(n) for n in wanted}, before)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -250,6 +251,32 @@ test_orders(void **state UNUSED)
 	close(zero);
 }
 
+/* A configuration without the passwords that came with it would let everybody
+ * in. */
+static void
+test_order_without_room(void **state UNUSED)
+{
+	struct order_message m = { .order = ORDER_CONF };
+	int ends[2], fd0, fd1, next;
+	struct rlimit full, less;
+
+	make_pair(ends);
+	assert_true(order_send(ends[0], &m, ends[0], ends[0]));
+	next = dup(ends[0]);
+	assert_true(next >= 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &full), 0);
+	less = (struct rlimit){ (rlim_t)next + 1, full.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+	assert_int_equal(order_receive(ends[1], &m, &fd0, &fd1), 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &full), 0);
+	assert_int_equal(m.order, ORDER_CONF);
+	assert_true(fd0 == -1 && fd1 == -1);
+	assert_false(is_open(next));
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* The other side died with something of ours unread: that is an end too. */
 static void
 test_order_unread_at_death(void **state UNUSED)
@@ -350,6 +377,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 		    test_no_torn_reads, make_page, drop_page),
 		cmocka_unit_test(test_orders),
+		cmocka_unit_test(test_order_without_room),
 		cmocka_unit_test(test_order_unread_at_death),
 		cmocka_unit_test(test_order_of_wrong_size),
 		cmocka_unit_test(test_full_socket_is_no_failure),
