@@ -24,7 +24,8 @@
 #define FAILED_FIRST_MS 5000
 #define FAILED_MAX_MS 900000
 #define TASK_BYTES_MAX (1024u * MiB)
-/* Asked so often for a failed task's report, in vain: there is none. */
+/* So often the Overlord knew a failed task and did not give its report: there is
+ * none. */
 #define REPORT_TRIES 5
 #define NOTE_BYTES 400
 
@@ -48,6 +49,7 @@ struct append {
 	struct loop_timer timer;
 	unsigned failures; /* to reach the Overlord, in a row */
 	unsigned failed; /* tasks, of this process's life */
+	unsigned report_failures; /* to get the report of this one */
 	bool ended_well;
 	char why[256]; /* its task failed */
 	char note[NOTE_BYTES];
@@ -218,11 +220,14 @@ reported(void *context, enum result result, const struct task_report *r)
 
 	a->ask = NULL;
 	if (result == RESULT_RETRY && !a->ended_well &&
-	    a->failures + 1 < REPORT_TRIES) {
-		later(a, report_due);
+	    a->report_failures + 1 < REPORT_TRIES) {
+		/* by its status: while the Overlord is away nothing is known
+		 * of the report */
+		a->failures = a->report_failures++;
+		later(a, poll_due);
 		return;
 	}
-	a->failures = 0;
+	a->report_failures = 0;
 	if (result == RESULT_OK)
 		count_unread(a, r);
 	if (a->ended_well) {
