@@ -58,41 +58,17 @@ parcel_id(const struct parcel *p)
 	return id;
 }
 
-/* A copy has them all. */
-static unsigned
-read_refused(const struct parcel *p, struct spool *spool, uint64_t id,
-    struct spool_refused **to)
-{
-	unsigned count = p->is_copy ? 0 : spool_refused(spool, id, NULL, 0);
-
-	*to = NULL;
-	if (count == 0)
-		return 0;
-	*to = must_calloc(count, sizeof **to);
-	return MIN_OF(spool_refused(spool, id, *to, count), count);
-}
-
 static void
-add_lines(struct parcel *p, struct spool *spool, const struct batch_view *view,
-    struct buf *to)
+add_lines(const struct parcel *p, struct spool *spool,
+    const struct batch_view *view, struct buf *to)
 {
-	const char *at = view->body, *end = at + view->header->body_bytes;
-	const char *event;
-	struct spool_refused *refused;
-	unsigned count = read_refused(p, spool, view->header->id, &refused);
-	unsigned passed = 0;
-	size_t bytes;
+	uint32_t *refused = NULL;
+	unsigned count = 0;
 
-	if (count == 0) {
-		ndjson_add(to, view->body, view->header->body_bytes);
-		return;
-	}
-	for (uint32_t i = 0; (event = ndjson_next(&at, end, &bytes)) != NULL;
-	     i++)
-		if (passed < count && refused[passed].event == i)
-			passed++;
-		else
-			ndjson_add_event(to, event, bytes);
+	if (!p->is_copy) /* a copy has them all */
+		refused = spool_refused_places(spool, view, &count);
+	ndjson_add_without(
+	    to, view->body, view->header->body_bytes, refused, count);
 	free(refused);
 }
 

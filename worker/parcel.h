@@ -53,8 +53,8 @@ void parcel_add(struct parcel *, const struct spool_entry *);
 /* Id of its first batch: names it, together with the spool's identity. */
 uint64_t parcel_id(const struct parcel *);
 /* Appends the events of its batch `at` as lines, but those that are dead letters
- * by themselves. A batch that is damaged on
- * the disk is marked and adds nothing. False: it cannot be read now. */
+ * by themselves. A batch that is damaged on the disk is marked and adds nothing.
+ * False: it cannot be read now. */
 bool parcel_text(
     struct parcel *, unsigned at, struct spool *, struct buf *) MUST_CHECK;
 const char *parcel_state_name(const struct parcel *);

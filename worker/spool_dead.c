@@ -298,11 +298,18 @@ uint32_t *
 spool_refused_places(
     struct spool *s, const struct batch_view *v, unsigned *count)
 {
-	unsigned all = v->header->events;
-	struct spool_refused *refused = must_calloc(all, sizeof refused[0]);
-	uint32_t *places = must_calloc(all, sizeof places[0]);
+	uint64_t id = v->header->id;
+	unsigned there =
+	    MIN_OF(spool_refused(s, id, NULL, 0), v->header->events);
+	struct spool_refused *refused;
+	uint32_t *places;
 
-	*count = MIN_OF(spool_refused(s, v->header->id, refused, all), all);
+	*count = 0;
+	if (there == 0)
+		return NULL;
+	refused = must_calloc(there, sizeof refused[0]);
+	places = must_calloc(there, sizeof places[0]);
+	*count = MIN_OF(spool_refused(s, id, refused, there), there);
 	for (unsigned i = 0; i < *count; i++)
 		places[i] = refused[i].event;
 	free(refused);

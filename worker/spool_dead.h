@@ -69,7 +69,8 @@ bool spool_next_dead(struct spool *, uint64_t after, struct spool_dead *);
  * have left it: how many, and the first `max` of them in their order. */
 unsigned spool_refused(
     struct spool *, uint64_t id, struct spool_refused *to, unsigned max);
-/* The same by their places alone, all of them: a list to be freed. */
+/* The same by their places alone, all of them: a list to be freed, NULL when
+ * there are none. */
 uint32_t *spool_refused_places(
     struct spool *, const struct batch_view *, unsigned *count) MUST_CHECK;
 /* As of the last commit. */
