@@ -100,11 +100,13 @@ is_acked(const struct share *s)
 }
 
 /* Late events get no acks: that the others have theirs says nothing of a late
- * one in a block behind them. So both must have come. */
+ * one in a block behind them. So both must have come; and what a keyed share
+ * has to wait for is in the worker's word. */
 static void
 settle_share(struct share *s)
 {
-	if (!s->is_durable || !is_acked(s))
+	if (!s->is_durable || !is_acked(s) ||
+	    (s->post->is_keyed && !s->is_told))
 		return;
 	s->is_settled = true;
 	s->post->not_settled--;
@@ -118,8 +120,7 @@ share_durable(struct share *s)
 	FAULT_POINT(DURABLE_SEEN);
 	s->is_durable = true;
 	s->post->not_durable--;
-	if (s->post->ticket != 0 &&
-	    channel_answers_durable(&s->outlet->channel))
+	if (!s->post->is_async && channel_answers_durable(&s->outlet->channel))
 		s->sent = s->events - s->dead - s->dropped;
 	settle_share(s);
 	finish_if_settled(s->post);
@@ -192,8 +193,8 @@ take_counts(struct share *s, const struct ack_key *k)
 		drops_free(&p->drops); /* they are of now */
 	p->late[s->policy] += (uint64_t)k->late - s->late;
 	p->dropped[DROP_WINDOW] += (uint64_t)k->dropped - s->window_dropped;
-	s->events = k->events;
-	if (p->is_async || s->is_settled)
+	s->events = MIN_OF(k->events, p->received);
+	if (p->is_async)
 		return;
 	s->sent = MIN_OF(MAX_OF(s->sent, k->sent), s->events);
 	s->dead = MIN_OF(MAX_OF(s->dead, k->dead), s->events - s->sent);

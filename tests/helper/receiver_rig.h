@@ -43,7 +43,7 @@ struct rig_ds {
 	struct channel channel; /* the worker's view */
 	/* what rig_take has found, all blocks together */
 	unsigned blocks, events, dropped;
-	uint64_t ticket;
+	uint64_t ticket, key_ticket;
 	struct buf text; /* the events' texts, a newline behind each */
 	int64_t last_ms;
 	int32_t last_hash;
@@ -324,6 +324,7 @@ rig_take_block(
 	d->events += events;
 	d->dropped += b->dropped[DROP_WINDOW];
 	d->ticket = b->ticket;
+	d->key_ticket = reader->is_keyed ? reader->key.ticket : 0;
 }
 
 /* Takes what is in the ring now; false: nothing. */
