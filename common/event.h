@@ -33,6 +33,7 @@ struct event_block {
 #define EVENT_KEY_BYTES 16
 #define EVENT_ORDINAL_BYTES 8
 #define EVENT_KEYS_MAX 1000000 /* of a dataSource */
+#define EVENT_KEY_WINDOW_MS_MAX INT64_C(604800000)
 
 /* What a keyed block is of its request. An event's ordinal is its index in
  * the request, dropped ones and those of other dataSources counted, so that

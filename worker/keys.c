@@ -8,13 +8,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "clock.h"
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
 
-#define BUCKETS 4096u
+#define BUCKET_BITS 12
+#define BUCKETS (1u << BUCKET_BITS)
 /* Acks of what others have brought: an id that no batch has, so that a
  * receiver counts them beside those of its own. */
 #define OTHERS_BATCH (UINT64_C(1) << 63)
@@ -61,6 +63,7 @@ _Static_assert(sizeof(struct ack_key) == sizeof(struct ack), "one record");
 struct keys {
 	struct keys_parts p;
 	struct keys_row *buckets[BUCKETS];
+	uint64_t salt[2];
 	unsigned row_count;
 	struct verdict *verdicts;
 	size_t verdict_count, verdict_size;
@@ -77,10 +80,15 @@ struct keys {
 
 /* ---- rows ---- */
 
+/* Salted: who writes the keys cannot have them all in one bucket. */
 static struct keys_row **
 bucket_of(struct keys *k, const uint8_t *key)
 {
-	return &k->buckets[((unsigned)key[0] << 8 | key[1]) % BUCKETS];
+	uint64_t half[2];
+
+	memcpy(half, key, sizeof half);
+	return &k->buckets[(half[0] * k->salt[0] + half[1] * k->salt[1]) >>
+	    (64 - BUCKET_BITS)];
 }
 
 static struct keys_row *
@@ -167,7 +175,8 @@ keys_open(struct keys *k, struct keys_block *b, const struct event_block *head,
 		b->word = ACK_KEY_OTHER;
 	else if (key->from > row->decided || key->to < key->from)
 		b->word = ACK_KEY_AGAIN;
-	k->window_ms = key->window_ms;
+	k->window_ms =
+	    MIN_OF(MAX_OF(key->window_ms, 0), EVENT_KEY_WINDOW_MS_MAX);
 	k->keys_max = MIN_OF(key->keys_max, EVENT_KEYS_MAX);
 }
 
@@ -544,6 +553,9 @@ keys_new(const struct keys_parts *parts)
 
 	k->p = *parts;
 	k->keys_max = EVENT_KEYS_MAX;
+	must(getrandom(k->salt, sizeof k->salt, 0) == sizeof k->salt);
+	k->salt[0] |= 1;
+	k->salt[1] |= 1;
 	acks_watch_keys(parts->acks, take_outcome, k);
 	words = spool_key_words(parts->spool, &bytes);
 	tell_words(k, words, bytes / sizeof words[0]);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -497,6 +498,43 @@ test_keys_are_forgotten(void **state)
 	assert_int_equal(read_block(r, &key, 0, false), 1);
 }
 
+/* Of a receiver that has gone wrong. */
+static void
+test_a_window_that_cannot_be(void **state)
+{
+	struct rig *r = *state;
+	struct keys_commit later = { .has_rings = true,
+		.now_ms = clock_wall_ms() + 1000 };
+	struct event_key key = key_of(1, 5, 1);
+
+	key.window_ms = INT64_MIN;
+	read_block(r, &key, 0, false);
+	commit_as(r, &later);
+	assert_int_equal(spool_key_count(r->spool), 0);
+	key = key_of(2, 5, 1);
+	key.window_ms = INT64_MAX;
+	read_block(r, &key, 0, false);
+	later.now_ms += 2 * EVENT_KEY_WINDOW_MS_MAX;
+	commit_as(r, &later);
+	assert_int_equal(spool_key_count(r->spool), 0);
+}
+
+/* Some 70 ms; over 5 s when each is looked for among all the others. */
+static void
+test_keys_that_resemble_each_other(void **state)
+{
+	struct rig *r = *state;
+	clock_t began = clock();
+
+	for (uint32_t i = 0; i < 60000; i++) {
+		struct event_key key = key_of(0, 0, 1);
+
+		memcpy(key.key + 12, &i, sizeof i);
+		assert_int_equal(read_block(r, &key, 0, false), 1);
+	}
+	assert_in_range(clock() - began, 0, 2 * CLOCKS_PER_SEC);
+}
+
 static void
 test_what_is_a_key(void **state UNUSED)
 {
@@ -542,6 +580,8 @@ main(void)
 		TEST(test_the_oldest_of_too_many_waits_no_more),
 		TEST(test_where_durable_will_do),
 		TEST(test_keys_are_forgotten),
+		TEST(test_a_window_that_cannot_be),
+		TEST(test_keys_that_resemble_each_other),
 		cmocka_unit_test(test_what_is_a_key),
 	};
 
