@@ -32,7 +32,8 @@ struct log_delivery {
 	/* as last told to feeds */
 	struct log_range told[LOG_PAGE_PARTITIONS_MAX];
 	uint64_t floors[LOG_PAGE_PARTITIONS_MAX];
-	bool has_floor; /* one of them may be above its log's start */
+	bool has_floor; /* one of them has been raised, or not been reached */
+	bool is_behind; /* as of the open transaction: not reached */
 	bool jumps[LOG_PAGE_PARTITIONS_MAX]; /* asked beyond the end */
 	int64_t beyond_said_ms;
 	bool begins; /* partitions are to be made: a topic needs them */
@@ -147,8 +148,6 @@ replay(struct delivery *d)
 	}
 	begin_log(l);
 	tell(l);
-	if (l->p.page != NULL)
-		log_page_open(l->p.page, spool_log_identity(l->p.spool));
 	if (queue_move_is_due(l->moves))
 		log_info("what waits for tasks goes into the log");
 }
@@ -261,7 +260,6 @@ durable(struct delivery *d, struct delivery_batch *b)
 		return;
 	}
 	l->jumps[b->entry.at.partition] = false;
-	tell(l);
 }
 
 /* ---- out of the queue, into the log ---- */
@@ -327,10 +325,10 @@ write_changes(struct delivery *d)
 	if (l->begins)
 		spool_log_begin(l->p.spool, l->partitions, clock_wall_ms());
 	queue_move_write(l->moves);
-	if (!l->has_floor)
-		return;
-	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++)
-		spool_log_trim(l->p.spool, i, l->floors[i], TRIM_BATCHES);
+	l->is_behind = false;
+	for (unsigned i = 0; l->has_floor && i < LOG_PAGE_PARTITIONS_MAX; i++)
+		l->is_behind |=
+		    spool_log_trim(l->p.spool, i, l->floors[i], TRIM_BATCHES);
 }
 
 static void
@@ -340,13 +338,7 @@ written(struct delivery *d)
 
 	l->begins = false;
 	queue_move_written(l->moves);
-	/* once more as long as anything leaves: the floor may lie within a
-	 * batch, which stays */
-	l->has_floor = false;
-	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++)
-		l->has_floor |=
-		    spool_log_range(l->p.spool, i).start != l->told[i].start &&
-		    l->floors[i] > spool_log_range(l->p.spool, i).start;
+	l->has_floor = l->is_behind;
 	tell(l);
 }
 

@@ -223,7 +223,6 @@ test_feeds_are_told(void **state)
 
 	assert_true(opening > 0);
 	assert_string_equal(identity, spool_log_identity(r->spool));
-	assert_true(opening > 0);
 	assert_told(r, 0, BEGIN, BEGIN);
 	assert_true((clock_wall_ms() / 1000 - (int64_t)(BEGIN >> 22)) < 60);
 	assert_true(r->d->table->answers_durable(r->d));
@@ -238,7 +237,8 @@ test_feeds_are_told(void **state)
 	/* a successor */
 	die(r);
 	be_born(r);
-	assert_true(log_page_opening(r->feed, NULL) > opening);
+	/* one opening: a feed that has opened its view at once has it */
+	assert_int_equal(log_page_opening(r->feed, NULL), opening + 2);
 	assert_told(r, 0, BEGIN, BEGIN + 7);
 }
 
@@ -254,7 +254,6 @@ test_what_is_released_leaves(void **state)
 	assert_true(r->d->table->wants_commit(r->d));
 	commit_own(r);
 	assert_told(r, 0, BEGIN + 10, BEGIN + 30);
-	commit_own(r); /* a look whether there is more */
 	assert_false(r->d->table->wants_commit(r->d));
 	/* never down */
 	log_delivery_release(r->d, 0, BEGIN + 5);
