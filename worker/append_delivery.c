@@ -44,19 +44,8 @@ static void
 replay(struct delivery *d)
 {
 	struct append_delivery *a = append_of(d);
-	const struct spool_lane *behind = NULL;
-	struct spool_lane at;
-	struct spool_entry e;
-	unsigned batches;
 
-	while (spool_next_lane(a->p.spool, behind, &e, &batches)) {
-		at = e.at;
-		behind = &at;
-		if (at.partition == PARTITION_LATE)
-			late_replay_lane(a->p.late, &at);
-		else
-			queue_move_due(a->moves);
-	}
+	queue_move_replay(a->moves, a->p.late);
 	if (queue_move_is_due(a->moves))
 		log_info("what waits for realtime tasks goes to batch tasks");
 }
@@ -107,22 +96,10 @@ moved(void *context, const struct queue_moved *m)
 
 /* ---- batches ---- */
 
-static void
-nothing(struct delivery *d UNUSED)
-{
-}
-
 static bool
 is_spread(const struct delivery *d UNUSED)
 {
 	return false;
-}
-
-static unsigned
-lane(struct delivery *d UNUSED, struct interval interval UNUSED,
-    unsigned partition UNUSED)
-{
-	return 0;
 }
 
 /* A dead letter that has come back; others are late.c's. */
@@ -152,31 +129,13 @@ written(struct delivery *d)
 	queue_move_written(append_of(d)->moves);
 }
 
-static void
-warm(struct delivery *d UNUSED, struct interval interval UNUSED)
-{
-}
-
 /* ---- ends ---- */
-
-/* A task that is submitted again by a successor is known by its id. */
-static bool
-is_settled(const struct delivery *d UNUSED)
-{
-	return true;
-}
 
 /* What is in the piles waits for its time, here or after the next start. */
 static bool
 is_drained(const struct delivery *d)
 {
 	return !queue_move_is_due(view_of(d)->moves);
-}
-
-static bool
-answers_durable(const struct delivery *d UNUSED)
-{
-	return true;
 }
 
 /* ---- what can be seen: the rest is late.c's ---- */
@@ -191,9 +150,9 @@ counts(const struct delivery *d)
 }
 
 static void
-describe(const struct delivery *d UNUSED, struct json *to UNUSED,
-    struct json *notes UNUSED)
+describe(const struct delivery *d, struct json *to UNUSED, struct json *notes)
 {
+	delivery_note_log(view_of(d)->p.spool, notes);
 }
 
 static bool
@@ -206,20 +165,21 @@ static const struct delivery_table table = { .name = "append",
 	.piles = true,
 	.free = free_append,
 	.replay = replay,
-	.begin = nothing,
+	.begin = delivery_nothing,
 	.is_spread = is_spread,
-	.lane = lane,
+	.lane = delivery_one_lane,
 	.durable = durable,
 	.wants_commit = wants_commit,
 	.write = write_changes,
 	.written = written,
-	.look_again = nothing,
-	.warm = warm,
-	.run = nothing,
-	.hold = nothing,
-	.is_settled = is_settled,
+	.look_again = delivery_nothing,
+	.warm = delivery_no_warmth,
+	.run = delivery_nothing,
+	.hold = delivery_nothing,
+	/* a successor's task is known by its id when it is submitted again */
+	.is_settled = delivery_yes,
 	.is_drained = is_drained,
-	.answers_durable = answers_durable,
+	.answers_durable = delivery_yes,
 	.counts = counts,
 	.describe = describe,
 	.changed = changed };

@@ -114,3 +114,13 @@ delivery_free(struct delivery **d)
 	if (*d != NULL)
 		(*d)->table->free(d);
 }
+
+/* For tables: ends of a way that has nothing to do there. */
+void delivery_nothing(struct delivery *);
+void delivery_no_warmth(struct delivery *, struct interval);
+unsigned
+delivery_one_lane(struct delivery *, struct interval, unsigned partition);
+bool delivery_yes(const struct delivery *);
+/* A sentence of the events that a dataSource which was pulled has left in its
+ * log, for the ways that do not look there. */
+void delivery_note_log(const struct spool *, struct json *notes);

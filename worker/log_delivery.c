@@ -133,19 +133,8 @@ static void
 replay(struct delivery *d)
 {
 	struct log_delivery *l = log_of(d);
-	const struct spool_lane *behind = NULL;
-	struct spool_lane at;
-	struct spool_entry e;
-	unsigned batches;
 
-	while (spool_next_lane(l->p.spool, behind, &e, &batches)) {
-		at = e.at;
-		behind = &at;
-		if (at.partition == PARTITION_LATE)
-			late_replay_lane(l->p.late, &at);
-		else
-			queue_move_due(l->moves);
-	}
+	queue_move_replay(l->moves, l->p.late);
 	begin_log(l);
 	tell(l);
 	if (queue_move_is_due(l->moves))
@@ -238,13 +227,6 @@ put(struct delivery *d, struct delivery_batch *b)
 {
 	b->entry.id = put_records(log_of(d), b->entry.at.partition, b->value,
 	    b->bytes, b->entry.sealed_ms);
-}
-
-static unsigned
-lane(struct delivery *d UNUSED, struct interval interval UNUSED,
-    unsigned partition UNUSED)
-{
-	return 0;
 }
 
 static void
@@ -356,33 +338,11 @@ log_delivery_release(struct delivery *d, unsigned partition, uint64_t floor)
 
 /* ---- ends ---- */
 
-static void
-nothing(struct delivery *d UNUSED)
-{
-}
-
-static void
-warm(struct delivery *d UNUSED, struct interval interval UNUSED)
-{
-}
-
-static bool
-is_settled(const struct delivery *d UNUSED)
-{
-	return true;
-}
-
 /* What is in the log waits for Druid wherever we are. */
 static bool
 is_drained(const struct delivery *d)
 {
 	return !queue_move_is_due(view_of(d)->moves);
-}
-
-static bool
-answers_durable(const struct delivery *d UNUSED)
-{
-	return true;
 }
 
 /* ---- what can be seen ---- */
@@ -432,7 +392,7 @@ static const struct delivery_table table = { .name = "pull",
 	.is_spread = is_spread,
 	.keeps = keeps,
 	.route = route,
-	.lane = lane,
+	.lane = delivery_one_lane,
 	.open = open_batch,
 	.seal = seal,
 	.put = put,
@@ -440,13 +400,13 @@ static const struct delivery_table table = { .name = "pull",
 	.wants_commit = wants_commit,
 	.write = write_changes,
 	.written = written,
-	.look_again = nothing,
-	.warm = warm,
-	.run = nothing,
-	.hold = nothing,
-	.is_settled = is_settled,
+	.look_again = delivery_nothing,
+	.warm = delivery_no_warmth,
+	.run = delivery_nothing,
+	.hold = delivery_nothing,
+	.is_settled = delivery_yes,
 	.is_drained = is_drained,
-	.answers_durable = answers_durable,
+	.answers_durable = delivery_yes,
 	.counts = counts,
 	.describe = describe,
 	.changed = changed };

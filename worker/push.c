@@ -5,14 +5,12 @@
  */
 #include "push.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "clock.h"
 #include "late.h"
 #include "panic.h"
 #include "partition.h"
-#include "spool_log.h"
 
 struct push {
 	struct delivery delivery;
@@ -201,23 +199,6 @@ note_overdue(unsigned tasks)
 	return note;
 }
 
-/* A dataSource that went from pull to push. */
-static void
-note_log(const struct push *p, struct json *notes)
-{
-	uint64_t events = spool_log_counts(p->p.spool).events;
-	char *text;
-
-	if (events == 0)
-		return;
-	text = must_format("%" PRIu64 " events are in the spool's log, which "
-			   "no task is sent; with delivery.mode pull Druid "
-			   "gets them",
-	    events);
-	json_append(notes, json_new_text(text));
-	free(text);
-}
-
 static void
 describe(const struct delivery *d, struct json *to, struct json *notes)
 {
@@ -230,7 +211,7 @@ describe(const struct delivery *d, struct json *to, struct json *notes)
 		json_append(notes, json_new_text(note));
 	if (overdue > 0)
 		json_append(notes, note_overdue(overdue));
-	note_log(p, notes);
+	delivery_note_log(p->p.spool, notes);
 }
 
 static bool

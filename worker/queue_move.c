@@ -57,6 +57,24 @@ queue_move_free(struct queue_move **move)
 }
 
 void
+queue_move_replay(struct queue_move *q, struct late *late)
+{
+	const struct spool_lane *behind = NULL;
+	struct spool_lane at;
+	struct spool_entry e;
+	unsigned batches;
+
+	while (spool_next_lane(q->p.spool, behind, &e, &batches)) {
+		at = e.at;
+		behind = &at;
+		if (at.partition == PARTITION_LATE)
+			late_replay_lane(late, &at);
+		else
+			queue_move_due(q);
+	}
+}
+
+void
 queue_move_due(struct queue_move *q)
 {
 	q->is_due = true;

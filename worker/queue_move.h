@@ -11,6 +11,7 @@
 
 #include "ack.h"
 #include "batch.h"
+#include "late.h"
 #include "spool.h"
 #include "spool_dead.h"
 
@@ -38,6 +39,8 @@ struct queue_move;
 
 struct queue_move *queue_move_new(const struct queue_move_parts *);
 void queue_move_free(struct queue_move **);
+/* At start: whether anything is in the queue. Late batches are late.c's. */
+void queue_move_replay(struct queue_move *, struct late *);
 /* There is something in the queue. */
 void queue_move_due(struct queue_move *);
 bool queue_move_is_due(const struct queue_move *);

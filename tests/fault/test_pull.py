@@ -141,11 +141,13 @@ class TestLog(PullCase):
         self.await_log(400)
         self.check_accounts(self.server)
         # and back again: what is in the log stays there, and says so
-        self.server.reload(self.document(**{"delivery.mode": "push"}))
-        wait_for(lambda: any("400 events are in the spool's log" in note
-                             for note in (self.server.data_source("a")[
-                                 "beams"] or {}).get("notes", [])),
-                 "a note")
+        for mode, member in (("append", "append"), ("push", "beams")):
+            self.server.reload(self.document(**{"delivery.mode": mode}))
+            wait_for(lambda: member in (
+                self.server.data_source("a")["beams"] or {}), mode)
+            said = self.server.data_source("a")["beams"]
+            self.assertTrue(any("400 events are in the spool's log" in note
+                                for note in said["notes"]), said)
         self.check_accounts(self.server)
         self.server.stop()
 
