@@ -192,12 +192,16 @@ log_page_range(const struct log_page *p, unsigned partition)
 	return r;
 }
 
-void
+bool
 log_page_await(struct log_page *p)
 {
+	/* one that is withdrawn at this moment is followed by the bell */
+	if (atomic_load_explicit(&p->is_awaited, memory_order_relaxed) != 0)
+		return false;
 	atomic_store_explicit(&p->is_awaited, 1, memory_order_relaxed);
 	/* full fence: see log_page_ring */
 	atomic_thread_fence(memory_order_seq_cst);
+	return true;
 }
 
 void

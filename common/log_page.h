@@ -67,8 +67,9 @@ uint64_t log_page_asked_beyond(struct log_page *, unsigned partition);
 uint64_t log_page_opening(const struct log_page *, char *identity);
 /* What may be served. {0, 0}: there is no such partition (yet). */
 struct log_range log_page_range(const struct log_page *, unsigned partition);
-/* Somebody waits for anything to change here; look again after it. */
-void log_page_await(struct log_page *);
+/* Somebody waits for anything to change here. True: it was not announced, or
+ * the worker has rung since; look again. */
+bool log_page_await(struct log_page *);
 /* A consumer asked for an offset beyond the end. */
 void
 log_page_note_beyond(struct log_page *, unsigned partition, uint64_t offset);

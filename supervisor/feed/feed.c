@@ -98,13 +98,10 @@ control_ready(struct loop_io *io, uint32_t events)
 }
 
 static void
-bell_rang(struct loop_io *io, uint32_t events)
+bell_rang(struct loop_io *io UNUSED, uint32_t events UNUSED)
 {
-	struct feed *f = io->context;
-
-	/* edge-triggered: each ring is an edge, none needs to be read */
-	(void)events;
-	feed_link_wake_all(&f->links);
+	/* edge-triggered: each ring is an edge, none needs to be read; the
+	 * pages tell turn_end who has rung */
 }
 
 /* ---- what it says of itself ---- */
@@ -256,7 +253,7 @@ wire(struct feed *f)
 	bool good;
 
 	f->loop = loop_new();
-	f->control.context = f->bell.context = f;
+	f->control.context = f;
 	f->control.fd = f->bell.fd = -1;
 	s->conf = h->conf;
 	feed_serve_init(s);

@@ -709,17 +709,8 @@ feed_link_accept(struct feed_links *all, int fd)
 		start_sweep(all);
 }
 
-void
-feed_link_wake_all(struct feed_links *all)
-{
-	struct feed_topics *topics = &all->server->topics;
-
-	for (unsigned i = 0; i < topics->count; i++)
-		topics->all[i].is_announced = false;
-}
-
-/* Announces to the workers that we sleep; true: to one that did not know, so
- * that all must be looked at once more. */
+/* Announces to the workers that we sleep; true: to one that did not know, or
+ * has rung, so that who waits for its topic must look once more. */
 static bool
 announce(struct feed_links *all)
 {
@@ -731,11 +722,8 @@ announce(struct feed_links *all)
 	for (unsigned i = 0; i < topics->count; i++) {
 		struct feed_topic *t = &topics->all[i];
 
-		if (t->waiters == 0 || t->is_announced)
-			continue;
-		log_page_await(t->page);
-		t->is_announced = true;
-		is_new = true;
+		t->has_changed = t->waiters > 0 && log_page_await(t->page);
+		is_new = is_new || t->has_changed;
 	}
 	return is_new;
 }
@@ -746,7 +734,11 @@ serve_waiting(struct feed_links *all)
 	struct feed_link *l = TAILQ_FIRST(&all->waiting), *next;
 
 	for (; l != NULL; l = next) {
+		struct feed_call call = call_of(l, false);
+
 		next = TAILQ_NEXT(l, waiting);
+		if (!feed_serve_is_due(all->server, &call))
+			continue;
 		serve(l, false);
 		if (!l->is_dead && l->state != WAITING)
 			look_again(l);

@@ -53,9 +53,8 @@ void feed_link_init_all(struct feed_links *, int64_t memory_bytes);
 void feed_link_fini_all(struct feed_links *); /* closes them */
 /* Takes over an accepted, non-blocking socket. */
 void feed_link_accept(struct feed_links *, int fd);
-/* A bell has rung: some topic has changed. */
-void feed_link_wake_all(struct feed_links *);
-/* End of a turn; true: there is work for another one at once. */
+/* End of a turn, also of one in which only the bell rang: who waits for a topic
+ * that has changed is served. True: there is work for another one at once. */
 bool feed_link_turn(struct feed_links *);
 /* What waits is answered; who has his answer is closed. */
 void feed_link_drain(struct feed_links *);

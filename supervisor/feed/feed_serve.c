@@ -462,11 +462,23 @@ feed_serve_count(
 		struct feed_topic *t =
 		    feed_topic_find(&s->topics, q->topics[i].name);
 
-		if (t == NULL)
-			continue;
-		t->waiters += (unsigned)change;
-		/* one who comes first has not been announced */
-		if (t->waiters == 0)
-			t->is_announced = false;
+		if (t != NULL)
+			t->waiters += (unsigned)change;
 	}
+}
+
+bool
+feed_serve_is_due(struct feed_server *s, const struct feed_call *call)
+{
+	struct kafka_request *q = &s->request;
+
+	must(kafka_request_read(q, call->frame, call->bytes) == KAFKA_TAKEN);
+	for (unsigned i = 0; i < q->topic_count; i++) {
+		const struct feed_topic *t =
+		    feed_topic_find(&s->topics, q->topics[i].name);
+
+		if (t != NULL && t->has_changed)
+			return true;
+	}
+	return false;
 }

@@ -87,6 +87,8 @@ feed_serve(struct feed_server *, struct feed_client *, struct feed_call *);
  * it waits for. */
 void
 feed_serve_count(struct feed_server *, const struct feed_call *, int change);
+/* Whether one of those topics has changed. */
+bool feed_serve_is_due(struct feed_server *, const struct feed_call *);
 void feed_serve_client_init(
     const struct feed_server *, struct feed_client *, const char *peer);
 void feed_serve_client_fini(struct feed_client *);

@@ -28,7 +28,7 @@ struct feed_topic {
 	const char *name;
 	struct log_page *page;
 	unsigned waiters; /* requests that wait for it */
-	bool is_announced; /* log_page_await */
+	bool has_changed; /* as far as this turn knows: who waits looks */
 	uint64_t asked[LOG_PAGE_PARTITIONS_MAX]; /* offset of the last Fetch */
 	/* private */
 	char *dir;

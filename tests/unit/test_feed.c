@@ -36,6 +36,7 @@ static struct {
 	struct feed_server *server;
 	struct feed_links links;
 	struct log_page *page; /* the worker's */
+	struct log_page *zoo; /* of a topic that is none yet */
 	struct loop_io bell_io;
 	int bell;
 } rig;
@@ -56,7 +57,6 @@ static struct peer peer, other;
 static void
 bell_rang(struct loop_io *io UNUSED, uint32_t events UNUSED)
 {
-	feed_link_wake_all(&rig.links);
 }
 
 static void
@@ -89,7 +89,12 @@ make_conf(const char *properties)
 	    "\"foo\",\"parser\":{\"type\":\"string\",\"parseSpec\":{\"format\":"
 	    "\"json\",\"timestampSpec\":{\"column\":\"t\"},\"dimensionsSpec\":"
 	    "{}}},\"metricsSpec\":[],\"granularitySpec\":{"
-	    "\"segmentGranularity\":\"hour\"}}}}],\"properties\":{"
+	    "\"segmentGranularity\":\"hour\"}}}},{\"spec\":{\"dataSchema\":{"
+	    "\"dataSource\":\"zoo\",\"parser\":{\"type\":\"string\","
+	    "\"parseSpec\":{\"format\":\"json\",\"timestampSpec\":{"
+	    "\"column\":\"t\"},\"dimensionsSpec\":{}}},\"metricsSpec\":[],"
+	    "\"granularitySpec\":{\"segmentGranularity\":\"hour\"}}}}],"
+	    "\"properties\":{"
 	    "\"druid.overlord.url\":\"http://x\"%s%s}}",
 	    properties[0] != '\0' ? "," : "", properties);
 
@@ -100,17 +105,27 @@ make_conf(const char *properties)
 	free(text);
 }
 
+static struct log_page *
+make_page(int *fd)
+{
+	struct log_page *page;
+
+	*fd = log_page_create();
+	assert_true(*fd >= 0);
+	page = log_page_attach(*fd);
+	assert_non_null(page);
+	return page;
+}
+
 static void
 start_feed(const char *properties)
 {
-	int page = log_page_create(), copy;
+	int pages[2];
 
 	fake_log_begin(FIRST);
 	make_conf(properties);
-	assert_true(page >= 0);
-	rig.page = log_page_attach(page);
-	copy = dup(page);
-	close(page);
+	rig.page = make_page(&pages[0]);
+	rig.zoo = make_page(&pages[1]);
 	rig.loop = loop_new();
 	rig.bell = bell_new();
 	rig.server = must_calloc(1, sizeof *rig.server);
@@ -121,7 +136,7 @@ start_feed(const char *properties)
 	    (struct kafka_answer_cluster){ kafka_wire_text("tranqd"), 1,
 		    &rig.server->self, 1 };
 	feed_serve_init(rig.server);
-	assert_true(feed_topic_init_all(&rig.server->topics, rig.conf, &copy));
+	assert_true(feed_topic_init_all(&rig.server->topics, rig.conf, pages));
 	rig.links =
 	    (struct feed_links){ .loop = rig.loop, .server = rig.server };
 	feed_link_init_all(&rig.links, rig.conf->pull_memory_bytes);
@@ -157,6 +172,7 @@ stop_feed(void)
 	loop_io_stop(&rig.bell_io);
 	close(rig.bell);
 	log_page_detach(&rig.page);
+	log_page_detach(&rig.zoo);
 	loop_free(&rig.loop);
 	free(rig.server);
 	conf_free(&rig.conf);
@@ -525,6 +541,38 @@ test_waits(void **state)
 		f = read_fetched(answer(&peer, peer.correlation));
 		assert_batches(f.records, i, 1);
 	}
+	stop_feed();
+}
+
+/* Who waits for another topic than the one that has changed is left alone. */
+static void
+test_others_wait(void **state)
+{
+	const struct log_range range = { FIRST, FIRST };
+	struct feed_topic *foo, *zoo;
+
+	(void)state;
+	start_feed("");
+	log_page_tell(rig.zoo, 0, range);
+	foo = feed_topic_find(&rig.server->topics, kafka_wire_text("foo"));
+	zoo = feed_topic_find(&rig.server->topics, kafka_wire_text("zoo"));
+	connect_peer(&peer);
+	connect_peer(&other);
+	put_fetch(&peer, FETCH(.offset = FIRST, .bytes_min = 100000));
+	put_fetch(&other, FETCH(.topic = "zoo", .offset = FIRST));
+	flush(&peer);
+	flush(&other);
+	assert_true(has_no_answer(&peer));
+	assert_true(has_no_answer(&other));
+	foo->asked[0] = zoo->asked[0] = 0;
+	fake_log_add(1, 10, 1000);
+	tell_range();
+	AWAIT(foo->asked[0] == FIRST);
+	assert_int_equal(zoo->asked[0], 0);
+	/* until its own bell rings */
+	log_page_ring(rig.zoo, rig.bell);
+	AWAIT(zoo->asked[0] == FIRST);
+	assert_true(has_no_answer(&other));
 	stop_feed();
 }
 
@@ -1097,6 +1145,7 @@ main(void)
 		cmocka_unit_test(test_list_offsets),
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_others_wait),
 		cmocka_unit_test(test_min_bytes),
 		cmocka_unit_test(test_errors_wait),
 		cmocka_unit_test(test_last_fetch),

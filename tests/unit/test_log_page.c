@@ -97,7 +97,8 @@ test_the_bell_rings_once_for_who_waits(void **state UNUSED)
 
 	log_page_ring(b.worker, b.bell);
 	assert_false(rang(&b));
-	log_page_await(b.feed);
+	assert_true(log_page_await(b.feed));
+	assert_false(log_page_await(b.feed));
 	log_page_tell(b.worker, 0, (struct log_range){ 0, 7 });
 	log_page_ring(b.worker, b.bell);
 	assert_true(rang(&b));
@@ -105,7 +106,7 @@ test_the_bell_rings_once_for_who_waits(void **state UNUSED)
 	log_page_tell(b.worker, 0, (struct log_range){ 0, 8 });
 	log_page_ring(b.worker, b.bell);
 	assert_false(rang(&b));
-	log_page_await(b.feed);
+	assert_true(log_page_await(b.feed));
 	log_page_ring(b.worker, -1); /* a dataSource whose feed is gone */
 	unmake(&b);
 }
