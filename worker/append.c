@@ -214,9 +214,12 @@ task_is_in(struct append *a)
 
 /* Without its report a task is what its state says. */
 static void
-reported(void *context, enum result result, const struct task_report *r)
+reported(void *context, enum result result,
+    const struct overlord_answer *answer, const char *why UNUSED)
 {
 	struct append *a = context;
+	struct task_report r;
+	bool is_there;
 
 	a->ask = NULL;
 	if (result == RESULT_RETRY && !a->ended_well &&
@@ -228,11 +231,12 @@ reported(void *context, enum result result, const struct task_report *r)
 		return;
 	}
 	a->report_failures = 0;
-	if (result == RESULT_OK)
-		count_unread(a, r);
+	is_there = result == RESULT_OK && overlord_read_report(answer, &r);
+	if (is_there)
+		count_unread(a, &r);
 	if (a->ended_well) {
 		task_is_in(a);
-	} else if (result == RESULT_OK && r->is_complete) {
+	} else if (is_there && r.is_complete) {
 		log_warnx("%s: task %s failed (%s), but had published before: "
 			  "not tried again",
 		    subject(a), a->id, a->why);

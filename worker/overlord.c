@@ -21,15 +21,9 @@
 #define SUBMIT_TIMEOUT_MS 30000
 #define URLS_MAX 16
 #define HOPS_MAX 4
+#define API "druid/indexer/v1"
 
-enum question {
-	ASK_SUBMIT,
-	ASK_STATUS,
-	ASK_RUNNING,
-	ASK_PAYLOAD,
-	ASK_REPORT,
-	ASK_OTHER
-};
+enum question { ASK_SUBMIT, ASK_STATUS, ASK_RUNNING, ASK_PAYLOAD, ASK_OTHER };
 
 struct overlord_ask {
 	struct overlord *overlord;
@@ -46,7 +40,6 @@ struct overlord_ask {
 	overlord_status_fn *known;
 	overlord_shutoff_fn *told;
 	overlord_answer_fn *heard;
-	overlord_report_fn *reported;
 	void *context;
 	struct http_exchange *exchange;
 };
@@ -203,20 +196,17 @@ static char *
 url_of(const struct overlord_ask *a)
 {
 	const char *base = base_url(a->overlord);
-	const char *api = "druid/indexer/v1";
 	char *escaped, *url;
 
 	if (a->question == ASK_OTHER)
 		return must_format("%s/%s", base, a->path);
 	if (a->question == ASK_SUBMIT)
-		return must_format("%s/%s/task", base, api);
+		return must_format("%s/" API "/task", base);
 	if (a->question == ASK_RUNNING)
-		return must_format("%s/%s/runningTasks", base, api);
+		return must_format("%s/" API "/runningTasks", base);
 	escaped = http_escape(a->task_id);
-	url = must_format("%s/%s/task/%s%s", base, api, escaped,
-	    a->question == ASK_PAYLOAD      ? ""
-		: a->question == ASK_REPORT ? "/reports"
-					    : "/status");
+	url = must_format("%s/" API "/task/%s%s", base, escaped,
+	    a->question == ASK_PAYLOAD ? "" : "/status");
 	free(escaped);
 	return url;
 }
@@ -312,8 +302,6 @@ conclude(struct overlord_ask *a, enum result result, const char *why,
 		a->heard(a->context, result, NULL, why);
 	else if (a->question == ASK_PAYLOAD)
 		a->told(a->context, result, INT64_MAX);
-	else if (a->question == ASK_REPORT)
-		a->reported(a->context, result, NULL);
 	else
 		a->known(a->context, result, status);
 	free_ask(a);
@@ -435,13 +423,14 @@ overlord_call(struct overlord *o, const char *path, char *body,
 
 struct overlord_ask *
 overlord_report(struct overlord *o, const char *task_id,
-    overlord_report_fn *done, void *context)
+    overlord_answer_fn *done, void *context)
 {
-	struct overlord_ask *a = new_ask(o, ASK_REPORT, context);
+	char *id = http_escape(task_id);
+	char *path = must_format(API "/task/%s/reports", id);
+	struct overlord_ask *a = overlord_call(o, path, NULL, done, context);
 
-	a->task_id = must_strdup(task_id);
-	a->reported = done;
-	ask(a);
+	free(path);
+	free(id);
 	return a;
 }
 
@@ -600,15 +589,20 @@ rows_of(const struct json *rows, const char *name)
 
 /* druid-api.md 5.3. The state is set behind the publication, and the message
  * beside it when that has failed. */
-static struct task_report
-read_report(const struct json *answer)
+bool
+overlord_read_report(
+    const struct overlord_answer *answer, struct task_report *to)
 {
+	struct json *j = answer->status == 200
+	    ? json_parse(answer->body, answer->body_bytes, NULL)
+	    : NULL;
 	const struct json *payload =
-	    json_get(json_get(answer, "ingestionStatsAndErrors"), "payload");
+	    json_get(json_get(j, "ingestionStatsAndErrors"), "payload");
 	const struct json *rows =
 	    json_get(json_get(payload, "rowStats"), "buildSegments");
+	bool is_there = json_is_object(j);
 
-	return (struct task_report){
+	*to = (struct task_report){
 		.is_complete =
 		    strcmp(json_get_text(payload, "ingestionState", ""),
 			"COMPLETED") == 0 &&
@@ -617,20 +611,8 @@ read_report(const struct json *answer)
 		.thrown_away = rows_of(rows, "thrownAway"),
 		.with_error = rows_of(rows, "processedWithError")
 	};
-}
-
-static void
-take_report(struct overlord_ask *a, const struct http_answer *answer)
-{
-	struct json *j = answer->status == 200
-	    ? json_parse(answer->body, answer->body_bytes, NULL)
-	    : NULL;
-	struct task_report report = read_report(j);
-	bool is_there = json_is_object(j);
-
 	json_free(&j);
-	a->reported(a->context, is_there ? RESULT_OK : RESULT_GONE, &report);
-	free_ask(a);
+	return is_there;
 }
 
 static void
@@ -754,8 +736,6 @@ answered(void *context, const struct http_answer *answer)
 		take_submit(a, answer);
 	else if (a->question == ASK_PAYLOAD)
 		take_payload(a, answer);
-	else if (a->question == ASK_REPORT)
-		take_report(a, answer);
 	else
 		take_status(a, answer);
 }

@@ -77,22 +77,6 @@ typedef void
 overlord_shutoff_fn(void *context, enum result, int64_t shutoff_ms);
 struct overlord_ask *overlord_shutoff(struct overlord *, const char *task_id,
     overlord_shutoff_fn *, void *context);
-/* What a batch task says of itself at its end. */
-struct task_report {
-	/* It has published all of its rows, or had none to publish. True of a
-	 * task that counts as failed: what made it fail came behind that. */
-	bool is_complete;
-	/* Rows that are not in the segments: not readable, or outside of its
-	 * intervals; and those that are, but for a field. */
-	uint64_t unparseable, thrown_away, with_error;
-};
-
-/* RESULT_OK with the report; RESULT_GONE: there is none; RESULT_RETRY: the
- * Overlord was not reached. */
-typedef void
-overlord_report_fn(void *context, enum result, const struct task_report *);
-struct overlord_ask *overlord_report(struct overlord *, const char *task_id,
-    overlord_report_fn *, void *context);
 /* Any other question, answered with a number below 500 that is neither a
  * redirect nor 401, 403 or 429; lent for the call. */
 struct overlord_answer {
@@ -109,4 +93,19 @@ typedef void overlord_answer_fn(void *context, enum result,
  * handle is as above. */
 struct overlord_ask *overlord_call(struct overlord *, const char *path,
     char *body, overlord_answer_fn *, void *context);
+/* What a batch task says of itself at its end. */
+struct task_report {
+	/* It has published all of its rows, or had none to publish. True of a
+	 * task that counts as failed: what made it fail came behind that. */
+	bool is_complete;
+	/* Rows that are not in the segments: not readable, or outside of its
+	 * intervals; and those that are, but for a field. */
+	uint64_t unparseable, thrown_away, with_error;
+};
+
+struct overlord_ask *overlord_report(struct overlord *, const char *task_id,
+    overlord_answer_fn *, void *context);
+/* What came of that; false: there is no report. */
+bool overlord_read_report(
+    const struct overlord_answer *, struct task_report *) MUST_CHECK;
 void overlord_cancel(struct overlord_ask **);

@@ -129,6 +129,18 @@ told(void *context UNUSED, enum result result, int64_t shutoff_ms)
 }
 
 static void
+reported(void *context UNUSED, enum result result,
+    const struct overlord_answer *answer, const char *why)
+{
+	struct task_report r;
+
+	fake.ended++;
+	must(result == RESULT_OK || (result == RESULT_RETRY && why != NULL));
+	if (result == RESULT_OK && overlord_read_report(answer, &r))
+		must(answer->status == 200);
+}
+
+static void
 find(void *context UNUSED, struct overlord *o UNUSED)
 {
 	fake.found++;
@@ -138,10 +150,11 @@ static void
 ask(struct overlord *o, uint8_t question, struct fuzz_input *in)
 {
 	fake.requests = fake.ended = 0;
-	switch (question % 3) {
+	switch (question % 4) {
 	case 0: overlord_submit(o, must_strdup("{}"), submitted, NULL); break;
 	case 1: (void)overlord_status(o, TASK_ID, known, NULL); break;
-	default: (void)overlord_shutoff(o, TASK_ID, told, NULL);
+	case 2: (void)overlord_shutoff(o, TASK_ID, told, NULL); break;
+	default: (void)overlord_report(o, TASK_ID, reported, NULL);
 	}
 	while (fake.is_open)
 		answer_next(in); /* empty ones when the input is at its end */

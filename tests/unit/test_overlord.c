@@ -702,20 +702,22 @@ test_shutoff(void **state)
 }
 
 struct told_report {
-	bool is_told;
+	bool is_told, is_there;
 	enum result result;
 	struct task_report report;
 };
 
 static void
-report_told(void *context, enum result result, const struct task_report *report)
+report_told(void *context, enum result result,
+    const struct overlord_answer *answer, const char *why)
 {
 	struct told_report *told = context;
 
 	told->is_told = true;
 	told->result = result;
+	assert_true((result == RESULT_OK) == (why == NULL));
 	if (result == RESULT_OK)
-		told->report = *report;
+		told->is_there = overlord_read_report(answer, &told->report);
 }
 
 static struct told_report
@@ -748,7 +750,7 @@ test_report(void **state)
 	assert_string_equal(script_request(r->server, 0)->target,
 	    "/druid/indexer/v1/task/index_realtime_foo_2026-11-22T10%3A00%3A"
 	    "00.000Z_0_0/reports");
-	assert_int_equal(t.result, RESULT_OK);
+	assert_true(t.is_there);
 	assert_true(t.report.is_complete);
 	assert_int_equal(t.report.with_error, 1);
 	assert_int_equal(t.report.thrown_away, 2);
@@ -757,7 +759,7 @@ test_report(void **state)
 	t = ask_report(r, 200,
 	    "{\"ingestionState\":\"COMPLETED\","
 	    "\"errorMsg\":\"Failed to publish segments.\"}");
-	assert_int_equal(t.result, RESULT_OK);
+	assert_true(t.is_there);
 	assert_false(t.report.is_complete);
 	t = ask_report(r, 200, "{\"ingestionState\":\"BUILD_SEGMENTS\"}");
 	assert_false(t.report.is_complete);
@@ -765,7 +767,8 @@ test_report(void **state)
 	t = ask_report(r, 200, "7");
 	assert_false(t.report.is_complete);
 	t = ask_report(r, 404, "{}");
-	assert_int_equal(t.result, RESULT_GONE);
+	assert_int_equal(t.result, RESULT_OK);
+	assert_false(t.is_there);
 	t = ask_report(r, 503, "{}");
 	assert_int_equal(t.result, RESULT_RETRY);
 }
