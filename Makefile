@@ -170,7 +170,7 @@ $(BUILD)/tests/spool_cuts: $(O)/tests/fault/spool_cuts.o $(LIB_WORKER) \
 		$(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_COMMON))
 
-# tests/kafka/run asks for it.
+# tests/helper/feed_stage.py asks for it.
 $(BUILD)/tests/feed_stage: $(O)/tests/kafka/feed_stage.o $(LIB_SUPERVISOR) \
 		$(LIB_RECEIVER) $(LIB_FEED) $(LIB_WORKER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON))
