@@ -349,6 +349,10 @@ class TestKills(KeyCase):
         self.each(kill)
 
     def test_restart(self):
+        """It does not wait for Druid, which is away."""
+        ok, text = self.server.reload(
+            self.document(**{"tranqd.drainTimeout": "PT0.5S"}))
+        self.assertTrue(ok, text)
         self.each(self.server.restart)
 
     def test_who_waits_hears_of_it_from_the_next_worker(self):

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
@@ -81,14 +82,16 @@ class TestKcat(ClientCase):
         """From any offset on, from a time on, and the last ones."""
         stage = self.stage()
         stage.put(10, 100)
+        at_once = {"fetch__wait__max__ms": 10}  # at the end
         for place in (0, 1, 99, 100, 550, 999):
-            self.check(read_all(stage, stage.start + place),
+            self.check(read_all(stage, stage.start + place, **at_once),
                        stage.start + place, 1000 - place, n=place)
         for n in (0, 1, 350, 399, 400, 999):
-            self.check(read_all(stage, f"s@{FIRST_MS + n}"),
+            self.check(read_all(stage, f"s@{FIRST_MS + n}", **at_once),
                        stage.start + n, 1000 - n, n=n)
-        self.check(read_all(stage, -10), stage.end - 10, 10, n=990)
-        self.assertEqual(read_all(stage, "end"), [])
+        self.check(read_all(stage, -10, **at_once), stage.end - 10, 10,
+                   n=990)
+        self.assertEqual(read_all(stage, "end", **at_once), [])
 
     def test_sizes(self):
         """Bounds smaller than a batch, and batches larger than a bound."""
@@ -154,13 +157,17 @@ class TestSecurity(ClientCase):
     def test_refused(self):
         stage = self.stage(pull__auth__file=self.users())
         stage.put(5, 10)
-        for how in (self.login("PLAIN", sasl__password="no"),
-                    self.login("SCRAM-SHA-512", sasl__password="no"),
-                    self.login("SCRAM-SHA-256", sasl__username="nobody"), {}):
-            done = kcat(stage, "-C", "-t", "foo", "-o", "beginning", "-e",
+        hows = (self.login("PLAIN", sasl__password="no"),
+                self.login("SCRAM-SHA-512", sasl__password="no"),
+                self.login("SCRAM-SHA-256", sasl__username="nobody"), {})
+
+        def run(how):
+            return kcat(stage, "-C", "-t", "foo", "-o", "beginning", "-e",
                         "-q", "-m", "3", **how)
-            self.assertEqual(done.stdout, b"")
-            self.assertNotEqual(done.returncode, 0)
+        with ThreadPoolExecutor(len(hows)) as pool:  # each waits 3 s
+            for done in pool.map(run, hows):
+                self.assertEqual(done.stdout, b"")
+                self.assertNotEqual(done.returncode, 0)
         self.assertIn("cannot log in", stage.log())
         self.assertNotIn(PASSWORD, stage.log())
 
