@@ -47,6 +47,7 @@ class ZooKeeper:
         self.session_ms = session_ms
         self.folder = tempfile.mkdtemp(prefix="tranqd-zookeeper-")
         self.port = None
+        self.reserved = None
         self.process = None
 
     def __enter__(self):
@@ -69,19 +70,13 @@ class ZooKeeper:
         """Starts it, on the port it had before, and waits until it answers."""
         if self.process is not None:
             raise RuntimeError("ZooKeeper runs already")
-        # a free port may be taken by another before the server binds it
-        for attempt in range(5):
-            if self.port is None:
-                self.port = free_port()
-            self._spawn()
-            if self._wait_until_up():
-                return
+        if self.reserved is None:
+            self.reserved = reserve_port(self.address)
+            self.port = self.reserved.getsockname()[1]
+        self._spawn()
+        if not self._wait_until_up():
             self._reap()
-            if attempt < 4 and self._address_in_use():
-                self.port = None
-                continue
-            break
-        raise RuntimeError("ZooKeeper does not start:\n" + self.output())
+            raise RuntimeError("ZooKeeper does not start:\n" + self.output())
 
     def stop(self):
         """Lets it end in good order."""
@@ -129,6 +124,8 @@ class ZooKeeper:
     def close(self):
         if self.process is not None:
             self.kill()
+        if self.reserved is not None:
+            self.reserved.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _spawn(self):
@@ -173,9 +170,6 @@ class ZooKeeper:
             time.sleep(0.05)
         return False
 
-    def _address_in_use(self):
-        return "BindException" in self.output()
-
     def _end(self, sig):
         if self.process is None:
             return
@@ -200,10 +194,13 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def reserve_port(address):
+    """A socket that keeps a port for the server, which binds it with
+    SO_REUSEADDR, also while that is not there."""
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, 0))
+    return s
 
 
 def run(command):
@@ -212,29 +209,31 @@ def run(command):
         os.mkfifo(pipe)
         environment = dict(os.environ, TRANQ_TEST_ZK=zk.connect,
                            TRANQ_TEST_ZK_CONTROL=pipe)
-        obeyer = threading.Thread(target=obey, args=(zk, pipe))
+        # both ways, so that it has no end: an order that came between the end
+        # of the one before and the next opening was lost
+        control = os.open(pipe, os.O_RDWR)
+        obeyer = threading.Thread(target=obey, args=(zk, control))
         obeyer.start()
         try:
             status = subprocess.run(command, env=environment).returncode
         finally:
-            with open(pipe, "w") as f:
-                f.write("end\n")
+            os.write(control, b"end\n")
             obeyer.join()
+            os.close(control)
     return status if status >= 0 else 128 - status
 
 
-def obey(zk, pipe):
+def obey(zk, control):
     """Orders from the pipe, one a line, until `end`."""
     orders = {"kill": zk.kill, "stop": zk.stop, "start": zk.start,
               "pause": zk.pause, "resume": zk.resume}
-    while True:
-        with open(pipe) as f:
-            for line in f:
-                order = line.strip()
-                if order == "end":
-                    return
-                if order in orders:
-                    orders[order]()
+    with os.fdopen(control, closefd=False) as f:
+        for line in f:
+            order = line.strip()
+            if order == "end":
+                return
+            if order in orders:
+                orders[order]()
 
 
 def main(arguments):
