@@ -215,6 +215,12 @@ loop_now_ms(const struct loop *l)
 	return l->now_ms;
 }
 
+void
+loop_waited(struct loop *l)
+{
+	l->now_ms = clock_mono_ms();
+}
+
 static void
 signal_ready(struct loop_io *io, uint32_t events UNUSED)
 {

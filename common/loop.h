@@ -65,6 +65,9 @@ void loop_poll(struct loop *);
 
 /* Monotonic milliseconds, read once a turn. */
 int64_t loop_now_ms(const struct loop *);
+/* Reads it again, in a turn that has had to wait for something: what is started
+ * now shall have its whole time. */
+void loop_waited(struct loop *);
 
 /* Blocks the signals and delivers them to `arrived` through a signalfd. */
 typedef void loop_signal_fn(void *context, const struct signalfd_siginfo *);

@@ -248,6 +248,7 @@ begin(struct supervisor *s)
 	buf_reset(&r->report);
 	notify_reloading();
 	r->other = read_configuration(s);
+	loop_waited(s->loop);
 	if (r->other == NULL) {
 		end_reload(s, false,
 		    "the configuration is not good; nothing was changed");

@@ -361,6 +361,21 @@ class TestRefused(ReloadCase):
                           self.server.status()["dataSources"]],
                          ["changed", "changed_small", "same", "same_async"])
 
+    @drill.long_form
+    def test_a_file_that_comes_late(self):
+        """The time that the disk takes is none of the new worker's."""
+        server, path = self.server, self.server.config_file
+        server.write(self.document(["same", "changed", "late"]))
+        os.rename(path, path + ".whole")
+        os.mkfifo(path)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "SIGHUP" in server.log(), "the reload begins")
+        time.sleep(35)  # more than a worker has to become ready
+        with open(path + ".whole") as f, open(path, "w") as late:
+            late.write(f.read())
+        wait_for(lambda: "reloaded: 1 added (late)" in server.log(),
+                 "the reload is done", 30)
+
 
 class TestLog(ReloadCase):
     properties = {}

@@ -454,6 +454,24 @@ test_signals(void **state)
 }
 
 static void
+test_timer_after_a_wait(void **state)
+{
+	struct loop *l = loop_new();
+	struct tick k = { 0 };
+	int64_t now;
+
+	(void)state;
+	do
+		now = clock_mono_ms();
+	while (now == loop_now_ms(l));
+	loop_waited(l);
+	start_tick(l, &k, 1000);
+	assert_true(k.due_ms >= now + 1000);
+	loop_timer_stop(&k.timer);
+	loop_free(&l);
+}
+
+static void
 test_two_loops(void **state)
 {
 	struct loop *one = loop_new(), *two = loop_new();
@@ -484,6 +502,7 @@ main(void)
 		cmocka_unit_test(test_io_replaced_in_callback),
 		cmocka_unit_test(test_timers_in_order),
 		cmocka_unit_test(test_timer_again),
+		cmocka_unit_test(test_timer_after_a_wait),
 		cmocka_unit_test(test_timer_stopped_by_another),
 		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_stopped_in_callback),
