@@ -167,19 +167,29 @@ let_go_of_terminal(const struct conf *conf)
 		close(null);
 }
 
+static bool
+counts_from_here(const char *path)
+{
+	return path[0] != '\0' && path[0] != '/';
+}
+
 /* Out of the way of an unmount, unless a path of the configuration counts from
  * here. */
 static void
 leave_directory(const struct conf *conf)
 {
 	const char *const paths[] = { conf->run_dir, conf->data_dir,
-		conf_control_socket(conf), conf->log_file,
+		conf_control_socket(conf), conf->log_file, conf->archive_path,
 		conf->https_certificate_file, conf->https_key_file,
 		conf->https_key_store_path, conf->https_client_ca,
-		conf->http_auth_file };
+		conf->http_auth_file, conf->pull_auth_file };
 
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
-		if (paths[i][0] != '\0' && paths[i][0] != '/')
+		if (counts_from_here(paths[i]))
+			return;
+	for (unsigned i = 0; i < conf->ds_count; i++)
+		if (counts_from_here(conf->ds[i].tls_trust_path) ||
+		    counts_from_here(conf->ds[i].tls_key_path))
 			return;
 	if (chdir("/") < 0)
 		log_warn("/");

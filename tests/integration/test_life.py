@@ -13,6 +13,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
+import certificates  # noqa: E402
 import drill  # noqa: E402
 import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
@@ -192,6 +193,40 @@ class TestStart(LifeCase):
             harness.wait_gone(pid)
             harness.reap_orphans()
         self.assertFalse(os.path.exists(pid_file))
+
+    def test_daemonize_with_a_path_from_here(self):
+        """A reload finds the file where the start has found it."""
+        ca = certificates.Store(self.folder).authority("ca").certificate
+        of_one = self.config()
+        of_one["dataSources"][0]["properties"] = {
+            "druid.tls.trustStorePath": os.path.relpath(ca, self.folder)}
+        done = subprocess.run(
+            [harness.program("tranqctl"), "password", "druid"],
+            input="secret\n", text=True, stdout=subprocess.PIPE, check=True)
+        with open(os.path.join(self.folder, "users"), "w") as f:
+            f.write(done.stdout)
+        for name, document in (
+                ("feed", self.config(**{"pull.listen": "127.0.0.1:0",
+                                        "pull.auth.file": "users"})),
+                ("one", of_one)):
+            with self.subTest(name):
+                server = self.tranqd(document, name=name, start=False)
+                server.document["properties"]["log.file"] = os.path.join(
+                    self.folder, f"{name}.log")
+                server.write()
+                done = harness.run_program(
+                    "tranqd", "start", "-c", server.config_file,
+                    "--daemonize", cwd=self.folder)
+                self.assertEqual(done.returncode, 0, done)
+                try:
+                    good, text = server.reload()
+                finally:
+                    os.kill(server.status()["supervisor"]["pid"],
+                            signal.SIGTERM)
+                    wait_for(lambda: not os.path.exists(
+                        server.control_socket), "it is gone")
+                    harness.reap_orphans()
+                self.assertTrue(good, text)
 
     def test_daemonize_that_fails(self):
         """The command says why and does not claim to have started."""
