@@ -112,6 +112,7 @@ static void
 answer_list_offsets(struct feed_server *s, int64_t now_ms)
 {
 	const struct kafka_request *q = &s->request;
+	struct feed_topic_search search = { now_ms, FEED_TOPIC_UNPACK_MAX };
 
 	kafka_answer_offsets(&s->head, q);
 	for (unsigned i = 0; i < q->topic_count; i++) {
@@ -124,7 +125,7 @@ answer_list_offsets(struct feed_server *s, int64_t now_ms)
 			    &q->partitions[asked->first + p];
 			struct feed_topic_place place;
 			enum kafka_error error = feed_topic_place(
-			    t, of->index, of->offset, now_ms, &place);
+			    t, of->index, of->offset, &search, &place);
 
 			kafka_answer_offsets_partition(&s->head, q, of->index,
 			    error, place.time_ms, place.offset);

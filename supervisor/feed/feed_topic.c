@@ -20,8 +20,6 @@
 /* A search by time: batches in one look, and looks. */
 #define SEARCH_BATCHES 1024u
 #define SEARCH_LOOKS 64u
-/* A batch that is larger is not taken apart: the answer is its beginning. */
-#define UNPACK_MAX (64u * MiB)
 
 /* ---- all of them ---- */
 
@@ -320,17 +318,22 @@ feed_topic_sent(struct feed_piece *p, const struct feed_gather *g, size_t bytes)
 /* Its first record that is as late; the batch's beginning when it cannot be
  * taken apart. */
 static void
-find_record(
-    const struct log_batch *b, int64_t time_ms, struct feed_topic_place *place)
+find_record(const struct log_batch *b, int64_t time_ms, uint64_t *unpack_left,
+    struct feed_topic_place *place)
 {
 	struct record_batch_reader reader;
 	struct record_batch_record record;
 
 	place->offset = (int64_t)b->first;
 	place->time_ms = -1;
-	if (!is_whole(b) ||
-	    !record_batch_open(&reader, b->bytes, b->size, UNPACK_MAX))
+	if (b->size > *unpack_left || !is_whole(b))
 		return;
+	if (!record_batch_open(&reader, b->bytes, b->size, *unpack_left)) {
+		*unpack_left = 0; /* the attempt may have cost all of it */
+		return;
+	}
+	*unpack_left -=
+	    MIN_OF((uint64_t)(reader.end - reader.next), *unpack_left);
 	while (record_batch_next(&reader, &record)) {
 		if (record.timestamp_ms < time_ms)
 			continue;
@@ -345,7 +348,7 @@ find_record(
  * so that nothing is left out. */
 static enum kafka_error
 search(struct feed_topic *t, unsigned partition, int64_t time_ms,
-    int64_t now_ms, struct feed_topic_place *place)
+    struct feed_topic_search *s, struct feed_topic_place *place)
 {
 	struct log_range range = log_page_range(t->page, partition);
 	enum log_found found = LOG_MORE;
@@ -353,12 +356,12 @@ search(struct feed_topic *t, unsigned partition, int64_t time_ms,
 	struct log_batch b;
 
 	for (unsigned i = 0; i < SEARCH_LOOKS && found == LOG_MORE; i++) {
-		if (!feed_topic_begin(t, now_ms))
+		if (!feed_topic_begin(t, s->now_ms))
 			return KAFKA_STORAGE_ERROR;
 		found = log_view_find_time(
 		    t->view, partition, time_ms, SEARCH_BATCHES, &from, &b);
 		if (found == LOG_FOUND && b.next <= range.end)
-			find_record(&b, time_ms, place);
+			find_record(&b, time_ms, &s->unpack_left, place);
 		if (found == LOG_FAILED)
 			complain_of_view(t);
 		feed_topic_end(t);
@@ -370,7 +373,7 @@ search(struct feed_topic *t, unsigned partition, int64_t time_ms,
 
 enum kafka_error
 feed_topic_place(struct feed_topic *t, int32_t partition, int64_t time_ms,
-    int64_t now_ms, struct feed_topic_place *place)
+    struct feed_topic_search *s, struct feed_topic_place *place)
 {
 	struct log_range range;
 
@@ -385,6 +388,6 @@ feed_topic_place(struct feed_topic *t, int32_t partition, int64_t time_ms,
 	else if (time_ms < 0)
 		return KAFKA_UNSUPPORTED_VERSION; /* a newer kind of place */
 	else
-		return search(t, (unsigned)partition, time_ms, now_ms, place);
+		return search(t, (unsigned)partition, time_ms, s, place);
 	return KAFKA_OK;
 }

@@ -23,6 +23,7 @@
 /* More than that of one request's records is not sent at one time, whatever it
  * allows; one batch may be larger. */
 #define FEED_TOPIC_FETCH_MAX (64u * MiB)
+#define FEED_TOPIC_UNPACK_MAX (64u * MiB) /* of a ListOffsets */
 
 struct feed_topic {
 	const char *name;
@@ -87,8 +88,16 @@ enum kafka_error feed_topic_fetch(struct feed_topics *, struct feed_topic *,
 struct feed_topic_place {
 	int64_t offset, time_ms; /* −1: there is none */
 };
+
+/* Of one request: whoever asks for the same place a thousand times keeps nobody
+ * waiting. When nothing is left, a record's place is its batch's beginning. */
+struct feed_topic_search {
+	int64_t now_ms;
+	uint64_t unpack_left; /* bytes of batches that are taken apart */
+};
+
 enum kafka_error feed_topic_place(struct feed_topic *, int32_t partition,
-    int64_t time_ms, int64_t now_ms, struct feed_topic_place *);
+    int64_t time_ms, struct feed_topic_search *, struct feed_topic_place *);
 
 /* The next bytes of the piece, within a look; 0: they are not there any
  * more. */

@@ -486,6 +486,52 @@ test_list_offsets(void **state)
 	stop_feed();
 }
 
+/* The same place, as often as a request can ask for it: so many batches are not
+ * taken apart, and the rest is told their batch, which leaves nothing out. */
+static void
+test_list_often(void **state)
+{
+	unsigned exact = 0;
+	struct kafka_reader r;
+	struct buf *b;
+
+	(void)state;
+	start_feed("");
+	fake_log_add(10, 400 * KiB, 1000);
+	tell_range();
+	connect_peer(&peer);
+	b = begin(&peer, KAFKA_LIST_OFFSETS, 1);
+	kafka_wire_put_i32(b, -1);
+	kafka_wire_put_i32(b, 1);
+	kafka_wire_put_string(b, kafka_wire_text("foo"));
+	kafka_wire_put_i32(b, KAFKA_REQUEST_PARTITIONS_MAX);
+	for (unsigned i = 0; i < KAFKA_REQUEST_PARTITIONS_MAX; i++) {
+		kafka_wire_put_i32(b, 0);
+		kafka_wire_put_i64(b, 1007);
+	}
+	end(&peer);
+	flush(&peer);
+	r = answer(&peer, peer.correlation);
+	(void)kafka_wire_i32(&r);
+	(void)kafka_wire_string(&r);
+	(void)kafka_wire_i32(&r);
+	for (unsigned i = 0; i < KAFKA_REQUEST_PARTITIONS_MAX; i++) {
+		int64_t time_ms, offset;
+
+		(void)kafka_wire_i32(&r);
+		assert_int_equal(kafka_wire_i16(&r), 0);
+		time_ms = kafka_wire_i64(&r);
+		offset = kafka_wire_i64(&r);
+		exact += time_ms == 1007;
+		assert_int_equal(offset, time_ms == 1007 ? FIRST + 7 : FIRST);
+	}
+	assert_false(r.is_bad);
+	assert_in_range(exact, 1, FEED_TOPIC_UNPACK_MAX / (4000 * KiB));
+	/* another request has as much again */
+	assert_int_equal(list_offset(&peer, 1007).offset, FIRST + 7);
+	stop_feed();
+}
+
 static void
 test_fetch(void **state)
 {
@@ -1143,6 +1189,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_metadata),
 		cmocka_unit_test(test_list_offsets),
+		cmocka_unit_test(test_list_often),
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_others_wait),
