@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import harness  # noqa: E402
 from harness import wait_for  # noqa: E402
-from kafka_client import Client, frame, metadata  # noqa: E402
+from kafka_client import Client, Fetched, fetch, frame, metadata  # noqa: E402
 from sandbox import program  # noqa: E402
 
 IS_ROOT = os.geteuid() == 0
@@ -115,9 +115,12 @@ class TestLife(FeedCase):
         """Who waits for events is answered when the feed ends."""
         server = self.begin()
         with Client(self.port) as c:
-            c.send(metadata())
+            # no such partition (yet): he is told in a minute, or at the end;
+            # both come at once, so the feed has both when it answers one
+            c.send(metadata() + fetch(0, topic="a", max_wait=60000))
             c.answer()
             self.assertEqual(server.stop(), 0)
+            self.assertEqual(Fetched(c.answer()).error, 3)
             self.assertTrue(c.is_closed())
 
     def test_not_asked_for(self):

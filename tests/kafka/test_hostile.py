@@ -15,7 +15,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import feed_stage  # noqa: E402
 import kafka_client  # noqa: E402
-from harness import wait_for  # noqa: E402
 from kafka_client import Client, fetch, metadata  # noqa: E402
 
 MANY = 20000 if drill.LONG else 500
@@ -244,7 +243,6 @@ class TestTime(HostileCase):
                     seen.append((first, behind))
                     at = behind
         self.assertEqual(at, stage.end)
-        wait_for(lambda: stage.pid > 0)
 
 
 if __name__ == "__main__":
