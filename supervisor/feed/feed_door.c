@@ -18,16 +18,7 @@
 #define COMPLAIN_MS 60000
 
 static void door_ready(struct loop_io *, uint32_t);
-
-static void
-pause_over(struct loop_timer *timer)
-{
-	struct feed_door *d = timer->context;
-
-	if (!d->is_closed &&
-	    !loop_io_start(d->links->loop, &d->io, d->fd, EPOLLIN, door_ready))
-		log_warn("the listening socket cannot be watched");
-}
+static void pause_over(struct loop_timer *);
 
 /* The connections wait in the kernel's queue. */
 static void
@@ -40,6 +31,17 @@ pause_accepting(struct feed_door *d, const char *why)
 	loop_io_stop(&d->io);
 	d->pause.context = d;
 	loop_timer_start(d->links->loop, &d->pause, PAUSE_MS, pause_over);
+}
+
+static void
+pause_over(struct loop_timer *timer)
+{
+	struct feed_door *d = timer->context;
+
+	if (!loop_io_start(d->links->loop, &d->io, d->fd, EPOLLIN, door_ready))
+		pause_accepting(d,
+		    "the listening socket cannot be watched; raise "
+		    "fs.epoll.max_user_watches");
 }
 
 static bool

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 #include "clock.h"
 #include "channel.h"
 #include "fake_log.h"
-#include "feed_link.h"
+#include "feed_door.h"
 #include "loop_until.h"
 
 #define FIRST 5000
@@ -961,6 +962,44 @@ test_make_room(void **state)
 	stop_feed();
 }
 
+/* A listening socket that cannot be watched for a while (the kernel's bound of
+ * watches) is tried again. */
+static void
+test_door_again(void **state)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct feed_door door = { .links = &rig.links };
+	socklen_t bytes = sizeof at;
+	int64_t until;
+	int fd, kept, null, client;
+
+	(void)state;
+	start_feed("");
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(fd, (const void *)&at, sizeof at), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (void *)&at, &bytes), 0);
+	assert_true(feed_door_open(&door, fd)); /* with no room */
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(client, (const void *)&at, sizeof at), 0);
+	AWAIT(loop_timer_active(&door.pause));
+	/* such a file cannot be watched */
+	null = open("/dev/null", O_RDONLY);
+	kept = dup(fd);
+	assert_true(dup2(null, fd) == fd);
+	until = clock_mono_ms() + 200;
+	AWAIT(clock_mono_ms() > until);
+	assert_true(dup2(kept, fd) == fd);
+	door.connections_max = 8;
+	AWAIT(rig.links.count == 1);
+	feed_door_close(&door);
+	close(null);
+	close(kept);
+	close(client);
+	stop_feed();
+}
+
 /* pull.memoryBytes: one who would take more is sent away, others stay. */
 static void
 test_memory(void **state)
@@ -1205,6 +1244,7 @@ main(void)
 		cmocka_unit_test(test_not_kafka),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_make_room),
+		cmocka_unit_test(test_door_again),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_drain),
