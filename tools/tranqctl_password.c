@@ -5,6 +5,7 @@
  */
 #include "tranqctl_password.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -39,30 +40,52 @@ read_line(char to[static PASSWORD_MAX + 2])
 	return bytes <= PASSWORD_MAX;
 }
 
-/* On a terminal nothing of it is seen, and it is typed twice. */
-static bool
-ask(char to[static PASSWORD_MAX + 2])
-{
-	char again[PASSWORD_MAX + 2];
-	struct termios shown, hidden;
-	bool good;
+static struct termios shown;
 
-	if (tcgetattr(STDIN_FILENO, &shown) < 0)
-		return read_line(to);
-	hidden = shown;
+/* Whoever breaks it off sees again what he types. */
+static void
+broken_off(int sig)
+{
+	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+	(void)raise(sig);
+}
+
+static void
+hide_what_is_typed(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	const struct sigaction once = { .sa_handler = broken_off,
+		.sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
+	struct termios hidden = shown;
+
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		(void)sigaction(signals[i], &once, NULL);
 	hidden.c_lflag &= (tcflag_t)~ECHO;
 	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+}
+
+/* On a terminal nothing of it is seen, and it is typed twice. NULL, or why
+ * there is no password. */
+static const char *
+ask(char to[static PASSWORD_MAX + 2])
+{
+	static const char nothing[] = "no password of 1 to 1024 bytes came";
+	char again[PASSWORD_MAX + 2];
+	const char *why = NULL;
+
+	if (tcgetattr(STDIN_FILENO, &shown) < 0)
+		return read_line(to) ? NULL : nothing;
+	hide_what_is_typed();
 	fputs("Password: ", stderr);
-	good = read_line(to);
+	if (!read_line(to))
+		why = nothing;
 	fputs("\nAgain: ", stderr);
-	good = good && read_line(again);
+	if (why == NULL && (!read_line(again) || strcmp(to, again) != 0))
+		why = "the two are not the same";
 	fputs("\n", stderr);
 	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-	good = good && strcmp(to, again) == 0;
-	if (!good)
-		complain("the two are not the same");
 	explicit_bzero(again, sizeof again);
-	return good;
+	return why;
 }
 
 static void
@@ -89,6 +112,7 @@ password_command(char *const *words, int count)
 {
 	char password[PASSWORD_MAX + 2] = "";
 	enum password_outcome outcome = PASSWORD_BAD;
+	const char *why;
 
 	if (count != 1 || words[0][0] == '\0' || words[0][0] == '#' ||
 	    strpbrk(words[0], ":\n") != NULL) {
@@ -96,8 +120,9 @@ password_command(char *const *words, int count)
 			 "read from standard input");
 		return PASSWORD_WRONG_USE;
 	}
-	if (!ask(password)) {
-		complain("no password of 1 to 1024 bytes came");
+	why = ask(password);
+	if (why != NULL) {
+		complain(why);
 	} else if (password[0] == '\0') {
 		complain("an empty password is none");
 	} else {

@@ -2,10 +2,13 @@
 """The feed in the daemon: its birth, death and reload, what it may do, and what
 of a configuration is refused. (What it serves: tests/kafka.)"""
 
+import fcntl
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -111,8 +114,9 @@ class TestLife(FeedCase):
         self.port = self.feed(server)["port"]
         self.assertTrue(self.is_served())
 
-    def test_stop_answers(self):
-        """Who waits for events is answered when the feed ends."""
+    def test_stop(self):
+        """No client that is connected holds it up. (Who waits for events is
+        answered: tests/kafka.)"""
         server = self.begin()
         with Client(self.port) as c:
             # no such partition (yet): he is told in a minute, or at the end;
@@ -166,6 +170,49 @@ class TestPrivileges(FeedCase):
                          names)
         self.assertEqual(len([n for n in names if n.startswith("socket")]),
                          2, names)  # its port, and the supervisor
+
+
+class TestPassword(unittest.TestCase):
+    """tranqctl password at a terminal."""
+
+    def shows_what_is_typed(self, terminal):
+        return bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+
+    def ask(self, *keys):
+        """Returns its exit status and what it wrote; afterwards the terminal
+        must show what is typed."""
+        ours, terminal = pty.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, terminal)
+
+        def become_its_owner():
+            os.setsid()
+            fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+        process = subprocess.Popen(
+            [program("tranqctl"), "password", "druid"], stdin=terminal,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=become_its_owner)
+        with process:
+            wait_for(lambda: not self.shows_what_is_typed(terminal))
+            for key in keys:
+                os.write(ours, key)
+            said = process.stdout.read()
+        self.assertTrue(self.shows_what_is_typed(terminal))
+        return process.returncode, said
+
+    def test_twice(self):
+        code, said = self.ask(b"secret\n", b"secret\n")
+        self.assertEqual((code, said.count("druid:SCRAM-")), (0, 2), said)
+
+    def test_not_the_same(self):
+        code, said = self.ask(b"secret\n", b"sceret\n")
+        self.assertEqual(code, 1)
+        self.assertEqual(said.splitlines()[2:], [
+            "tranqctl: password: the two are not the same"], said)
+
+    def test_broken_off(self):
+        code, _ = self.ask(b"sec\x03")
+        self.assertEqual(code, -signal.SIGINT)
 
 
 class TestRefused(FeedCase):
