@@ -181,6 +181,19 @@ class TestCrowd(HostileCase):
             kafka_client.Fetched(waiting.answer()).offsets())
 
 
+class TestStop(HostileCase):
+    def test_who_waits_is_answered(self):
+        stage = self.stage()
+        stage.put(1, 10)
+        waiting = self.client(stage)
+        waiting.send(fetch(stage.end, max_wait=60000))
+        self.check_alive(stage, stage.pid)  # it has come to that by now
+        stage.tell("stop")
+        f = kafka_client.Fetched(waiting.answer())
+        self.assertEqual((f.error, f.offsets()), (0, None))
+        self.assertTrue(waiting.is_closed())
+
+
 class TestValues(HostileCase):
     def test_values(self):
         """Each record as it was put, read by nobody's library."""
