@@ -36,7 +36,7 @@ WORKER = worker realm heap intake keys batch spool spool_read spool_log spool_ke
 	spool_survey spool_pin spool_compact ways delivery push log_delivery append_delivery queue_move dispatch dispatch_trial dispatch_move \
 	late late_plan archive append dead dead_letter condemned quarantine \
 	feed firehose ack replicant \
-	overlord finder kafka_supervisor beam_cluster beam_store_zk beam_store_local curator_mutex \
+	overlord finder druid kafka_supervisor beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff \
 	batch_task pile parcel ndjson narrow \
 	partition place beam_data task kafka_spec log_floor log_floor_group log_floor_document

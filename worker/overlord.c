@@ -23,7 +23,14 @@
 #define HOPS_MAX 4
 #define API "druid/indexer/v1"
 
-enum question { ASK_SUBMIT, ASK_STATUS, ASK_RUNNING, ASK_PAYLOAD, ASK_OTHER };
+enum question {
+	ASK_SUBMIT,
+	ASK_STATUS,
+	ASK_RUNNING,
+	ASK_PAYLOAD,
+	ASK_SELF,
+	ASK_OTHER
+};
 
 struct overlord_ask {
 	struct overlord *overlord;
@@ -33,7 +40,7 @@ struct overlord_ask {
 	unsigned hops; /* redirects followed */
 	enum question question;
 	char *body; /* what is posted, or NULL */
-	char *path; /* other */
+	char *path; /* self, other */
 	char *task_id; /* status */
 	char *url;
 	overlord_submit_fn *submitted;
@@ -198,7 +205,7 @@ url_of(const struct overlord_ask *a)
 	const char *base = base_url(a->overlord);
 	char *escaped, *url;
 
-	if (a->question == ASK_OTHER)
+	if (a->path != NULL)
 		return must_format("%s/%s", base, a->path);
 	if (a->question == ASK_SUBMIT)
 		return must_format("%s/" API "/task", base);
@@ -298,7 +305,7 @@ conclude(struct overlord_ask *a, enum result result, const char *why,
 		    a->overlord->where, why);
 	if (a->question == ASK_SUBMIT)
 		a->submitted(a->context, result, why);
-	else if (a->question == ASK_OTHER)
+	else if (a->heard != NULL)
 		a->heard(a->context, result, NULL, why);
 	else if (a->question == ASK_PAYLOAD)
 		a->told(a->context, result, INT64_MAX);
@@ -408,17 +415,29 @@ overlord_shutoff(struct overlord *o, const char *task_id,
 	return a;
 }
 
+static struct overlord_ask *
+ask_path(struct overlord_ask *a, const char *path, overlord_answer_fn *done)
+{
+	a->path = must_strdup(path);
+	a->heard = done;
+	ask(a);
+	return a;
+}
+
 struct overlord_ask *
 overlord_call(struct overlord *o, const char *path, char *body,
     overlord_answer_fn *done, void *context)
 {
 	struct overlord_ask *a = new_ask(o, ASK_OTHER, context);
 
-	a->path = must_strdup(path);
 	a->body = body;
-	a->heard = done;
-	ask(a);
-	return a;
+	return ask_path(a, path, done);
+}
+
+struct overlord_ask *
+overlord_self(struct overlord *o, overlord_answer_fn *done, void *context)
+{
+	return ask_path(new_ask(o, ASK_SELF, context), "status", done);
 }
 
 struct overlord_ask *
@@ -717,7 +736,8 @@ answered(void *context, const struct http_answer *answer)
 	}
 	if (is_redirect(answer->status) && follow(a, answer->redirect))
 		return;
-	if (answer->status == 401 || answer->status == 403) {
+	if (a->question != ASK_SELF &&
+	    (answer->status == 401 || answer->status == 403)) {
 		denied(a, answer->status, why);
 		give_up(a, why);
 		return;
@@ -728,9 +748,10 @@ answered(void *context, const struct http_answer *answer)
 		give_up(a, why);
 		return;
 	}
-	if (base_url(o) != NULL)
+	if (base_url(o) != NULL &&
+	    (a->question != ASK_SELF || answer->status == 200))
 		set_where(o, base_url(o));
-	if (a->question == ASK_OTHER)
+	if (a->heard != NULL)
 		take_other(a, answer);
 	else if (a->question == ASK_SUBMIT)
 		take_submit(a, answer);

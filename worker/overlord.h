@@ -93,6 +93,10 @@ typedef void overlord_answer_fn(void *context, enum result,
  * handle is as above. */
 struct overlord_ask *overlord_call(struct overlord *, const char *path,
     char *body, overlord_answer_fn *, void *context);
+/* GET /status, what the server says of itself. Who hands in tasks may not be
+ * let see it, and a proxy may not have it, so 401 and 403 are answers too. */
+struct overlord_ask *
+overlord_self(struct overlord *, overlord_answer_fn *, void *context);
 /* What a batch task says of itself at its end. */
 struct task_report {
 	/* It has published all of its rows, or had none to publish. True of a

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "druid.h"
 #include "firehose.h"
 #include "fuzz_input.h"
 #include "one_ds.h"
@@ -141,6 +142,21 @@ reported(void *context UNUSED, enum result result,
 }
 
 static void
+seen(void *context UNUSED, enum result result,
+    const struct overlord_answer *answer, const char *why)
+{
+	struct druid_facts f;
+
+	fake.ended++;
+	must(result == RESULT_OK || (result == RESULT_RETRY && why != NULL));
+	if (result != RESULT_OK || !druid_read(answer, &f))
+		return;
+	must(answer->status == 200 && f.version[0] >= '0' &&
+	    f.version[0] <= '9' && (f.has_major || f.major == 0));
+	check_text(f.version, sizeof f.version);
+}
+
+static void
 find(void *context UNUSED, struct overlord *o UNUSED)
 {
 	fake.found++;
@@ -150,10 +166,11 @@ static void
 ask(struct overlord *o, uint8_t question, struct fuzz_input *in)
 {
 	fake.requests = fake.ended = 0;
-	switch (question % 4) {
+	switch (question < 0x80 ? question % 4 : 4) {
 	case 0: overlord_submit(o, must_strdup("{}"), submitted, NULL); break;
 	case 1: (void)overlord_status(o, TASK_ID, known, NULL); break;
 	case 2: (void)overlord_shutoff(o, TASK_ID, told, NULL); break;
+	case 4: (void)overlord_self(o, seen, NULL); break;
 	default: (void)overlord_report(o, TASK_ID, reported, NULL);
 	}
 	while (fake.is_open)
