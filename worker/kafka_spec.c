@@ -266,6 +266,7 @@ make_context(const struct kafka_spec_wish *w, const struct json *supervisor)
 	snprintf(
 	    digest, sizeof digest, "%016" PRIx64, conf_digest_json(supervisor));
 	json_set_text(marker, "instance", w->instance);
+	json_set_text(marker, "log", w->log);
 	json_set_text(marker, "digest", digest);
 	json_set_bool(context, "useConcurrentLocks", true);
 	json_set(context, "tranqd", marker);
@@ -298,6 +299,20 @@ kafka_spec_make(const struct kafka_spec_wish *w, struct json *problems)
 	json_set(supervisor, "context", make_context(w, supervisor));
 	if (json_size(problems) > before)
 		json_free(&supervisor);
+	return supervisor;
+}
+
+struct json *
+kafka_spec_unseeded(const struct json *wanted, bool stays)
+{
+	struct json *supervisor = json_clone(wanted);
+	struct json *marker =
+	    json_get(json_get(supervisor, "context"), "tranqd");
+
+	json_set_bool(supervisor, "suspended", true);
+	json_set_bool(marker, "seeded", false);
+	if (stays)
+		json_set_bool(marker, "stays", true);
 	return supervisor;
 }
 
@@ -458,11 +473,16 @@ holds(struct place *p, const char *name, const struct json *sent,
 	    !json_is_array(found) && same_scalar(sent, found);
 }
 
+static const struct json *
+marker_of(const struct json *supervisor)
+{
+	return json_get(json_get(supervisor, "context"), "tranqd");
+}
+
 static const char *
 marked(const struct json *supervisor, const char *name)
 {
-	return json_get_text(
-	    json_get(json_get(supervisor, "context"), "tranqd"), name, "");
+	return json_get_text(marker_of(supervisor), name, "");
 }
 
 enum kafka_spec_match
@@ -479,10 +499,42 @@ kafka_spec_compare(const struct json *wanted, const struct json *found,
 		snprintf(where, KAFKA_SPEC_WHERE_BYTES, "%s", instance);
 		return KAFKA_SPEC_OTHER;
 	}
+	if (strcmp(marked(found, "log"), marked(wanted, "log")) != 0)
+		return KAFKA_SPEC_LOG;
+	if (!json_get_bool(marker_of(found), "seeded", true))
+		return KAFKA_SPEC_UNSEEDED;
 	if (strcmp(marked(found, "digest"), marked(wanted, "digest")) != 0)
 		return KAFKA_SPEC_OLD;
 	if (object_holds(&p, wanted, found))
 		return KAFKA_SPEC_SAME;
 	memcpy(where, p.path, sizeof p.path);
 	return KAFKA_SPEC_EDITED;
+}
+
+/* One that is not seeded is suspended by us. */
+bool
+kafka_spec_stays(const struct json *found)
+{
+	const struct json *marker = marker_of(found);
+
+	return json_get_bool(marker, "seeded", true)
+	    ? json_get_bool(found, "suspended", false)
+	    : json_get_bool(marker, "stays", false);
+}
+
+bool
+kafka_spec_reads_from(const struct json *found, const char *servers)
+{
+	const struct json *io = json_get(json_get(found, "spec"), "ioConfig");
+	const char *list = json_get_text(
+	    json_get(io, "consumerProperties"), "bootstrap.servers", "");
+	size_t bytes = strlen(servers);
+
+	for (; *list != '\0'; list += strcspn(list, ",")) {
+		list += strspn(list, ", ");
+		if (strncmp(list, servers, bytes) == 0 &&
+		    strchr(", ", list[bytes]) != NULL)
+			return true;
+	}
+	return false;
 }

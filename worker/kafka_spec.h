@@ -10,7 +10,9 @@
  * that would lose or double events are problems.
  *
  * The spec bears a marker, by which we know our own supervisors in Druid:
- * context.tranqd {"instance": …, "digest": …}.
+ * context.tranqd {"instance": …, "log": …, "digest": …}. A supervisor whose
+ * offsets are not those of this log yet is suspended, and its marker says so
+ * besides: {…, "seeded": false} (kafka_supervisor.h).
  */
 #pragma once
 
@@ -21,6 +23,7 @@ struct kafka_spec_wish {
 	unsigned druid; /* major version: 31 … */
 	/* who makes it: the same over restarts, another one for each tranqd */
 	const char *instance;
+	const char *log; /* spool_log_identity */
 	/* the supervisor's id, which must never change, since Druid keeps the
 	 * offsets by it; before Druid 34 always the dataSource's name */
 	const char *id;
@@ -41,12 +44,24 @@ kafka_spec_id(const struct ds_conf *, const char *instance, unsigned druid);
 struct json *kafka_spec_make(
     const struct kafka_spec_wish *, struct json *problems) MUST_CHECK;
 
+/* The same, suspended and not seeded: the form in which Druid gets it first.
+ * `stays`: it shall be suspended afterwards too. New. */
+struct json *kafka_spec_unseeded(const struct json *wanted, bool stays);
+bool kafka_spec_stays(const struct json *found);
+/* Whether its consumers are sent to us: bootstrap.servers has `servers`. */
+bool kafka_spec_reads_from(const struct json *found, const char *servers);
+
 enum kafka_spec_match {
 	KAFKA_SPEC_SAME,
 	KAFKA_SPEC_OLD, /* ours, made from another configuration */
 	/* ours, and it says something else than what we have sent: somebody
 	 * changed it in Druid */
 	KAFKA_SPEC_EDITED,
+	/* ours, and its offsets are to be set: it has not begun yet */
+	KAFKA_SPEC_UNSEEDED,
+	/* ours by its name, and made for another log: that of a spool that is
+	 * lost, or of another tranqd that goes by the same name */
+	KAFKA_SPEC_LOG,
 	KAFKA_SPEC_OTHER, /* another tranqd's: `where` has its instance */
 	KAFKA_SPEC_FOREIGN, /* bears no marker */
 };

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
 #include "kafka_spec.h"
 #include "log.h"
 #include "panic.h"
@@ -18,32 +19,28 @@
 #define NOTE_BYTES 600
 #define ERRORS_SHOWN 3
 #define TASKS_MAX 8 /* asked for after one status */
-/* How long after its making no task can have published yet, so that offsets
- * may be stored without rewinding any. */
-#define SEED_MS 30000
-/* Statuses between two looks at the spec itself. */
-#define LOOK_EVERY 20
-
 struct kafka_supervisor {
 	struct kafka_supervisor_parts p;
 	struct json *wanted; /* NULL: nothing yet */
 	struct loop_timer timer;
 	struct overlord_ask *ask;
-	unsigned until_look;
-	int64_t seed_until_ms; /* 0: it was not made by us, now */
-	bool was_made;
+	bool changes; /* the ask does, in Druid */
+	bool is_held;
+	bool was_made, is_stored; /* that it was made: in the spool */
+	bool trusted; /* what it commits is of our log */
+	bool stays; /* suspended, when it is seeded */
 	char *tasks[TASKS_MAX]; /* to be asked for */
 	unsigned task_count;
 	/* for the status */
 	char note[NOTE_BYTES]; /* about the spec */
+	char lost[NOTE_BYTES]; /* about the log */
 	char trouble[NOTE_BYTES]; /* why nothing is known now */
 	struct json *state; /* of the last answer, NULL: none */
 	bool changed;
-	int64_t complained_ms;
+	int64_t complained_ms, lost_ms;
 };
 
 static void look(struct kafka_supervisor *);
-static void watch(struct kafka_supervisor *);
 
 static void __attribute__((format(printf, 3, 4)))
 set_text(struct kafka_supervisor *k, char *to, const char *format, ...)
@@ -71,7 +68,7 @@ kafka_supervisor_new(const struct kafka_supervisor_parts *p, bool was_made)
 	struct kafka_supervisor *k = must_calloc(1, sizeof *k);
 
 	k->p = *p;
-	k->was_made = was_made;
+	k->was_made = k->is_stored = was_made;
 	k->timer.context = k;
 	return k;
 }
@@ -94,30 +91,35 @@ kafka_supervisor_free(struct kafka_supervisor **supervisor)
 
 /* ---- asking ---- */
 
-/* What the Overlord has below its path, or at `more` of this supervisor. */
+/* path: taken over. */
 static void
-call(struct kafka_supervisor *k, const char *more, struct json *body,
+ask(struct kafka_supervisor *k, char *path, const struct json *body,
+    overlord_answer_fn *done)
+{
+	k->changes = body != NULL;
+	if (!k->is_held)
+		k->ask = overlord_call(k->p.overlord, path,
+		    body != NULL ? json_to_text(body) : NULL, done, k);
+	free(path);
+}
+
+/* What the Overlord has at `more` of this supervisor. */
+static void
+ask_about(struct kafka_supervisor *k, const char *more, const struct json *body,
     overlord_answer_fn *done)
 {
 	char *id = http_escape(k->p.id);
-	char *path = more != NULL ? must_format(API "/%s%s", id, more)
-				  : must_strdup(API);
 
-	k->ask = overlord_call(k->p.overlord, path,
-	    body != NULL ? json_to_text(body) : NULL, done, k);
-	free(path);
+	ask(k, must_format(API "/%s%s", id, more), body, done);
 	free(id);
 }
 
+/* Each turn looks at the spec first: a status says nothing of whose log it is
+ * that is read. */
 static void
 poll_due(struct loop_timer *t)
 {
-	struct kafka_supervisor *k = t->context;
-
-	if (k->until_look == 0)
-		look(k);
-	else
-		watch(k);
+	look(t->context);
 }
 
 static void
@@ -127,7 +129,7 @@ rest(struct kafka_supervisor *k)
 }
 
 /* An answer that did not come, or none that was expected. The rest waits for
- * the next turn, which begins with a look. */
+ * the next turn. */
 static void
 give_up(struct kafka_supervisor *k, const char *what,
     const struct overlord_answer *answer, const char *why)
@@ -140,7 +142,6 @@ give_up(struct kafka_supervisor *k, const char *what,
 	if (answer != NULL && log_may_repeat(&k->complained_ms, 60000))
 		log_error("supervisor %s: %s", k->p.id, k->trouble);
 	log_floor_status(k->p.floor, NULL, "", loop_now_ms(k->p.loop));
-	k->until_look = 0;
 	rest(k);
 }
 
@@ -177,7 +178,7 @@ task_known(void *context, enum result result, const struct task_status *status)
 static void
 ask_task(struct kafka_supervisor *k)
 {
-	if (k->task_count == 0)
+	if (k->task_count == 0 || k->is_held)
 		rest(k);
 	else
 		k->ask = overlord_status(
@@ -258,29 +259,62 @@ status_known(void *context, enum result result,
 		return;
 	}
 	status = json_parse(answer->body, answer->body_bytes, NULL);
-	log_floor_status(
-	    k->p.floor, status, answer->server, loop_now_ms(k->p.loop));
+	log_floor_status(k->p.floor, k->trusted ? status : NULL, answer->server,
+	    loop_now_ms(k->p.loop));
 	set_state(k, json_get(status, "payload"));
 	json_free(&status);
 	set_text(k, k->trouble, "%s", "");
-	k->until_look--;
 	ask_tasks(k);
 }
 
 static void
 watch(struct kafka_supervisor *k)
 {
-	call(k, "/status", NULL, status_known);
-}
-
-static void
-watch_next(struct kafka_supervisor *k)
-{
-	k->until_look = LOOK_EVERY;
-	watch(k);
+	ask_about(k, "/status", NULL, status_known);
 }
 
 /* ---- making ---- */
+
+static void
+posted(void *context, enum result result, const struct overlord_answer *answer,
+    const char *why)
+{
+	struct kafka_supervisor *k = context;
+
+	k->ask = NULL;
+	FAULT_POINT(PULL_POSTED);
+	if (!is_good(result, answer)) {
+		give_up(k, "it is not made", answer, why);
+		return;
+	}
+	log_info("supervisor %s: is as our configuration has it", k->p.id);
+	set_text(k, k->note, "%s", "");
+	k->trusted = true;
+	watch(k);
+}
+
+/* As it shall be, suspended or not. */
+static void
+post(struct kafka_supervisor *k, bool suspended)
+{
+	struct json *spec = json_clone(k->wanted);
+
+	if (suspended)
+		json_set_bool(spec, "suspended", true);
+	FAULT_POINT(PULL_POST);
+	ask(k, must_strdup(API), spec, posted);
+	json_free(&spec);
+}
+
+/* Druid's own business from now on, also when it is ended there and made again:
+ * that must be in the spool before the first task begins, since to seed it once
+ * more would double what was read. */
+static void
+begin(struct kafka_supervisor *k)
+{
+	if (k->is_stored)
+		post(k, k->stays);
+}
 
 static void
 seeded(void *context, enum result result, const struct overlord_answer *answer,
@@ -289,16 +323,16 @@ seeded(void *context, enum result result, const struct overlord_answer *answer,
 	struct kafka_supervisor *k = context;
 
 	k->ask = NULL;
+	FAULT_POINT(PULL_SEEDED);
 	if (!is_good(result, answer)) {
 		give_up(k, "the offsets that it begins at are not stored yet",
 		    answer, why);
 		return;
 	}
-	k->was_made = true;
-	k->changed = true;
-	k->seed_until_ms = 0;
 	log_info("supervisor %s: begins where the log does", k->p.id);
-	watch_next(k);
+	k->changed |= !k->was_made;
+	k->was_made = true;
+	begin(k);
 }
 
 static void
@@ -318,94 +352,219 @@ seed(struct kafka_supervisor *k)
 	json_set(partitions, "partitionOffsetMap", map);
 	json_set_text(body, "type", "kafka");
 	json_set(body, "partitions", partitions);
-	call(k, "/resetOffsets", body, seeded);
+	FAULT_POINT(PULL_SEED);
+	ask_about(k, "/resetOffsets", body, seeded);
 	json_free(&body);
 }
 
-/* It is there as we want it. */
-static void
-settle(struct kafka_supervisor *k)
+/* Of a task's id, "index_kafka_<supervisor>_<15 hex>_<8 letters>". */
+static bool
+is_task_of(const char *task, const char *supervisor)
 {
-	bool is_new = k->seed_until_ms > 0;
+	static const char start[] = "index_kafka_";
+	const char *name = task + strlen(start);
+	size_t bytes = strlen(supervisor);
+	const char *last;
 
-	if (is_new && loop_now_ms(k->p.loop) < k->seed_until_ms) {
+	if (strncmp(task, start, strlen(start)) != 0 ||
+	    strncmp(name, supervisor, bytes) != 0 || name[bytes] != '_')
+		return false;
+	last = strchr(name + bytes + 1, '_');
+	return last == NULL || strchr(last + 1, '_') == NULL;
+}
+
+static unsigned
+tasks_alive(const struct kafka_supervisor *k, const struct json *tasks)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < json_size(tasks); i++) {
+		const struct json *t = json_at(tasks, i);
+		const char *code = json_get_text(t, "statusCode", "RUNNING");
+
+		count += is_task_of(json_get_text(t, "id", ""), k->p.id) &&
+		    strcmp(code, "SUCCESS") != 0 && strcmp(code, "FAILED") != 0;
+	}
+	return count;
+}
+
+/* While the supervisor is suspended no more of them begin. The status would not
+ * do: it has none before the first run has found them. */
+static void
+tasks_known(void *context, enum result result,
+    const struct overlord_answer *answer, const char *why)
+{
+	struct kafka_supervisor *k = context;
+	struct json *tasks = NULL;
+	unsigned alive;
+
+	k->ask = NULL;
+	if (is_good(result, answer))
+		tasks = json_parse(answer->body, answer->body_bytes, NULL);
+	if (!json_is_array(tasks)) {
+		json_free(&tasks);
+		give_up(k, "its tasks are not known", answer, why);
+		return;
+	}
+	alive = tasks_alive(k, tasks);
+	json_free(&tasks);
+	set_text(k, k->trouble, "%s", "");
+	if (alive == 0) {
 		seed(k);
 		return;
 	}
-	if (is_new) {
-		log_warnx("supervisor %s: was made, but the Overlord was not "
-			  "reached in time to store where it begins",
-		    k->p.id);
-		k->seed_until_ms = 0;
-	}
-	/* its offsets are Druid's business from now on, also when it is ended
-	 * there and made again */
-	k->changed |= !k->was_made;
-	k->was_made = true;
-	watch_next(k);
+	set_text(k, k->trouble,
+	    "%u tasks still publish what they have read; until then it is "
+	    "suspended",
+	    alive);
+	rest(k);
 }
 
 static void
-posted(void *context, enum result result, const struct overlord_answer *answer,
-    const char *why)
+ask_for_tasks(struct kafka_supervisor *k)
+{
+	char *ds = http_escape(k->p.topic);
+
+	ask(k,
+	    must_format("druid/indexer/v1/tasks?datasource=%s&"
+			"type=index_kafka&max=1",
+		ds),
+	    NULL, tasks_known);
+	free(ds);
+}
+
+static void
+posted_unseeded(void *context, enum result result,
+    const struct overlord_answer *answer, const char *why)
 {
 	struct kafka_supervisor *k = context;
 
 	k->ask = NULL;
-	if (!is_good(result, answer)) {
+	FAULT_POINT(PULL_POSTED);
+	if (is_good(result, answer))
+		ask_for_tasks(k);
+	else
 		give_up(k, "it is not made", answer, why);
-		return;
-	}
-	log_info("supervisor %s: is as our configuration has it", k->p.id);
-	set_text(k, k->note, "%s", "");
-	settle(k);
 }
 
-/* found: what is there, or NULL. */
 static void
-post(struct kafka_supervisor *k, const struct json *found)
+post_unseeded(struct kafka_supervisor *k)
 {
-	struct json *spec = json_clone(k->wanted);
+	struct json *spec = kafka_spec_unseeded(k->wanted, k->stays);
 
-	if (json_get_bool(found, "suspended", false))
-		json_set_bool(spec, "suspended", true);
-	if (found == NULL && !k->was_made)
-		k->seed_until_ms = loop_now_ms(k->p.loop) + SEED_MS;
-	call(k, NULL, spec, posted);
+	FAULT_POINT(PULL_POST);
+	ask(k, must_strdup(API), spec, posted_unseeded);
 	json_free(&spec);
 }
 
 /* ---- the spec ---- */
 
+static const char remedy[] =
+    "; tranqd does not touch it: end it in Druid, and tranqd makes its own";
+
 static void
 set_note(
     struct kafka_supervisor *k, enum kafka_spec_match match, const char *where)
 {
-	static const char remedy[] =
-	    "; tranqd does not touch it: end it in Druid, and tranqd makes its "
-	    "own";
-
 	switch (match) {
-	case KAFKA_SPEC_SAME: set_text(k, k->note, "%s", ""); break;
+	case KAFKA_SPEC_SAME: set_text(k, k->note, "%s", ""); return;
 	case KAFKA_SPEC_OLD:
 		set_text(k, k->note,
 		    "its spec is of another configuration; with "
 		    "pull.supervisor=manage tranqd updates it");
-		break;
+		return;
 	case KAFKA_SPEC_EDITED:
 		set_text(k, k->note,
 		    "its %s was changed in Druid; tranqd leaves it so until "
 		    "its own configuration changes",
 		    where);
-		break;
+		return;
+	case KAFKA_SPEC_UNSEEDED:
+		set_text(k, k->note,
+		    "is suspended until its offsets are set; with "
+		    "pull.supervisor=manage tranqd does that");
+		return;
+	case KAFKA_SPEC_LOG:
+		set_text(k, k->note,
+		    "was made for another log, not for the one in our spool%s",
+		    k->p.care == CARE_MANAGE
+			? ", by another tranqd of the same pull.instance; one "
+			  "of the two needs a name of its own"
+			: "");
+		return;
 	case KAFKA_SPEC_OTHER:
 		set_text(k, k->note, "tranqd instance %s has made it%s", where,
 		    remedy);
-		break;
+		return;
 	case KAFKA_SPEC_FOREIGN:
-		set_text(k, k->note, "tranqd has not made it%s", remedy);
-		break;
+		set_text(k, k->note, "tranqd has not made it%s",
+		    k->p.care == CARE_MANAGE ? remedy : "");
+		return;
 	}
+}
+
+/* Whether what it commits is ours. */
+static void
+judge(struct kafka_supervisor *k, enum kafka_spec_match match,
+    const struct json *found)
+{
+	bool is_ours = match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_OLD ||
+	    match == KAFKA_SPEC_EDITED || match == KAFKA_SPEC_FOREIGN;
+
+	k->trusted = is_ours && kafka_spec_reads_from(found, k->p.servers);
+	if (is_ours && !k->trusted && match != KAFKA_SPEC_OLD)
+		set_text(k, k->note,
+		    "its bootstrap.servers does not have %s, so that it pulls "
+		    "from elsewhere; nothing is removed",
+		    k->p.servers);
+}
+
+/* The spool that it was made with is lost, or away: its offsets are of another
+ * log, and what was in it and not published is missing. */
+static void
+begin_anew(struct kafka_supervisor *k)
+{
+	set_text(k, k->lost,
+	    "it was made for another spool than the one that is here, which is "
+	    "new: events that Druid had not read from that one are not here. "
+	    "It goes on at the beginning of this one");
+	if (log_may_repeat(&k->lost_ms, 60000))
+		log_error("supervisor %s: %s", k->p.id, k->lost);
+	post_unseeded(k);
+}
+
+/* Somebody has resumed it in between: it reads, from wherever that is. */
+static void
+leave_unseeded(struct kafka_supervisor *k)
+{
+	log_warnx("supervisor %s: was resumed in Druid before its offsets were "
+		  "set; they are left alone",
+	    k->p.id);
+	k->changed |= !k->was_made;
+	k->was_made = true;
+	k->stays = false;
+	begin(k);
+}
+
+/* What is to be done to it; false: nothing. */
+static bool
+mend(struct kafka_supervisor *k, enum kafka_spec_match match,
+    const struct json *found)
+{
+	k->stays = kafka_spec_stays(found);
+	if (k->p.care != CARE_MANAGE)
+		return false;
+	if (match == KAFKA_SPEC_LOG && !k->was_made)
+		begin_anew(k);
+	else if (match == KAFKA_SPEC_OLD)
+		post(k, k->stays);
+	else if (match != KAFKA_SPEC_UNSEEDED)
+		return false;
+	else if (json_get_bool(found, "suspended", false))
+		ask_for_tasks(k);
+	else
+		leave_unseeded(k);
+	return true;
 }
 
 static void
@@ -415,15 +574,30 @@ compare(struct kafka_supervisor *k, const struct json *found)
 	enum kafka_spec_match match =
 	    kafka_spec_compare(k->wanted, found, where);
 
-	if (match == KAFKA_SPEC_OLD && k->p.care == CARE_MANAGE) {
-		post(k, found);
+	k->trusted = false;
+	if (mend(k, match, found))
 		return;
-	}
 	set_note(k, match, where);
-	if (match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_EDITED)
-		settle(k);
+	judge(k, match, found);
+	if (match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_EDITED) {
+		k->changed |= !k->was_made;
+		k->was_made = true;
+	}
+	watch(k);
+}
+
+/* There is none. One that was made before has left its offsets in Druid. */
+static void
+make(struct kafka_supervisor *k)
+{
+	k->stays = false;
+	if (k->p.care != CARE_MANAGE)
+		give_up(k, "there is none", NULL,
+		    "pull.supervisor=manage lets tranqd make it");
+	else if (k->was_made)
+		begin(k);
 	else
-		watch_next(k);
+		post_unseeded(k);
 }
 
 static void
@@ -435,12 +609,9 @@ found(void *context, enum result result, const struct overlord_answer *answer,
 
 	k->ask = NULL;
 	if (is_absent(result, answer)) {
+		k->changed |= k->state != NULL;
 		json_free(&k->state);
-		if (k->p.care == CARE_MANAGE)
-			post(k, NULL);
-		else
-			give_up(k, "there is none", NULL,
-			    "pull.supervisor=manage lets tranqd make it");
+		make(k);
 		return;
 	}
 	spec = is_good(result, answer)
@@ -456,7 +627,7 @@ found(void *context, enum result result, const struct overlord_answer *answer,
 static void
 look(struct kafka_supervisor *k)
 {
-	call(k, "", NULL, found);
+	ask_about(k, "", NULL, found);
 }
 
 void
@@ -479,6 +650,29 @@ kafka_supervisor_was_made(const struct kafka_supervisor *k)
 	return k->was_made;
 }
 
+void
+kafka_supervisor_stored(struct kafka_supervisor *k)
+{
+	bool waits = k->was_made && !k->is_stored;
+
+	k->is_stored = k->was_made;
+	if (waits && k->ask == NULL && !loop_timer_active(&k->timer))
+		begin(k);
+}
+
+void
+kafka_supervisor_hold(struct kafka_supervisor *k)
+{
+	k->is_held = true;
+	loop_timer_stop(&k->timer);
+}
+
+bool
+kafka_supervisor_is_settled(const struct kafka_supervisor *k)
+{
+	return k->ask == NULL || !k->changes;
+}
+
 bool
 kafka_supervisor_changed(struct kafka_supervisor *k)
 {
@@ -493,7 +687,7 @@ kafka_supervisor_describe(
     const struct kafka_supervisor *k, struct json *to, struct json *notes)
 {
 	static const char *const cares[] = { "manage", "observe", "off" };
-	const char *const texts[] = { k->note, k->trouble };
+	const char *const texts[] = { k->lost, k->note, k->trouble };
 	struct json *j =
 	    k->state != NULL ? json_clone(k->state) : json_new_object();
 

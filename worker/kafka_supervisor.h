@@ -4,14 +4,29 @@
  * Process: worker.   After: kafka_spec.   Before: overlord, log_floor.
  * kafka-pull.md 5.2 to 5.4 has the calls and the answers.
  *
- * With CARE_MANAGE it is made when it is not there, and the offsets that it
- * begins at are stored at once, for Druid commits any range as long as it has
- * stored none; it is updated when our configuration has become another one.
- * One that bears no marker of ours (kafka_spec.h), or was changed in Druid, is
- * let alone. It is never suspended or ended; one that somebody has suspended
- * stays so.
+ * With CARE_MANAGE it is made when it is not there, and updated when our
+ * configuration has become another one. One that bears no marker of ours
+ * (kafka_spec.h), or was changed in Druid, is let alone. It is never ended; one
+ * that somebody has suspended stays so.
  *
- * Its status goes to the log's floor, with that of the tasks it asks for.
+ * Druid commits any range as long as it has stored no offsets, so those are set
+ * before a task begins, by steps of which each one can be the last that we do:
+ *
+ *   1. it is posted as it shall be, but suspended and marked as not seeded
+ *   2. none of its tasks is alive: they would publish what is not of this log
+ *   3. resetOffsets stores where the log begins
+ *   4. the spool has it that it was made (kafka_supervisor_stored)
+ *   5. it is posted as it shall be
+ *
+ * Whoever finds that mark goes on from step 2. From step 4 on Druid's offsets
+ * are Druid's business, also when it is ended there, and made again by step 5
+ * alone. The same steps bring one that was made for another log to this one, if
+ * ours is a new one; if not, another tranqd has taken it over, and it is let
+ * alone.
+ *
+ * Its status goes to the log's floor, with that of the tasks it asks for, as
+ * long as its spec says that it pulls from us; each status comes after a look at
+ * that.
  */
 #pragma once
 
@@ -33,7 +48,7 @@ struct kafka_supervisor_parts {
 	struct loop *loop;
 	struct overlord *overlord;
 	struct log_floor *floor;
-	const char *id, *topic;
+	const char *id, *topic, *servers; /* as its spec has them */
 	unsigned partitions;
 	enum supervisor_care care;
 	int64_t poll_ms;
@@ -42,15 +57,21 @@ struct kafka_supervisor_parts {
 	void *context;
 };
 
-/* was_made: kafka_supervisor_was_made of an earlier life, as the spool has it:
- * Druid has offsets of this supervisor, so none are given to it. */
+/* was_made: kafka_supervisor_was_made of an earlier life, as the spool has it. */
 struct kafka_supervisor *
 kafka_supervisor_new(const struct kafka_supervisor_parts *, bool was_made);
 void kafka_supervisor_free(struct kafka_supervisor **);
 /* What it shall be (kafka_spec_make), taken over: at the beginning, and after
  * each reload. Begins at once. */
 void kafka_supervisor_want(struct kafka_supervisor *, struct json *spec);
+/* Druid has offsets of this supervisor that are of our log. */
 bool kafka_supervisor_was_made(const struct kafka_supervisor *);
+/* What that says is in the spool by now: what waits for it goes on. */
+void kafka_supervisor_stored(struct kafka_supervisor *);
+/* Nothing is begun any more. */
+void kafka_supervisor_hold(struct kafka_supervisor *);
+/* Nothing is on its way that changes something in Druid. */
+bool kafka_supervisor_is_settled(const struct kafka_supervisor *);
 /* Whether something to see or to keep has changed since the last call. */
 bool kafka_supervisor_changed(struct kafka_supervisor *);
 /* Adds its members, and sentences to `notes`. */

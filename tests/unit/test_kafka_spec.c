@@ -72,6 +72,7 @@ set_up_from(struct rig *r, struct json *golden)
 	read_conf(r);
 	r->wish.druid = (unsigned)json_get_int(golden, "druid", 0);
 	r->wish.instance = "tq1";
+	r->wish.log = "log-1";
 	r->wish.servers = "tq1.example:9094";
 	r->wish.topic = "tranqd-tq1";
 	r->wish.partitions = (unsigned)json_get_int(golden, "partitions", 1);

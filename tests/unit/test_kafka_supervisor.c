@@ -84,6 +84,7 @@ spec(struct rig *r, int64_t task_duration_ms)
 	struct kafka_spec_wish w = { .ds = &r->conf->ds[0],
 		.druid = 31,
 		.instance = "tq1",
+		.log = "log-1",
 		.id = "foo",
 		.servers = "tq1:9094",
 		.topic = FLOOR_TOPIC,
@@ -106,6 +107,7 @@ open_care(struct rig *r, enum supervisor_care care, bool was_made)
 		.floor = r->floor,
 		.id = "foo",
 		.topic = FLOOR_TOPIC,
+		.servers = "tq1:9094",
 		.partitions = 2,
 		.care = care,
 		.poll_ms = POLL_MS,
@@ -194,6 +196,38 @@ expect_note(struct rig *r, const char *part)
 	"{\"type\":\"kafka\",\"partitions\":{\"type\":\"end\","              \
 	"\"stream\":\"" FLOOR_TOPIC "\",\"partitionOffsetMap\":{\"0\":1000," \
 	"\"1\":1001}}}"
+#define TASKS                                                 \
+	"/druid/indexer/v1/tasks?datasource=" FLOOR_TOPIC "&" \
+	"type=index_kafka&max=1"
+
+static struct json *
+unseeded(struct rig *r)
+{
+	struct json *wanted = spec(r, ISO_HOUR_MS);
+	struct json *j = kafka_spec_unseeded(wanted, false);
+
+	json_free(&wanted);
+	return j;
+}
+
+static void
+mark(struct json *supervisor, const char *name, const char *value)
+{
+	json_set_text(
+	    json_get(json_get(supervisor, "context"), "tranqd"), name, value);
+}
+
+/* Nothing more is asked before somebody does something. */
+static void
+expect_rest(struct rig *r)
+{
+	LOOP_UNTIL(r->loop, http_under_way(r->http) == 0);
+	for (int i = 0; i < 3; i++) {
+		loop_poll(r->loop);
+		loop_once(r->loop);
+	}
+	assert_int_equal(script_requests(r->server), r->asked);
+}
 
 /* There is none: made, its offsets stored, watched. */
 static void
@@ -203,19 +237,31 @@ test_make(void **state)
 
 	script_answer(r->server, 404, ABSENT);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	script_answer(r->server, 200, "[]");
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
-	answer_status(r);
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
-	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
+	expect_body(next(r, "POST", API), unseeded(r));
+	next(r, "GET", TASKS);
 	assert_false(kafka_supervisor_was_made(r->care));
 	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
-	next(r, "GET", API "/foo/status");
-	assert_true(kafka_supervisor_was_made(r->care));
+	LOOP_UNTIL(r->loop, kafka_supervisor_was_made(r->care));
 	assert_true(kafka_supervisor_changed(r->care));
+	/* a task may only begin when that is in the spool */
+	expect_rest(r);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	kafka_supervisor_stored(r->care);
+	assert_false(kafka_supervisor_is_settled(r->care));
+	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
+	next(r, "GET", API "/foo/status");
+	assert_true(kafka_supervisor_is_settled(r->care));
+	kafka_supervisor_stored(r->care);
+	expect_note(r, "");
 }
 
-/* Somebody has ended the one that we made: Druid knows where it was. */
+/* Somebody has ended the one that we made, or we were killed before the last
+ * step and it was ended: Druid knows where it was. */
 static void
 test_make_again(void **state)
 {
@@ -226,31 +272,135 @@ test_make_again(void **state)
 	answer_status(r);
 	open_care(r, CARE_MANAGE, true);
 	next(r, "GET", API "/foo");
-	next(r, "POST", API);
+	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
 }
 
-/* Making and seeding end without knowing: it is looked up, and seeded all the
- * same. */
+/* Killed between the steps, or no answer: whoever finds the mark goes on. */
 static void
-test_make_unanswered(void **state)
+test_make_on(void **state)
 {
 	struct rig *r = *state;
 
 	script_answer(r->server, 404, ABSENT);
 	script_answer(r->server, 500, "");
-	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_json(r, unseeded(r));
 	script_answer(r->server, 503, "");
-	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_json(r, unseeded(r));
+	script_answer(r->server, 200, "[]");
+	script_answer(r->server, 503, "");
+	answer_json(r, unseeded(r));
+	script_answer(r->server, 200, "[]");
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
-	answer_status(r);
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
 	next(r, "POST", API);
 	next(r, "GET", API "/foo");
+	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo");
+	next(r, "GET", TASKS);
 	next(r, "POST", API "/foo/resetOffsets");
 	next(r, "GET", API "/foo");
+	next(r, "GET", TASKS);
+	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
+	LOOP_UNTIL(r->loop, kafka_supervisor_was_made(r->care));
+	kafka_supervisor_free(&r->care);
+	/* the spool had it, the last step was not taken */
+	answer_json(r, unseeded(r));
+	script_answer(r->server, 200, "[]");
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	open_care(r, CARE_MANAGE, true);
+	next(r, "GET", API "/foo");
+	next(r, "GET", TASKS);
 	next(r, "POST", API "/foo/resetOffsets");
+	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
+	next(r, "GET", API "/foo/status");
+}
+
+#define TASK(name, code)                                             \
+	"{\"id\":\"" name "\",\"statusCode\":\"" code "\",\"type\":" \
+	"\"index_kafka\"}"
+
+/* Made for a log that is not ours: suspended, and nothing is set as long as its
+ * tasks have something to publish. */
+static void
+test_other_log(void **state)
+{
+	struct rig *r = *state;
+	struct json *there = spec(r, ISO_HOUR_MS);
+
+	mark(there, "log", "log-0");
+	answer_json(r, there);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	script_answer(r->server, 200,
+	    "[" TASK("index_kafka_foo_0_b", "SUCCESS") "," TASK(
+		"index_kafka_foo_1_a", "RUNNING") "]");
+	answer_json(r, unseeded(r));
+	script_answer(r->server, 200,
+	    "[" TASK("index_kafka_foo_1_a", "FAILED") "," TASK(
+		"index_kafka_foo_b_1_a", "RUNNING") "]");
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API), unseeded(r));
+	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo");
+	expect_note(r, "1 tasks still publish");
+	next(r, "GET", TASKS);
+	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
+	expect_note(r, "made for another spool");
+}
+
+/* It was suspended by somebody, and stays so. */
+static void
+test_other_log_suspended(void **state)
+{
+	struct rig *r = *state;
+	struct json *there = spec(r, ISO_HOUR_MS), *wanted, *j;
+
+	mark(there, "log", "log-0");
+	json_set_bool(there, "suspended", true);
+	answer_json(r, there);
+	script_answer(r->server, 503, "");
+	j = spec(r, ISO_HOUR_MS);
+	wanted = kafka_spec_unseeded(j, true);
+	answer_json(r, json_clone(wanted));
+	script_answer(r->server, 200, "[]");
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API), wanted);
+	next(r, "GET", API "/foo");
+	next(r, "GET", TASKS);
+	next(r, "POST", API "/foo/resetOffsets");
+	LOOP_UNTIL(r->loop, kafka_supervisor_was_made(r->care));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	kafka_supervisor_stored(r->care);
+	json_set_bool(j, "suspended", true);
+	expect_body(next(r, "POST", API), j);
+	next(r, "GET", API "/foo/status");
+}
+
+/* It was resumed before its offsets were set: they are as they are. */
+static void
+test_resumed(void **state)
+{
+	struct rig *r = *state;
+	struct json *there = unseeded(r);
+
+	json_set_bool(there, "suspended", false);
+	answer_json(r, there);
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	LOOP_UNTIL(r->loop, kafka_supervisor_was_made(r->care));
+	expect_rest(r);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	kafka_supervisor_stored(r->care);
+	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
 }
 
@@ -262,10 +412,12 @@ test_same(void **state)
 
 	answer_json(r, spec(r, ISO_HOUR_MS));
 	answer_status(r);
+	answer_json(r, spec(r, ISO_HOUR_MS));
 	answer_status(r);
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
+	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
 	expect_note(r, "");
 	/* nor when it is made again */
@@ -307,40 +459,100 @@ test_update(void **state)
 	expect_body(next(r, "POST", API), spec(r, ISO_MINUTE_MS));
 }
 
-/* What is not ours, or was changed by hand, stays as it is. */
+/* Held: what is on its way is answered, and nothing follows. */
+static void
+test_hold(void **state)
+{
+	struct rig *r = *state;
+
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	LOOP_UNTIL(r->loop, !kafka_supervisor_is_settled(r->care));
+	kafka_supervisor_hold(r->care);
+	next(r, "POST", API);
+	expect_rest(r);
+	assert_true(kafka_supervisor_is_settled(r->care));
+}
+
+static struct json *
+busy_status(const char *task, const char *starts)
+{
+	struct json *status = floor_status("RUNNING");
+	struct json *payload = json_get(status, "payload");
+
+	floor_row(status, "activeTasks", task, floor_offsets(starts));
+	json_set_int(payload, "aggregateLag", 12);
+	json_set(payload, "recentErrors",
+	    text_json("[{\"timestamp\":\"t1\",\"exceptionClass\":\"E\","
+		      "\"message\":\"one\"},{\"timestamp\":\"t2\","
+		      "\"message\":\"two\"},{\"message\":\"three\"},"
+		      "{\"message\":\"four\"}]"));
+	return status;
+}
+
+#define G1_SUCCEEDED                                                     \
+	"{\"task\":\"g1_a\",\"status\":{\"id\":\"g1_a\",\"statusCode\":" \
+	"\"SUCCESS\",\"location\":{}}}"
+
+enum let_alone { FOREIGN, OTHER, EDITED, MOVED, TAKEN_OVER };
+
+static struct json *
+strange(struct rig *r, enum let_alone how)
+{
+	struct json *j = spec(r, ISO_HOUR_MS);
+	struct json *io = json_get(json_get(j, "spec"), "ioConfig");
+
+	switch (how) {
+	case FOREIGN: json_remove(j, "context"); break;
+	case OTHER: mark(j, "instance", "tq9"); break;
+	case EDITED: json_set_int(io, "taskCount", 7); break;
+	case MOVED:
+		json_set_text(json_get(io, "consumerProperties"),
+		    "bootstrap.servers", "tq1:90945,xtq1:9094");
+		break;
+	case TAKEN_OVER: mark(j, "log", "log-2"); break;
+	}
+	return j;
+}
+
+/* What is not ours, or was changed by hand, stays as it is; and moves the floor
+ * only if it pulls from us. */
 static void
 test_let_alone(void **state)
 {
 	static const struct {
-		const char *path, *note;
-	} cases[] = { { "foreign", "has not made it" },
-		{ "other", "instance tq9 has made it" },
-		{ "edited", "spec.ioConfig.taskCount was changed" } };
+		const char *note;
+		uint64_t floor;
+	} cases[] = { [FOREIGN] = { "has not made it", 1000 },
+		[OTHER] = { "instance tq9 has made it", 0 },
+		[EDITED] = { "spec.ioConfig.taskCount was changed", 1000 },
+		[MOVED] = { "does not have tq1:9094", 0 },
+		[TAKEN_OVER] = { "another tranqd of the same", 0 } };
 	struct rig *r = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct json *there = spec(r, ISO_HOUR_MS);
-
-		if (i == 0)
-			json_remove(there, "context");
-		else if (i == 1)
-			json_set_text(
-			    json_get(json_get(there, "context"), "tranqd"),
-			    "instance", "tq9");
-		else
-			json_set_int(
-			    json_get(json_get(there, "spec"), "ioConfig"),
-			    "taskCount", 7);
-		answer_json(r, there);
-		answer_status(r);
+		for (int turn = 0; turn < 3; turn++) {
+			answer_json(r, strange(r, i));
+			answer_json(r,
+			    busy_status(turn == 0 ? "g1_a" : "g2_a",
+				turn == 0 ? "0:1000 1:1001" : "0:2000 1:2001"));
+			if (turn == 1 && cases[i].floor > 0)
+				script_answer(r->server, 200, G1_SUCCEEDED);
+		}
+		script_drop(r->server);
 		r->asked = script_requests(r->server);
-		open_care(r, CARE_MANAGE, false);
+		open_care(r, CARE_MANAGE, true);
 		next(r, "GET", API "/foo");
 		next(r, "GET", API "/foo/status");
-		expect_note(r, cases[i].note);
-		kafka_supervisor_free(&r->care);
-		script_drop(r->server);
 		LOOP_UNTIL(r->loop, script_left(r->server) == 0);
+		expect_note(r, cases[i].note);
+		assert_int_equal(
+		    log_floor_removable(r->floor, 0), cases[i].floor);
+		kafka_supervisor_free(&r->care);
+		log_floor_free(&r->floor);
+		r->floor = log_floor_new(FLOOR_TOPIC, 2, 0);
 	}
 }
 
@@ -385,32 +597,14 @@ test_refused(void **state)
 	    "'kafka'\"}");
 	script_answer(r->server, 404, ABSENT);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
-	script_answer(r->server, 200, "{\"id\":\"foo\"}");
-	answer_status(r);
+	script_answer(r->server, 200, "[]");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
 	next(r, "POST", API);
 	next(r, "GET", API "/foo");
 	expect_note(r, "answered 400 {\"error\":\"Could not resolve");
 	next(r, "POST", API);
-	next(r, "POST", API "/foo/resetOffsets");
-	next(r, "GET", API "/foo/status");
-}
-
-static struct json *
-busy_status(const char *task, const char *starts)
-{
-	struct json *status = floor_status("RUNNING");
-	struct json *payload = json_get(status, "payload");
-
-	floor_row(status, "activeTasks", task, floor_offsets(starts));
-	json_set_int(payload, "aggregateLag", 12);
-	json_set(payload, "recentErrors",
-	    text_json("[{\"timestamp\":\"t1\",\"exceptionClass\":\"E\","
-		      "\"message\":\"one\"},{\"timestamp\":\"t2\","
-		      "\"message\":\"two\"},{\"message\":\"three\"},"
-		      "{\"message\":\"four\"}]"));
-	return status;
+	next(r, "GET", TASKS);
 }
 
 /* The status is shown, and leads to the floor with that of the tasks. */
@@ -423,14 +617,15 @@ test_status(void **state)
 
 	answer_json(r, spec(r, ISO_HOUR_MS));
 	answer_json(r, busy_status("g1_a", "0:1000 1:1001"));
+	answer_json(r, spec(r, ISO_HOUR_MS));
 	answer_json(r, busy_status("g2_a", "0:2000 1:2001"));
-	script_answer(r->server, 200,
-	    "{\"task\":\"g1_a\",\"status\":{\"id\":\"g1_a\",\"statusCode\":"
-	    "\"SUCCESS\",\"location\":{}}}");
+	script_answer(r->server, 200, G1_SUCCEEDED);
+	answer_json(r, spec(r, ISO_HOUR_MS));
 	answer_json(r, busy_status("g2_a", "0:2000 1:2001"));
 	open_care(r, CARE_MANAGE, true);
 	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
+	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
 	next(r, "GET", "/druid/indexer/v1/task/g1_a/status");
 	LOOP_UNTIL(r->loop, log_floor_removable(r->floor, 0) == 1000);
@@ -454,14 +649,12 @@ test_vanishes(void **state)
 	struct rig *r = *state;
 
 	answer_json(r, spec(r, ISO_HOUR_MS));
-	answer_status(r);
 	script_answer(r->server, 404, ABSENT);
 	script_answer(r->server, 404, ABSENT);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	answer_status(r);
 	open_care(r, CARE_MANAGE, true);
 	next(r, "GET", API "/foo");
-	next(r, "GET", API "/foo/status");
 	next(r, "GET", API "/foo/status");
 	next(r, "GET", API "/foo");
 	next(r, "POST", API);
@@ -476,7 +669,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_make),
 		CASE(test_make_again),
-		CASE(test_make_unanswered),
+		CASE(test_make_on),
+		CASE(test_other_log),
+		CASE(test_other_log_suspended),
+		CASE(test_resumed),
+		CASE(test_hold),
 		CASE(test_same),
 		CASE(test_update),
 		CASE(test_let_alone),
