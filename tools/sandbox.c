@@ -5,8 +5,10 @@
  *
  *   sandbox_http → sandbox_exchange ┬ sandbox_push → sandbox_check →
  *                                   │    sandbox_task → sandbox_store
- *                                   ├ sandbox_overlord → sandbox_spec →
- *                                   │    sandbox_task
+ *                                   ├ sandbox_overlord ┬ sandbox_spec →
+ *                                   │                  │    sandbox_task
+ *                                   │                  └ sandbox_supervise →
+ *                                   │                       sandbox_supervisor
  *                                   └ sandbox_control
  */
 #include "sandbox.h"
@@ -50,7 +52,8 @@ enum option_id {
 	OPTION_KEEP_BYTES,
 	OPTION_CHECK,
 	OPTION_CHUNK,
-	OPTION_VERSION_OF,
+	OPTION_DRUID,
+	OPTION_NO_KAFKA,
 	OPTION_NO_PRODUCERS,
 	OPTION_QUEUE,
 	OPTION_BASIC_AUTH,
@@ -78,7 +81,8 @@ static const struct option long_options[] = {
 	{ "keep-bytes", required_argument, NULL, OPTION_KEEP_BYTES },
 	{ "check", required_argument, NULL, OPTION_CHECK },
 	{ "chunk-events", required_argument, NULL, OPTION_CHUNK },
-	{ "version-of", required_argument, NULL, OPTION_VERSION_OF },
+	{ "druid", required_argument, NULL, OPTION_DRUID },
+	{ "no-kafka", no_argument, NULL, OPTION_NO_KAFKA },
 	{ "no-producer-headers", no_argument, NULL, OPTION_NO_PRODUCERS },
 	{ "queue", required_argument, NULL, OPTION_QUEUE },
 	{ "basic-auth", required_argument, NULL, OPTION_BASIC_AUTH },
@@ -112,15 +116,17 @@ static const char help[] =
     "  --keep-bytes N         most to be kept (4 GiB)\n"
     "  --check full|fast      judge each push with two parsers, or with one\n"
     "  --chunk-events N       more in one push are a violation (0: any)\n"
-    "  --version-of V         answer as that Druid (" VERSION ")\n"
+    "  --druid VERSION        answer as that Druid (" VERSION ")\n"
+    "  --no-kafka             without Druid's Kafka extension\n"
     "  --no-producer-headers  ignore X-Firehose-Producer-*\n"
     "  --queue TASKS          more that are not done are refused (0: any)\n"
     "  --basic-auth USER:PW   401 for requests without them\n"
     "  --seed N               for faults that strike by chance\n"
     "\n"
     "GET /sandbox/stats, GET /sandbox/events?dataSource=X, POST\n"
-    "/sandbox/fault, POST /sandbox/reset: see tools/sandbox_control.h and\n"
-    "tools/sandbox_fault.h.\n";
+    "/sandbox/fault, POST /sandbox/supervisor, POST /sandbox/reset …: see\n"
+    "tools/sandbox_control.h, tools/sandbox_fault.h and\n"
+    "tools/sandbox_supervisor.h.\n";
 
 NORETURN static void
 wrong(const char *option, const char *value, const char *want)
@@ -178,6 +184,18 @@ basic_authorization(const char *text)
 	return out;
 }
 
+bool
+sandbox_options_druid(struct sandbox_options *o, const char *version)
+{
+	char text[DRUID_TEXT_BYTES];
+
+	if (snprintf(text, sizeof text, "%s", version) >= (int)sizeof text ||
+	    !sandbox_answer_version_parse(version, &o->version))
+		return false;
+	memcpy(o->version_text, text, sizeof text);
+	return true;
+}
+
 static void
 set_text_option(struct sandbox_options *o, int option, const char *value)
 {
@@ -193,11 +211,11 @@ set_text_option(struct sandbox_options *o, int option, const char *value)
 	case OPTION_CHECK:
 		o->checks_fully = choice("check", value, "full", "fast");
 		return;
-	case OPTION_VERSION_OF:
-		o->version_text = value;
-		if (!sandbox_answer_version_parse(value, &o->version))
-			wrong("version-of", value, "like 30.0.1");
+	case OPTION_DRUID:
+		if (!sandbox_options_druid(o, value))
+			wrong("druid", value, "like 30.0.1");
 		return;
+	case OPTION_NO_KAFKA: o->has_no_kafka = true; return;
 	case OPTION_BASIC_AUTH:
 		free(o->authorization);
 		o->authorization = basic_authorization(value);
@@ -263,9 +281,8 @@ read_options(struct sandbox_options *o, int argc, char **argv)
 		.overlord_service = "druid/overlord",
 		.handoff_delay_ms = HANDOFF_MS,
 		.keep_bytes = KEEP_BYTES,
-		.seed = 1,
-		.version_text = VERSION };
-	must(sandbox_answer_version_parse(VERSION, &o->version));
+		.seed = 1 };
+	must(sandbox_options_druid(o, VERSION));
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		if (!set_number_option(o, option, optarg))
 			set_text_option(o, option, optarg);
@@ -363,6 +380,7 @@ start(struct sandbox *s)
 	sandbox_check_init(&s->check, s->options.checks_fully, &s->violations);
 	sandbox_store_init(&s->store, !s->options.counts_only,
 	    (uint64_t)s->options.keep_bytes);
+	sandbox_supervisor_init(&s->supervisors, &s->store, &s->violations);
 	start_http(s);
 	start_announce(s);
 }
@@ -374,6 +392,7 @@ stop(struct sandbox *s)
 	sandbox_task_clear(s);
 	sandbox_announce_free(&s->announce);
 	sandbox_http_free(&s->http);
+	sandbox_supervisor_clear(&s->supervisors);
 	sandbox_store_clear(&s->store);
 	sandbox_check_fini(&s->check);
 	loop_free(&s->loop);

@@ -12,8 +12,11 @@
 #include "sandbox_fault.h"
 #include "sandbox_http.h"
 #include "sandbox_store.h"
+#include "sandbox_supervisor.h"
 #include "sandbox_violation.h"
 #include "text_map.h"
+
+#define DRUID_TEXT_BYTES 40
 
 struct task;
 struct exchange;
@@ -38,7 +41,8 @@ struct sandbox_options {
 	char *authorization; /* header value that is wanted, or NULL */
 	bool counts_only, checks_fully, ignores_producers;
 	unsigned version;
-	const char *version_text;
+	char version_text[DRUID_TEXT_BYTES];
+	bool has_no_kafka; /* extension */
 };
 
 struct sandbox_counts {
@@ -58,6 +62,7 @@ struct sandbox {
 	struct violations violations;
 	struct check check;
 	struct store store;
+	struct supervisors supervisors;
 	struct sandbox_counts counts;
 
 	struct text_map tasks_by_id, handlers; /* struct task */
@@ -66,3 +71,6 @@ struct sandbox {
 	struct exchange *exchanges; /* being handled */
 	struct announce *announce; /* NULL: no ZooKeeper */
 };
+
+/* It is that Druid from now on. false: that is no version. */
+bool sandbox_options_druid(struct sandbox_options *, const char *version);

@@ -23,6 +23,21 @@
 	"<html>\n<head>\n<title>Error " status " Server Error</title>\n" \
 	"</head>\n<body><h2>HTTP ERROR " status "</h2>\n<pre>" text      \
 	"</pre></body>\n</html>\n"
+#define MODULE(name, artifact)                            \
+	"{\"name\":\"" name "\",\"artifact\":\"" artifact \
+	"\",\"version\":\"$1\"}"
+#define OTHER_MODULE                                      \
+	MODULE("org.apache.druid.metadata.storage.derby." \
+	       "DerbyMetadataStorageDruidModule",         \
+	    "druid-server")
+#define KAFKA_MODULE                                                   \
+	MODULE("org.apache.druid.indexing.kafka.KafkaIndexTaskModule", \
+	    "druid-kafka-indexing-service")
+#define STATUS(modules)                                       \
+	"{\"version\":\"$1\",\"modules\":[" modules           \
+	"],\"memory\":{\"maxMemory\":1073741824,"             \
+	"\"totalMemory\":536870912,\"freeMemory\":268435456," \
+	"\"usedMemory\":268435456,\"directMemory\":134217728}}"
 
 /* The row of the newest release that is not newer than ours counts. */
 static const struct sandbox_answer_row rows[] = {
@@ -87,8 +102,9 @@ static const struct sandbox_answer_row rows[] = {
 	{ ANSWER_LEADER, 0, 200, JSON, "{\"leader\":true}" },
 	{ ANSWER_NO_LEADER, 0, 404, JSON, "{\"leader\":false}" },
 	{ ANSWER_HEALTH, 0, 200, JSON, "true" },
-	{ ANSWER_DRUID_STATUS, 0, 200, JSON,
-	    "{\"version\":\"$1\",\"modules\":[],\"memory\":{}}" },
+	{ ANSWER_DRUID_STATUS, 0, 200, JSON, STATUS(OTHER_MODULE) },
+	{ ANSWER_DRUID_STATUS_KAFKA, 0, 200, JSON,
+	    STATUS(OTHER_MODULE "," KAFKA_MODULE) },
 	{ ANSWER_STATE_WRONG, 0, 400, TEXT,
 	    "Invalid task state '$1', must be one of "
 	    "[pending, waiting, running, complete]" },
@@ -96,6 +112,27 @@ static const struct sandbox_answer_row rows[] = {
 	{ ANSWER_ALL_KILLED, 0, 200, JSON, "{\"dataSource\":\"$1\"}" },
 	{ ANSWER_AWAY, 0, 503, NULL, NULL },
 	{ ANSWER_REDIRECT, 0, 307, NULL, NULL },
+	{ ANSWER_SUPERVISOR_ID, 0, 200, JSON, "{\"id\":\"$1\"}" },
+	{ ANSWER_SUPERVISOR_POSTED, 0, 200, JSON, "{\"id\":\"$1\"}" },
+	{ ANSWER_SUPERVISOR_POSTED, DRUID(38, 0, 0), 200, JSON,
+	    "{\"id\":\"$1\",\"modified\":$2,\"restarted\":$2}" },
+	{ ANSWER_SUPERVISOR_UNKNOWN, 0, 404, JSON,
+	    ERROR("[$1] does not exist") },
+	{ ANSWER_SUPERVISOR_ALREADY, 0, 400, JSON,
+	    ERROR("[$1] is already $2") },
+	{ ANSWER_SUPERVISOR_TYPE, 0, 400, JSON,
+	    ERROR("Could not resolve type id '$1' as a subtype of "
+		  "`org.apache.druid.indexing.overlord.supervisor."
+		  "SupervisorSpec`") },
+	{ ANSWER_SUPERVISOR_REFUSED, 0, 400, JSON, ERROR("$1") },
+	{ ANSWER_SUPERVISOR_STREAM, 0, 400, JSON,
+	    ERROR_RESPONSE("invalidInput", "USER", "INVALID_INPUT",
+		"Update of the input source stream from [$1] to [$2] is not "
+		"supported for a running supervisor.") },
+	{ ANSWER_SUPERVISOR_GROUPS, 0, 400, JSON,
+	    ERROR("List of task groups to handoff can't be empty") },
+	{ ANSWER_SUPERVISOR_HANDED_OFF, 0, 200, NULL, NULL },
+	{ ANSWER_SUPERVISOR_HANDED_OFF, DRUID(36, 0, 0), 202, NULL, NULL },
 	{ ANSWER_UNAUTHORIZED, 0, 401, HTML, PAGE("401", "Unauthorized") },
 	{ ANSWER_NOT_FOUND, 0, 404, HTML, PAGE("404", "Not Found") },
 	{ ANSWER_METHOD, 0, 405, HTML, PAGE("405", "Method Not Allowed") },

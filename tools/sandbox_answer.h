@@ -17,6 +17,8 @@
 #define DRUID_IDLE_TIME DRUID(0, 13, 0)
 #define DRUID_APPENDERATOR DRUID(0, 13, 0)
 #define DRUID_NO_PUSH DRUID(31, 0, 0)
+#define DRUID_SKIPS_RESTART DRUID(33, 0, 0)
+#define DRUID_SUPERVISOR_ID DRUID(34, 0, 0) /* its own, not the dataSource's */
 #define DRUID_BATCH DRUID(0, 17, 0) /* inputSource, inputFormat */
 #define DRUID_STATUS_LONG DRUID(0, 13, 0)
 #define DRUID_STATUS_GROUP DRUID(0, 16, 0)
@@ -55,11 +57,22 @@ enum answer {
 	ANSWER_NO_LEADER,
 	ANSWER_HEALTH,
 	ANSWER_DRUID_STATUS, /* $1 version */
+	ANSWER_DRUID_STATUS_KAFKA, /* $1 version */
 	ANSWER_STATE_WRONG, /* $1 state */
 	ANSWER_IDS_MISSING,
 	ANSWER_ALL_KILLED, /* $1 dataSource */
 	ANSWER_AWAY,
 	ANSWER_REDIRECT,
+	/* of supervisors */
+	ANSWER_SUPERVISOR_ID, /* $1 id */
+	ANSWER_SUPERVISOR_POSTED, /* $1 id, $2 whether it was started again */
+	ANSWER_SUPERVISOR_UNKNOWN, /* $1 id */
+	ANSWER_SUPERVISOR_ALREADY, /* $1 id, $2 "suspended" or "running" */
+	ANSWER_SUPERVISOR_TYPE, /* $1 type */
+	ANSWER_SUPERVISOR_REFUSED, /* $1 why */
+	ANSWER_SUPERVISOR_STREAM, /* $1 the topic before, $2 the wanted one */
+	ANSWER_SUPERVISOR_GROUPS, /* none, or none of these */
+	ANSWER_SUPERVISOR_HANDED_OFF,
 	/* all */
 	ANSWER_UNAUTHORIZED,
 	ANSWER_NOT_FOUND,

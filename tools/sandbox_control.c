@@ -11,6 +11,7 @@
 
 #include "panic.h"
 #include "sandbox_announce.h"
+#include "sandbox_supervise.h"
 
 #define BASE "/sandbox/"
 #define NAME_BYTES 1024
@@ -142,18 +143,36 @@ set_counts(struct json *j, const struct sandbox *s)
 }
 
 static void
+sum_source(const struct store_source *source, uint64_t *events, uint64_t *bytes)
+{
+	if (source == NULL || source->replicant != 0)
+		return;
+	*events += source->digest.events;
+	*bytes += source->digest.bytes;
+}
+
+/* Pushed ones, and what Kafka tasks have pulled. */
+static void
+sum_events(const struct sandbox *s, uint64_t *events, uint64_t *bytes)
+{
+	*events = *bytes = 0;
+	for (const struct task *t = s->tasks; t != NULL; t = t->next)
+		sum_source(t->source, events, bytes);
+	for (const struct supervisor *v = s->supervisors.first; v != NULL;
+	     v = v->next)
+		for (const struct pull_task *t = v->tasks; t != NULL;
+		     t = t->next)
+			sum_source(t->source, events, bytes);
+}
+
+static void
 handle_stats(struct exchange *x)
 {
 	const struct sandbox *s = x->sandbox;
 	struct json *j = json_new_object();
-	uint64_t events = 0, bytes = 0;
+	uint64_t events, bytes;
 
-	for (const struct task *t = s->tasks; t != NULL; t = t->next) {
-		if (t->source->replicant != 0)
-			continue;
-		events += t->source->digest.events;
-		bytes += t->source->digest.bytes;
-	}
+	sum_events(s, &events, &bytes);
 	json_set_text(j, "version", s->options.version_text);
 	json_set_int(j, "uptimeMs", loop_now_ms(s->loop) - s->started_ms);
 	json_set_int(j, "events", (int64_t)events);
@@ -257,6 +276,7 @@ handle_reset(struct exchange *x)
 
 	sandbox_exchange_clear(s, x);
 	sandbox_task_clear(s);
+	sandbox_supervisor_clear(&s->supervisors);
 	sandbox_store_clear(&s->store);
 	s->counts = (struct sandbox_counts){ 0 };
 	s->violations = (struct violations){ 0 };
@@ -264,6 +284,26 @@ handle_reset(struct exchange *x)
 	sandbox_fault_init(&s->faults, (uint64_t)s->options.seed);
 	set_port(s);
 	sandbox_exchange_json(x, 200, &j);
+}
+
+/* ---- another Druid ---- */
+
+static void
+handle_druid(struct exchange *x)
+{
+	struct sandbox_options *o = &x->sandbox->options;
+	struct json *j = json_parse(x->body, x->body_bytes, NULL);
+	bool good = json_is_object(j) &&
+	    sandbox_options_druid(
+		o, json_get_text(j, "version", o->version_text));
+
+	if (good)
+		o->has_no_kafka = !json_get_bool(j, "kafka", !o->has_no_kafka);
+	json_free(&j);
+	if (good)
+		sandbox_exchange_text(x, 200, o->version_text);
+	else
+		sandbox_exchange_text(x, 400, "version: like 30.0.1\n");
 }
 
 /* ---- routes ---- */
@@ -277,6 +317,10 @@ static const struct {
 	{ "GET", "fault", handle_faults },
 	{ "POST", "fault", handle_fault },
 	{ "POST", "reset", handle_reset },
+	{ "POST", "druid", handle_druid },
+	{ "GET", "supervisor", sandbox_supervise_show },
+	{ "POST", "supervisor", sandbox_supervise_do },
+	{ "POST", "read", sandbox_supervise_read },
 };
 
 void
@@ -292,5 +336,5 @@ sandbox_control_handle(struct exchange *x)
 				return;
 			}
 	sandbox_exchange_text(
-	    x, 404, "GET events, stats, fault; POST fault, reset\n");
+	    x, 404, "it is none of those in tools/sandbox_control.h\n");
 }

@@ -8,6 +8,15 @@
  *   GET  /sandbox/stats
  *   GET  /sandbox/fault        POST /sandbox/fault
  *   POST /sandbox/reset
+ *   POST /sandbox/druid {"version": "34.0.0", "kafka": true}
+ *                       from now on it is that one
+ *   GET  /sandbox/supervisor        what its Kafka supervisors are, and what
+ *                                   Druid tells nobody: offsets stored, …
+ *   POST /sandbox/supervisor        {"id": …, "do": …}: sandbox_supervisor.h
+ *   POST /sandbox/read?supervisor=ID&partition=P&to=OFFSET[&from=OFFSET]
+ *                       the group that reads it has read on, to before that
+ *                       offset; the body has what it read, as an array of
+ *                       events, or nothing. 409: none reads it, or not there
  *
  * No fault strikes these.
  */

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "iso.h"
 #include "panic.h"
+#include "sandbox_supervise.h"
 
 #define BASE "/druid/indexer/v1/"
 #define URL_BYTES 256
@@ -227,7 +228,9 @@ handle_status(struct exchange *x, const char *id)
 	struct json *j;
 
 	if (t == NULL) {
-		sandbox_exchange_answer(x, ANSWER_STATUS_UNKNOWN, id, NULL);
+		if (!sandbox_supervise_task(x, id))
+			sandbox_exchange_answer(
+			    x, ANSWER_STATUS_UNKNOWN, id, NULL);
 		return;
 	}
 	j = json_new_object();
@@ -622,6 +625,16 @@ handle_cluster(struct exchange *x)
 }
 
 static void
+handle_druid_status(struct exchange *x)
+{
+	const struct sandbox_options *o = &x->sandbox->options;
+
+	sandbox_exchange_answer(x,
+	    o->has_no_kafka ? ANSWER_DRUID_STATUS : ANSWER_DRUID_STATUS_KAFKA,
+	    o->version_text, NULL);
+}
+
+static void
 route_other(struct exchange *x)
 {
 	struct http_view path = x->head->path;
@@ -629,8 +642,7 @@ route_other(struct exchange *x)
 	if (http_view_is(path, x->bytes, "/status/health"))
 		sandbox_exchange_answer(x, ANSWER_HEALTH, NULL, NULL);
 	else if (http_view_is(path, x->bytes, "/status"))
-		sandbox_exchange_answer(x, ANSWER_DRUID_STATUS,
-		    x->sandbox->options.version_text, NULL);
+		handle_druid_status(x);
 	else if (http_view_is(
 		     path, x->bytes, "/druid/coordinator/v1/cluster/overlord"))
 		handle_cluster(x);
@@ -657,6 +669,8 @@ sandbox_overlord_handle(struct exchange *x)
 		return;
 	if (!sandbox_exchange_path(x, BASE, &path))
 		route_other(x);
+	else if (path.count > 0 && strcmp(path.segments[0], "supervisor") == 0)
+		sandbox_supervise_handle(x);
 	else if (path.count == 1)
 		route_short(x, path.segments[0]);
 	else if (path.count == 2 || path.count == 3)

@@ -148,3 +148,45 @@ class Sandbox:
 
     def reset(self):
         self._json("POST", "/sandbox/reset", {})
+
+    # Kafka supervisors: tools/sandbox_supervisor.h
+
+    def druid(self, version, kafka=True):
+        """From now on it is that one."""
+        status, _, answer = self.request(
+            "POST", "/sandbox/druid", {"version": version, "kafka": kafka})
+        if status != 200:
+            raise AssertionError(f"druid {version}: {status} {answer!r}")
+
+    def supervisors(self):
+        """By id, what they are: spec, stored offsets, groups …"""
+        return self._json("GET", "/sandbox/supervisor")
+
+    def supervisor(self, id, do, **members):
+        """One of the commands; what became of it."""
+        return self._json("POST", "/sandbox/supervisor",
+                          dict(members, id=id, do=do))
+
+    def ask_supervisor(self, path="", body=None, method=None):
+        """Druid's own API: (status, JSON or text). A body, or a method that
+        is given, makes it a POST."""
+        status, _, answer = self.request(
+            method or ("GET" if body is None else "POST"),
+            "/druid/indexer/v1/supervisor" + path, body,
+            {"Content-Type": "application/json"})
+        try:
+            return status, json.loads(answer)
+        except ValueError:
+            return status, answer.decode()
+
+    def read_on(self, id, to, *, partition=0, at=None, events=b""):
+        """A group of the supervisor's has read on, to before that offset.
+        False: none reads there (any more)."""
+        query = {"supervisor": id, "partition": partition, "to": to}
+        if at is not None:
+            query["from"] = at
+        status, _, answer = self.request(
+            "POST", "/sandbox/read?" + urllib.parse.urlencode(query), events)
+        if status not in (200, 409):
+            raise AssertionError(f"read: {status} {answer!r}")
+        return status == 200

@@ -1135,7 +1135,7 @@ class VersionTest(unittest.TestCase):
     """The table of druid-api.md 5.1 and what else depends on the release."""
 
     def answers(self, version):
-        with Sandbox("--version-of", version) as druid:
+        with Sandbox("--druid", version) as druid:
             fields = {"Content-Type": "application/json"}
             first = druid.request("POST", TASK, task_spec(), fields)
             again = druid.request("POST", TASK, task_spec(), fields)

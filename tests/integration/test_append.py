@@ -21,7 +21,7 @@ QUICK = {"delivery.mode": "append", "append.period": "PT0.2S"}
 
 class AppendCase(drill.BatchTaskCase):
     properties = QUICK
-    druid_options = ("--batch-delay", "50", "--version-of", "31.0.0")
+    druid_options = ("--batch-delay", "50", "--druid", "31.0.0")
 
     def counters(self):
         return self.server.data_source(DS)["counters"]

@@ -68,7 +68,7 @@ class TestAlreadyExists(ComplaintCase):
 
     def check(self, version):
         """The beams are forgotten while their tasks run."""
-        self.druid = self.sandbox("--check", "full", "--version-of", version)
+        self.druid = self.sandbox("--check", "full", "--druid", version)
         first = self.server(f"first-{version}")
         events = self.send(first, 10, "a")
         self.await_drained(first)

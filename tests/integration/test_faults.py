@@ -518,7 +518,7 @@ class TestReplicants(ReplicantCase):
 
 class TestOldDruid(FaultCase):
     """A Druid before 0.12 knows no producer headers: at least once."""
-    druid_options = ("--version-of", "0.11.0")
+    druid_options = ("--druid", "0.11.0")
 
     def test_lost_answers(self):
         self.druid.fault("drop", count=3)
