@@ -30,6 +30,7 @@ import tempfile
 import time
 import unittest
 
+from puller import Puller
 from sandbox import ROOT, Sandbox, die_with_parent, program  # noqa: F401
 
 WAIT_SECONDS = 30
@@ -649,6 +650,12 @@ class Case(unittest.TestCase):
         self._ports.add(sandbox.port)
         return sandbox
 
+    def puller(self, druid, id, **how):
+        """Plays the tasks of that Kafka supervisor until the test's end."""
+        puller = Puller(druid, id, **how)
+        self._started.append(puller)
+        return puller
+
     def closed_port(self, address="127.0.0.1"):
         """A port on which nobody listens, nor can before the test's end."""
         s = socket.socket(socket.AF_INET6 if ":" in address
@@ -700,6 +707,8 @@ class Case(unittest.TestCase):
                 thing.stop(signal.SIGQUIT)
         elif isinstance(thing, Load):
             thing.close()
+        elif isinstance(thing, Puller):
+            thing.stop(check=not self._failed())
         elif thing.process is not None and thing.process.poll() is None:
             thing.stop()
 

@@ -8,6 +8,8 @@
 import socket
 import struct
 
+from codec import unpack
+
 SECONDS = 30
 
 
@@ -48,6 +50,47 @@ def metadata(*topics, correlation=1):
     return frame(3, 1, correlation, body + b"".join(text(t) for t in topics))
 
 
+class Metadata:
+    """Of version 1: nodes {id: (host, port)}, partitions of each topic
+    {name: {partition: node id}}; a topic that has an error has none."""
+
+    def __init__(self, answer):
+        self._raw, self._at = answer, 4
+        self.nodes = {}
+        for _ in range(self._int()):
+            node, host, port = self._int(), self._text(), self._int()
+            self._text()
+            self.nodes[node] = host, port
+        self._int()
+        self.topics = {}
+        for _ in range(self._int()):
+            self._int(">h")
+            name = self._text()
+            self._int(">b")
+            self.topics[name] = dict(
+                self._partition() for _ in range(self._int()))
+
+    def _partition(self):
+        self._int(">h")
+        partition, leader = self._int(), self._int()
+        for _ in "replicas", "in sync":
+            nodes = self._int()
+            self._at += 4 * nodes
+        return partition, leader
+
+    def _int(self, form=">i"):
+        value, = struct.unpack_from(form, self._raw, self._at)
+        self._at += struct.calcsize(form)
+        return value
+
+    def _text(self):
+        size = self._int(">h")
+        if size < 0:
+            return None
+        self._at += size
+        return self._raw[self._at - size:self._at].decode()
+
+
 class Fetched:
     """Of one partition."""
 
@@ -76,27 +119,27 @@ class Fetched:
         return first, behind
 
     def values(self):
-        """Offset and value of each record; of batches that are not
-        compressed."""
+        """Offset and value of each record."""
         at, found = 0, []
         while at < len(self.records):
             base, length = struct.unpack_from(">qi", self.records, at)
             attributes, = struct.unpack_from(">h", self.records, at + 21)
             count, = struct.unpack_from(">i", self.records, at + 57)
-            assert attributes == 0, attributes
-            reader = Records(self.records, at + 61)
+            assert attributes < 8, attributes
+            reader = Records(unpack(
+                attributes, self.records[at + 61:at + 12 + length]))
             found += [(base + delta, value) for delta, value in
                       (reader.next() for _ in range(count))]
             at += 12 + length
-            assert reader.at == at
+            assert reader.at == len(reader.raw)
         return found
 
 
 class Records:
     """Those of a batch, one after the other."""
 
-    def __init__(self, raw, at):
-        self.raw, self.at = raw, at
+    def __init__(self, raw):
+        self.raw, self.at = raw, 0
 
     def _varint(self):
         value = shift = 0
@@ -124,13 +167,13 @@ class Records:
 
 
 class Client:
-    def __init__(self, port, *, receive_buffer=None):
+    def __init__(self, port, *, host="127.0.0.1", receive_buffer=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
                                    receive_buffer)
         self.socket.settimeout(SECONDS)
-        self.socket.connect(("127.0.0.1", port))
+        self.socket.connect((host, port))
 
     def __enter__(self):
         return self
