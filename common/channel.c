@@ -20,7 +20,7 @@
 #include "panic.h"
 
 #define CHANNEL_MAGIC UINT64_C(0x316e616863717274) /* "trqchan1" */
-#define CHANNEL_VERSION 3
+#define CHANNEL_VERSION 4
 #define PAGE_BYTES 4096u
 #define CONTROLS_AT PAGE_BYTES
 #define DATA_AT (2 * PAGE_BYTES)
@@ -347,6 +347,50 @@ channel_is_stopped(const struct channel *c)
 {
 	return atomic_load_explicit(
 		   &c->header->is_stopped, memory_order_acquire) != 0;
+}
+
+void
+channel_drain(struct channel *c, bool drain)
+{
+	atomic_store_explicit(
+	    &c->header->is_draining, drain, memory_order_relaxed);
+	/* before a look at `offering`: whoever counts himself there after that
+	 * look sees the word, whoever did before it is seen */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (c->receiver_bell >= 0) /* for who waits for room */
+		bell_ring(c->receiver_bell);
+}
+
+bool
+channel_is_draining(const struct channel *c)
+{
+	return atomic_load_explicit(
+		   &c->header->is_draining, memory_order_relaxed) != 0;
+}
+
+void
+channel_offers(struct channel *c, int more)
+{
+	uint32_t now =
+	    atomic_load_explicit(&c->header->offering, memory_order_relaxed);
+
+	/* release: who sees that none is left sees what was written */
+	atomic_store_explicit(
+	    &c->header->offering, now + (uint32_t)more, memory_order_release);
+}
+
+void
+channel_offers_fence(void)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+bool
+channel_is_shut(const struct channel *c)
+{
+	return channel_is_draining(c) &&
+	    atomic_load_explicit(&c->header->offering, memory_order_acquire) ==
+	    0;
 }
 
 void

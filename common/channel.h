@@ -43,15 +43,19 @@ struct channel_header {
 	_Alignas(CACHE_LINE) _Atomic uint64_t offered_events;
 	_Atomic uint64_t offered_dropped; /* told to the worker in blocks */
 	_Atomic uint64_t requests, refused_full, refused_malformed;
+	_Atomic uint64_t refused_draining;
 	/* what the two offered counters were before the block that ends at
 	 * undo_tail: a receiver that was killed before it could commit the
 	 * block is set right by its successor */
 	_Atomic uint64_t undo_events, undo_dropped, undo_tail;
+	/* requests that may still write to the event ring: channel_offers */
+	_Atomic uint32_t offering;
 
 	/* worker's: what it has taken durably, beside ring head */
 	_Alignas(CACHE_LINE) _Atomic uint64_t taken_events;
 	_Atomic uint64_t taken_dropped;
 	_Atomic uint32_t is_stopped; /* channel_stop */
+	_Atomic uint32_t is_draining; /* channel_drain */
 };
 
 enum ack_kind {
@@ -124,6 +128,17 @@ void channel_ring_receiver(struct channel *);
  * what is offered would wait for nobody knows how long; or it goes on. */
 void channel_stop(struct channel *, bool stop);
 bool channel_is_stopped(const struct channel *);
+/* Worker: it is being drained, and no request may begin any more (a later one
+ * may again). */
+void channel_drain(struct channel *, bool drain);
+bool channel_is_draining(const struct channel *);
+/* Receiver: so many requests more, or less (-1), may write to the event ring. It
+ * looks at channel_is_draining behind channel_offers_fence. */
+void channel_offers(struct channel *, int more);
+void channel_offers_fence(void);
+/* Worker, behind channel_drain: no request of that receiver is at it, and none
+ * will be: what is in the event ring now is all. */
+bool channel_is_shut(const struct channel *);
 /* Worker: some interval's events are spread over several partitions, or it
  * does not know yet, so that events need their hash; or they do not. */
 void channel_want_hashes(struct channel *, bool want);

@@ -65,6 +65,11 @@ enum order {
 	/* worker → supervisor: done. `index`: letters, `value`: their events,
 	 * and from bit 32 on letters that stay */
 	ORDER_DEAD_DONE,
+	/* → worker: `index`: ORDER_DRAIN_ON or ORDER_DRAIN_OFF */
+	ORDER_DRAIN,
+	/* worker → supervisor: `index` as it came, and it is durable; `value`: 0,
+	 * or errno, why nothing has changed */
+	ORDER_DRAIN_DONE,
 	/* → child: nothing to do. That its loop turns is the answer (life.h) */
 	ORDER_PING,
 };
@@ -80,6 +85,9 @@ enum order {
 #define ORDER_DEAD_STAY                                                   \
 	"their interval is over and late.policy is drop (set archive or " \
 	"append, or export them), or they cannot be read"
+
+#define ORDER_DRAIN_OFF 0
+#define ORDER_DRAIN_ON 1
 
 struct order_message {
 	uint32_t order;

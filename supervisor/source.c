@@ -16,10 +16,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "drain_mark.h"
 #include "log_page.h"
 #include "panic.h"
 
 #include "dead_order.h"
+#include "drain_order.h"
 #include "spawn.h"
 #include "supervisor.h"
 
@@ -105,8 +107,10 @@ worker_changed(struct child *c)
 {
 	struct source *src = c->owner;
 
-	if (c->state != CHILD_READY)
+	if (c->state != CHILD_READY) {
 		dead_order_broken(src);
+		drain_order_broken(src);
+	}
 	supervisor_look(src->supervisor);
 }
 
@@ -115,6 +119,8 @@ worker_report(struct child *c, const struct order_message *m)
 {
 	if (m->order == ORDER_DEAD_DONE)
 		dead_order_done(c->owner, m);
+	if (m->order == ORDER_DRAIN_DONE)
+		drain_order_done(c->owner, m);
 }
 
 static int64_t
@@ -134,6 +140,18 @@ static const struct child_ops worker_ops = {
 	.report = worker_report,
 };
 
+/* Before a receiver can have it: nothing is taken that the worker would have
+ * refused. */
+static bool
+is_drained(const struct source *src)
+{
+	char *dir = must_format("%s/spool/%s", src->conf->data_dir, src->name);
+	bool drained = drain_mark_since(dir) > 0;
+
+	free(dir);
+	return drained;
+}
+
 /* Makes a channel, tries whether a child can map it, and keeps its header in
  * view. False with errno. */
 static bool
@@ -151,6 +169,7 @@ open_channel(struct source *src, unsigned receiver)
 		errno = ENOMEM;
 		return false;
 	}
+	channel_drain(&whole, is_drained(src));
 	channel_detach(&whole);
 	at = mmap(NULL, HEADER_BYTES, PROT_READ, MAP_SHARED, to->fd, 0);
 	if (at == MAP_FAILED)
@@ -272,6 +291,7 @@ source_sums(const struct source *src, struct source_sums *sums)
 		    load(&h->offered_events) + load(&h->offered_dropped);
 		sums->requests += load(&h->requests);
 		sums->refused_full += load(&h->refused_full);
+		sums->refused_draining += load(&h->refused_draining);
 		sums->refused_malformed += load(&h->refused_malformed);
 	}
 }

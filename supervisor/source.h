@@ -42,6 +42,7 @@ struct source {
 	struct rate rate; /* received, sent */
 	uint64_t dead_ticket; /* dead_order.c; 0: nobody waits */
 	struct order_message dead_order;
+	uint64_t drain_ticket; /* drain_order.c; 0: nobody waits */
 };
 
 /* Sums over its channels, as they are now. */
@@ -49,6 +50,7 @@ struct source_sums {
 	uint64_t offered; /* events, dropped ones with them */
 	uint64_t in_rings; /* of them, not yet taken for good */
 	uint64_t requests, refused_full, refused_malformed;
+	uint64_t refused_draining;
 };
 
 /* Makes channels, bell and life page, and starts nothing. */

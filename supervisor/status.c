@@ -205,6 +205,7 @@ describe_requests(struct json *o, const struct source_sums *sums)
 
 	json_set_int(r, "requests", (int64_t)sums->requests);
 	json_set_int(r, "refusedFull", (int64_t)sums->refused_full);
+	json_set_int(r, "refusedDraining", (int64_t)sums->refused_draining);
 	json_set_int(r, "refusedMalformed", (int64_t)sums->refused_malformed);
 	json_set(o, "requests", r);
 }

@@ -31,6 +31,7 @@
 #include "panic.h"
 
 #include "dead_order.h"
+#include "drain_order.h"
 #include "footprint.h"
 #include "notify.h"
 #include "port.h"
@@ -444,6 +445,7 @@ command_arrived(void *context, uint64_t ticket, enum ctl_command command,
 	case CTL_STATUS: answer_status(s, ticket); return;
 	case CTL_RELOAD: reload_ask(s, ticket); return;
 	case CTL_DEADLETTERS: dead_order_begin(s, ticket, arguments); return;
+	case CTL_DRAIN: drain_order_begin(s, ticket, arguments); return;
 	case CTL_STOP:
 		remember_stop(s, ticket);
 		begin_stop(s, "tranqctl stop");

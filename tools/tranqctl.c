@@ -16,6 +16,7 @@
 #include "panic.h"
 #include "tranqctl_archive.h"
 #include "tranqctl_dead.h"
+#include "tranqctl_drain.h"
 #include "trust_store.h"
 #include "tranqctl_output.h"
 #include "tranqctl_password.h"
@@ -29,8 +30,8 @@ enum { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_DAEMON };
 
 struct arguments {
 	const char *socket, *file;
-	bool json, prints, replaces, all;
-	const char *overlord;
+	bool json, prints, replaces, all, undo;
+	const char *overlord, *timeout;
 	const char *command;
 	char **words; /* behind the command */
 	int word_count;
@@ -41,7 +42,7 @@ print_usage(FILE *to)
 {
 	fputs("usage: tranqctl [-s SOCKET | -c FILE] COMMAND\n\n", to);
 	for (int i = 0; i < CTL_COMMANDS; i++)
-		if (i != CTL_DEADLETTERS) /* not as such */
+		if (i != CTL_DEADLETTERS && i != CTL_DRAIN) /* below */
 			fprintf(to, "  %-8s  %s\n",
 			    ctl_name((enum ctl_command)i),
 			    ctl_text((enum ctl_command)i));
@@ -60,6 +61,10 @@ print_usage(FILE *to)
 	      "daemon:\n"
 	      "            list [DATASOURCE]; show DATASOURCE KEY\n"
 	      "            export | requeue | drop DATASOURCE KEY | --all\n"
+	      "  drain     [DATASOURCE]: no more events are taken, what waits "
+	      "goes to Druid; ends\n"
+	      "            when all is there. For good, until drain --undo "
+	      "[DATASOURCE]\n"
 	      "  password  NAME: reads a password, prints lines for "
 	      "pull.auth.file\n"
 	      "  help      this text\n"
@@ -70,6 +75,9 @@ print_usage(FILE *to)
 	      "  --json     status as JSON, for programs; archive and "
 	      "deadletters list too\n"
 	      "  --all      export, requeue, drop: all of the dataSource's\n"
+	      "  --undo     drain: events are taken again\n"
+	      "  --timeout PERIOD  drain: how long it waits "
+	      "(" DRAIN_TIMEOUT "), then exit code 1\n"
 	      "  --print    reindex: the tasks, submitting nothing\n"
 	      "  --replace  reindex: what Druid has of the interval goes, the "
 	      "files\n"
@@ -91,6 +99,8 @@ parse(int argc, char **argv, struct arguments *a)
 		{ "print", no_argument, NULL, 'p' },
 		{ "replace", no_argument, NULL, 'r' },
 		{ "overlord", required_argument, NULL, 'o' },
+		{ "undo", no_argument, NULL, 'u' },
+		{ "timeout", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -107,6 +117,8 @@ parse(int argc, char **argv, struct arguments *a)
 		case 'p': a->prints = true; break;
 		case 'r': a->replaces = true; break;
 		case 'o': a->overlord = optarg; break;
+		case 'u': a->undo = true; break;
+		case 't': a->timeout = optarg; break;
 		case 'h': a->command = "help"; return true;
 		case 'V': a->command = "version"; return true;
 		default: return false;
@@ -120,6 +132,7 @@ parse(int argc, char **argv, struct arguments *a)
 	if (a->word_count > 0 && strcmp(a->command, "archive") != 0 &&
 	    strcmp(a->command, "spool") != 0 &&
 	    strcmp(a->command, "password") != 0 &&
+	    strcmp(a->command, "drain") != 0 &&
 	    strcmp(a->command, "deadletters") != 0)
 		return false;
 	return true;
@@ -330,6 +343,33 @@ do_archive(const struct arguments *a)
 	return code;
 }
 
+static int
+do_drain(const struct arguments *a)
+{
+	struct drain_arguments drain = {
+		.ds = a->words[0], .undo = a->undo, .timeout = a->timeout
+	};
+	char *path;
+	int code = EXIT_USAGE;
+
+	if (a->word_count > 1) {
+		print_usage(stderr);
+		return EXIT_USAGE;
+	}
+	path = find_socket(a);
+	if (path == NULL)
+		return EXIT_USAGE;
+	drain.socket = path;
+	switch (drain_command(&drain)) {
+	case DRAIN_GOOD: code = EXIT_DONE; break;
+	case DRAIN_LEFT: code = EXIT_REFUSED; break;
+	case DRAIN_NO_DAEMON: code = EXIT_NO_DAEMON; break;
+	case DRAIN_WRONG_USE: break;
+	}
+	free(path);
+	return code;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -359,6 +399,8 @@ main(int argc, char **argv)
 		return do_spool(&a);
 	if (strcmp(a.command, "deadletters") == 0)
 		return do_dead(&a);
+	if (strcmp(a.command, "drain") == 0)
+		return do_drain(&a);
 	if (!ctl_parse(a.command, &command, &rest) || rest[0] != '\0') {
 		fprintf(stderr, "tranqctl: no command '%s'\n", a.command);
 		print_usage(stderr);

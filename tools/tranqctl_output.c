@@ -400,6 +400,21 @@ dropped_in_all(const struct json *accounts)
 	return sum;
 }
 
+/* A worker that drains has nothing more to be said of than that. */
+static const char *
+worker_state(const struct json *src)
+{
+	static const char *const drains[] = { NULL, "draining", "drained" };
+	const char *state =
+	    json_get_text(json_get(src, "worker"), "state", "-");
+	int64_t drain = json_get_int(json_get(src, "counters"), "drain", 0);
+
+	return strcmp(state, "ready") == 0 && drain > 0 &&
+		drain < (int64_t)ARRAY_LEN(drains)
+	    ? drains[drain]
+	    : state;
+}
+
 static void
 add_source_row(struct table *t, const struct json *src)
 {
@@ -410,8 +425,7 @@ add_source_row(struct table *t, const struct json *src)
 
 	snprintf(row, sizeof row,
 	    "%s\t%s\t%lld\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s",
-	    json_get_text(src, "name", "-"),
-	    json_get_text(worker, "state", "-"),
+	    json_get_text(src, "name", "-"), worker_state(src),
 	    (long long)json_get_int(worker, "pid", 0),
 	    count_of(worker, "restarts", n[0]),
 	    count_of(rates, "receivedPerSecond", n[1]),
@@ -487,7 +501,7 @@ stopped_text(int64_t reason)
 	static const char *const reasons[] = { NULL,
 		"takes no events: the spool or its disk is full",
 		"takes no events: the disk fails",
-		"takes no events: it drains" };
+		"takes no events: tranqctl drain" };
 
 	if (reason <= 0)
 		return NULL;
@@ -521,13 +535,18 @@ print_refused(const struct json *src, struct buf *to)
 	char n[3][SHORT_BYTES];
 
 	if (json_get_int(r, "refusedFull", 0) == 0 &&
+	    json_get_int(r, "refusedDraining", 0) == 0 &&
 	    json_get_int(r, "refusedMalformed", 0) == 0)
 		return;
 	buf_addf(to,
 	    "  requests    %s taken, %s refused (full), %s refused "
-	    "(malformed)\n",
+	    "(malformed)",
 	    count_of(r, "requests", n[0]), count_of(r, "refusedFull", n[1]),
 	    count_of(r, "refusedMalformed", n[2]));
+	if (json_get_int(r, "refusedDraining", 0) > 0)
+		buf_addf(to, ", %s refused (draining)",
+		    count_of(r, "refusedDraining", n[0]));
+	buf_add_text(to, "\n");
 }
 
 static void

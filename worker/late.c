@@ -139,6 +139,21 @@ late_tasks(const struct late *l)
 }
 
 void
+late_hurry(struct late *l, bool on)
+{
+	l->in_a_hurry = on;
+	if (on)
+		late_plan_within(l, 0);
+}
+
+bool
+late_is_empty(const struct late *l)
+{
+	return l->piles.batches == 0 && l->copies.batches == 0 &&
+	    l->parcel_count == 0;
+}
+
+void
 late_hold(struct late *l)
 {
 	l->on_hold = true;

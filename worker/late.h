@@ -74,6 +74,11 @@ struct late_tasks {
 };
 
 struct late_tasks late_tasks(const struct late *);
+/* No more are to come: those that wait for more of them leave at once, or, with
+ * false, wait again. */
+void late_hurry(struct late *, bool);
+/* Neither batches nor copies are left. */
+bool late_is_empty(const struct late *);
 /* Nothing more is begun: we leave. */
 void late_hold(struct late *);
 /* The member "late" of the status document, new; NULL: there is nothing to

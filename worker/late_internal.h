@@ -31,6 +31,7 @@ struct late {
 	 * all of it is for batch tasks, whatever late.policy says */
 	bool is_owed;
 	bool document_due, on_hold, changed;
+	bool in_a_hurry;
 };
 
 /* How events are collected for batch tasks now. */
@@ -44,7 +45,7 @@ struct append_rule late_append_rule(const struct late *);
 enum late_policy late_policy_now(const struct late *);
 /* Whether a batch task may have the interval. */
 bool late_is_over(const struct late *, const struct pile *, int64_t now_ms);
-/* So much waits that nothing waits for its time any more. */
+/* So much waits, or it is so late, that nothing waits for its time any more. */
 bool late_is_pressed(const struct late *);
 struct parcel *
 late_add_parcel(struct late *, uint32_t number, enum late_policy kind);

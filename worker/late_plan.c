@@ -87,7 +87,8 @@ collect(
 bool
 late_is_pressed(const struct late *l)
 {
-	return l->piles.bytes + l->copies.bytes >
+	return l->in_a_hurry ||
+	    l->piles.bytes + l->copies.bytes >
 	    (uint64_t)l->p.ds->spool_bytes_max / PRESSURE_SHARE ||
 	    l->piles.count + l->copies.count > PILES_MAX;
 }

@@ -19,6 +19,7 @@
 #include "condemned.h"
 #include "dead.h"
 #include "delivery.h"
+#include "drain.h"
 #include "fault.h"
 #include "finder.h"
 #include "heap.h"
@@ -80,6 +81,7 @@ struct worker {
 	struct delivery *delivery; /* of the ways */
 	struct intake *intake;
 	struct dead *dead;
+	struct drain *drain;
 
 	struct loop_io control, bell;
 	struct loop_timer seal_timer, removal_timer, disk_timer;
@@ -88,6 +90,7 @@ struct worker {
 	bool was_connected; /* to ZooKeeper, when it was described */
 	struct quarantine_options quarantine;
 	char *quarantine_dir; /* its */
+	char *spool_dir;
 	enum stopped stopped, complained;
 	/* a commit has failed: nothing is taken or written before it is time
 	 * to try again, and nothing is promised before that has gone well */
@@ -140,6 +143,7 @@ describe(struct worker *w)
 	if (w->zk != NULL && *zk_trouble(w->zk) != '\0')
 		json_append(notes, json_new_text(zk_trouble(w->zk)));
 	way(w)->describe(w->delivery, j, notes);
+	drain_describe(w->drain, j);
 	if (w->stopped != STOPPED_NOT)
 		json_append(notes, json_new_text(w->trouble));
 	json_set(j, "notes", notes);
@@ -161,6 +165,14 @@ oldest_ms(struct worker *w)
 		w->oldest_known_ms = now;
 	}
 	return w->oldest_ms;
+}
+
+static enum stopped
+reason_of(const struct worker *w)
+{
+	return w->stopped == STOPPED_NOT && drain_state(w->drain) != DRAIN_OFF
+	    ? STOPPED_DRAINING
+	    : w->stopped;
 }
 
 static struct counters
@@ -187,7 +199,8 @@ count(struct worker *w)
 		.spool_bytes = spool_bytes(w->spool),
 		.oldest_ms = (uint64_t)oldest_ms(w),
 		.in_flight = d.in_flight,
-		.stopped_reason = w->stopped,
+		.stopped_reason = reason_of(w),
+		.drain = drain_state(w->drain),
 		.keys = spool_key_count(w->spool),
 		.key_repeats = keys.repeats,
 		.key_others = keys.others,
@@ -534,6 +547,8 @@ turn_end(void *context)
 	ack_flush(w->acks);
 	tell_wishes(w);
 	at_step(w, LIFE_TELL);
+	w->describe_due |=
+	    drain_look(w->drain, w->stopped == STOPPED_NOT && !w->hands_over);
 	look_for_changes(w);
 	publish(w);
 	report_dead(w);
@@ -610,6 +625,16 @@ orphaned(struct worker *w)
 }
 
 static void
+drain(struct worker *w, const struct order_message *m)
+{
+	struct order_message report = drain_order(w->drain, m);
+
+	w->describe_due = true;
+	if (!order_send(w->heritage->control_fd, &report, -1, -1))
+		log_warn("cannot report to the supervisor");
+}
+
+static void
 control_ready(struct loop_io *io, uint32_t events UNUSED)
 {
 	struct worker *w = io->context;
@@ -621,6 +646,8 @@ control_ready(struct loop_io *io, uint32_t events UNUSED)
 			leave(w, &m);
 		if (m.order == ORDER_DEAD)
 			dead_order(w->dead, &m);
+		if (m.order == ORDER_DRAIN)
+			drain(w, &m);
 		if (m.order == ORDER_REOPEN_LOG)
 			order_take_log(&m, fd0);
 		else if (fd0 >= 0)
@@ -638,7 +665,7 @@ static bool
 open_spool(struct worker *w)
 {
 	char error[ERROR_BYTES];
-	char *dir = must_format(
+	char *dir = w->spool_dir = must_format(
 	    "%s/spool/%s", w->heritage->conf->data_dir, w->ds->name);
 	struct spool_options options = { .dir = dir,
 		.ds = w->ds->name,
@@ -651,7 +678,6 @@ open_spool(struct worker *w)
 	    dir, w->ds->name);
 	panic_words(error);
 	w->spool = spool_open(&options, error, sizeof error);
-	free(dir);
 	if (w->spool != NULL)
 		return true;
 	log_error("%s", error);
@@ -725,6 +751,11 @@ make_parts(struct worker *w)
 	struct keys_parts keys = { .spool = w->spool,
 		.generation = w->heritage->generation };
 	struct dead_parts dead = { .ds = w->ds, .spool = w->spool };
+	struct drain_parts drain = { .loop = w->loop,
+		.dir = w->spool_dir,
+		.spool = w->spool,
+		.channels = w->channels,
+		.channel_count = w->channel_count };
 	struct intake_parts intake = { .ds = w->ds,
 		.channels = w->channels,
 		.channel_count = w->channel_count,
@@ -758,6 +789,9 @@ make_parts(struct worker *w)
 	FAULT_POINT(RESUMED);
 	way(w)->replay(w->delivery);
 	late_begin(w->late);
+	drain.late = w->late;
+	drain.delivery = w->delivery;
+	w->drain = drain_new(&drain);
 }
 
 static void
@@ -783,6 +817,7 @@ static void
 free_parts(struct worker *w)
 {
 	intake_free(&w->intake);
+	drain_free(&w->drain);
 	dead_free(&w->dead);
 	ways_close(&w->ways);
 	late_free(&w->late);
@@ -794,6 +829,7 @@ free_parts(struct worker *w)
 	session_free(&w->session);
 	spool_close(&w->spool);
 	free(w->quarantine_dir);
+	free(w->spool_dir);
 	for (unsigned i = 0; i < w->channel_count; i++)
 		channel_detach(&w->channels[i]);
 	free(w->channels);

@@ -72,6 +72,8 @@ outlet_new(struct outlets *all, int memory_fd, int worker_bell)
 		return NULL;
 	}
 	undo_uncommitted(&o->channel);
+	/* a predecessor's requests are over */
+	atomic_store(&o->channel.header->offering, 0);
 	o->all = all;
 	o->references = 1;
 	o->block_bytes_max = o->channel.events.size / BLOCK_SHARE;

@@ -17,6 +17,7 @@
 #include "settle.h"
 
 #define RETRY_AFTER_S 1
+#define DRAINING_RETRY_AFTER_S 10
 
 static void
 forget_shares(struct outlets *outlets, struct share *s)
@@ -106,6 +107,19 @@ refuse_full(struct posts *ps, const struct outlet *o, struct reply *reply)
 	return refuse(reply, 503, ps->text);
 }
 
+static enum post_state
+refuse_draining(struct posts *ps, const struct outlet *o, struct reply *reply)
+{
+	count(&o->channel.header->refused_draining);
+	snprintf(ps->text, sizeof ps->text,
+	    "dataSource '%s' takes no more events here: it is being drained "
+	    "(tranqctl drain); send them to another tranqd\n",
+	    o->channel.header->ds);
+	refuse(reply, 503, ps->text);
+	reply->retry_after_s = DRAINING_RETRY_AFTER_S;
+	return POST_ANSWERED;
+}
+
 static struct settings_ds *
 find_ds(struct posts *ps, const struct route *r, struct reply *reply)
 {
@@ -122,6 +136,9 @@ find_ds(struct posts *ps, const struct route *r, struct reply *reply)
 		snprintf(ps->text, sizeof ps->text,
 		    "dataSource '%s' is not ready yet\n", ds->conf->name);
 		refuse(reply, 503, ps->text);
+		ds = NULL;
+	} else if (UNLIKELY(channel_is_draining(&ds->outlet->channel))) {
+		refuse_draining(ps, ds->outlet, reply);
 		ds = NULL;
 	}
 	return ds;
@@ -294,8 +311,17 @@ drop_kept(struct post *p)
 }
 
 static void
+end_offer(struct share *s)
+{
+	if (s->is_offering)
+		channel_offers(&s->outlet->channel, -1);
+	s->is_offering = false;
+}
+
+static void
 end_share(struct posts *ps, struct share *s, const struct post *p)
 {
+	end_offer(s);
 	if (p->ticket != 0 && p->is_begun && !s->is_settled) {
 		outlet_waited(s->outlet);
 		settle_expect_strays(ps);
@@ -358,7 +384,8 @@ room_needed(const struct body_share *s)
 	return MIN_OF(s->bytes, s->ds->block_bytes_max);
 }
 
-/* The first outlet that has no room, or where others wait for it. */
+/* The first outlet that has no room, that others wait at, or that is being
+ * drained. */
 static struct outlet *
 find_full(const struct post *p, const struct body_plan *plan)
 {
@@ -370,12 +397,24 @@ find_full(const struct post *p, const struct body_plan *plan)
 		if (o->first_blocked != NULL && o->first_blocked != p)
 			return o;
 		/* in the ring it would wait for room in the spool */
-		if (s->bytes > 0 && channel_is_stopped(&o->channel))
+		if (s->bytes > 0 &&
+		    (channel_is_stopped(&o->channel) ||
+			channel_is_draining(&o->channel)))
 			return o;
 		if (ring_free_bytes(ring) < room_needed(s))
 			return o;
 	}
 	return NULL;
+}
+
+/* With 1: they will be written to, if they are not drained. */
+static void
+announce(const struct body_plan *plan, int more)
+{
+	for (unsigned i = 0; i < plan->share_count; i++)
+		if (plan->shares[i].bytes > 0)
+			channel_offers(
+			    &plan->shares[i].ds->outlet->channel, more);
 }
 
 static void
@@ -392,6 +431,7 @@ begin_shares(struct post *p, struct body_plan *plan)
 		struct share *s = new_share(p, at);
 
 		s->outlet = from->ds->outlet;
+		s->is_offering = from->bytes > 0;
 		s->events = from->events - from->late;
 		p->late[from->ds->conf->late] += from->late;
 		for (int j = 0; j < DROP_REASONS; j++)
@@ -416,6 +456,7 @@ share_written(struct share *s)
 {
 	struct outlet *o = s->outlet;
 
+	end_offer(s);
 	s->end = ring_tail(&o->channel.events);
 	s->is_waiting = true;
 	if (o->first_share == NULL)
@@ -452,10 +493,15 @@ static struct outlet *
 write_plan(struct post *p, struct body_plan *plan)
 {
 	if (!p->is_begun) {
-		struct outlet *full = find_full(p, plan);
+		struct outlet *full;
 
-		if (full != NULL)
+		announce(plan, 1);
+		channel_offers_fence();
+		full = find_full(p, plan);
+		if (full != NULL) {
+			announce(plan, -1);
 			return full;
+		}
 		begin_shares(p, plan);
 		(void)write_shares(p, plan, false);
 	}
@@ -495,7 +541,14 @@ post_try_write(struct post *p)
 {
 	struct outlet *full = write_plan(p, &p->plan);
 	struct posts *ps = p->posts;
+	struct reply reply;
 
+	if (full != NULL && !p->is_begun &&
+	    channel_is_draining(&full->channel)) {
+		refuse_draining(ps, full, &reply);
+		post_answer(p, &reply);
+		return false;
+	}
 	if (full != NULL) {
 		block_at(p, full);
 		return false;
@@ -515,6 +568,8 @@ may_wait(struct posts *ps, const struct body_plan *plan, struct outlet *full,
 {
 	enum post_state state = POST_BLOCKED;
 
+	if (UNLIKELY(channel_is_draining(&full->channel)))
+		return refuse_draining(ps, full, reply);
 	for (unsigned i = 0; i < plan->share_count; i++) {
 		const struct body_share *s = &plan->shares[i];
 		struct outlet *o = s->ds->outlet;

@@ -33,6 +33,7 @@ struct share {
 	struct outlet *outlet;
 	uint64_t end; /* ring position behind it */
 	bool is_waiting, is_durable, is_settled;
+	bool is_offering; /* not all of it is written (channel_offers) */
 	bool is_told; /* keyed: the worker's word has come */
 	uint32_t events; /* that are acknowledged: not the late ones */
 	uint32_t late, window_dropped; /* keyed: as its plan had them */

@@ -377,6 +377,67 @@ test_threads(void **state)
 	close_ends(&e);
 }
 
+#define DRAIN_ROUNDS 200
+
+/* Offers as a receiver does, until it is told not to. */
+static void *
+offer_until_drained(void *context)
+{
+	struct channel *c = &((struct ends *)context)->receiver;
+	uintptr_t offered = 0;
+
+	while (ring_free_bytes(&c->events) >= 64) {
+		channel_offers(c, 1);
+		channel_offers_fence();
+		if (channel_is_draining(c)) {
+			channel_offers(c, -1);
+			break;
+		}
+		put(c, 64, 'x');
+		offered++;
+		channel_offers(c, -1);
+	}
+	return (void *)offered;
+}
+
+/* Nothing comes behind the moment at which it is found to be shut. */
+static void
+test_shut(void **state)
+{
+	(void)state;
+	for (int i = 0; i < DRAIN_ROUNDS; i++) {
+		struct ends e;
+		pthread_t receiver;
+		uint64_t bytes, seen = 0;
+		void *offered;
+
+		open_ends(&e);
+		assert_false(channel_is_shut(&e.worker));
+		assert_int_equal(
+		    pthread_create(&receiver, NULL, offer_until_drained, &e),
+		    0);
+		while (seen < (uint64_t)i % 7)
+			if (ring_peek(&e.worker.events, &bytes) != NULL) {
+				ring_take(&e.worker.events, 64);
+				seen++;
+			}
+		channel_drain(&e.worker, true);
+		while (!channel_is_shut(&e.worker))
+			;
+		while (ring_peek(&e.worker.events, &bytes) != NULL) {
+			ring_take(&e.worker.events, 64);
+			seen++;
+		}
+		assert_int_equal(pthread_join(receiver, &offered), 0);
+		assert_int_equal(seen, (uint64_t)(uintptr_t)offered);
+		assert_true(rang(e.receiver_bell));
+		channel_drain(&e.worker, false);
+		assert_false(channel_is_draining(&e.receiver));
+		assert_false(channel_is_shut(&e.worker));
+		close_ends(&e);
+	}
+}
+
 static int
 quiet(void **state)
 {
@@ -399,6 +460,7 @@ main(void)
 		cmocka_unit_test(test_successor_rings),
 		cmocka_unit_test(test_acks),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_shut),
 	};
 
 	return cmocka_run_group_tests(tests, quiet, NULL);

@@ -7,6 +7,8 @@
  */
 #include "receiver_rig.h"
 
+#include "panic.h"
+
 #define TIME "\"column\":\"time\",\"format\":\"auto\""
 #define RING 65536u
 #define RESULT(n) "{\"result\":{\"received\":" #n ",\"sent\":0}}"
@@ -177,6 +179,107 @@ full_and_waiting(void **state UNUSED)
 	rig_expect(fds[2], 200, RESULT(1));
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
+}
+
+#define DRAINING "dataSource 'waits' takes no more events here: it is being "
+
+static void
+expect_draining(int fd)
+{
+	struct rig_answer a;
+
+	rig_read(fd, &a);
+	assert_int_equal(a.status, 503);
+	assert_memory_equal(a.body, DRAINING, sizeof DRAINING - 1);
+	assert_true(rig_has(&a, "Retry-After: 10"));
+}
+
+/* Neither who comes, with or without the name in the path, nor who waits for
+ * room; others are not concerned; and it can be undone. */
+static void
+draining(void **state UNUSED)
+{
+	struct channel *c = &waits()->channel;
+	int fds[3];
+
+	for (int i = 0; i < 3; i++)
+		fds[i] = rig_connect(&rig);
+	post_events(fds[0], "/v1/post/waits?async=1", 60, 1000);
+	rig_take_events(waits(), 60);
+	post_events(fds[1], "/v1/post/waits?async=1", 10, 1000);
+	rig_await_counter(&rig, requests, 2);
+	channel_drain(c, true);
+	assert_true(channel_is_shut(c)); /* who waits has written nothing */
+	expect_draining(fds[1]);
+	post_events(fds[2], "/v1/post/waits?async=1", 1, 100);
+	expect_draining(fds[2]);
+	assert_false(rig_take_now(waits()));
+	assert_int_equal(atomic_load(&c->header->refused_draining), 2);
+	assert_true(channel_is_shut(c));
+	rig_commit(waits());
+	rig_expect(fds[0], 200, RESULT(60)); /* it was taken before */
+	post_events(fds[2], "/v1/post/refuses?async=1", 1, 100);
+	rig_take_events(refuses(), 1);
+	rig_commit(refuses());
+	rig_expect(fds[2], 200, RESULT(1));
+	channel_drain(c, false);
+	post_events(fds[2], "/v1/post/waits?async=1", 1, 100);
+	rig_take_events(waits(), 1);
+	rig_commit(waits());
+	rig_expect(fds[2], 200, RESULT(1));
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+static void
+drain_of_several(void **state UNUSED)
+{
+	char *one = events("waits", 1, 100), *other = events("refuses", 1, 100);
+	char *both = must_format("%s%s", one, other);
+	int fd = rig_connect(&rig);
+
+	channel_drain(&waits()->channel, true);
+	rig_post(fd, "/v1/post?async=1", both);
+	expect_draining(fd);
+	assert_false(rig_take_now(refuses()));
+	free(one);
+	free(other);
+	free(both);
+	close(fd);
+}
+
+/* What is larger than the ring is half written when the word comes: it is
+ * written to its end, and only then nothing more can come. */
+static void
+drain_amid_a_large_one(void **state UNUSED)
+{
+	struct channel *c = &waits()->channel;
+	int fd = rig_connect(&rig);
+
+	post_events(fd, "/v1/post/waits?async=1", 100, 1000);
+	rig_take(waits());
+	channel_drain(c, true);
+	assert_false(channel_is_shut(c));
+	rig_expect_silence(fd);
+	assert_false(channel_is_shut(c));
+	while (waits()->events < 100) {
+		rig_commit(waits());
+		rig_take(waits());
+	}
+	while (!channel_is_shut(c))
+		usleep(1000);
+	rig_commit(waits());
+	rig_expect(fd, 200, RESULT(100));
+	/* and one whose client goes in the middle of it */
+	channel_drain(c, false);
+	rig_forget(waits());
+	post_events(fd, "/v1/post/waits?async=1", 100, 1000);
+	rig_take(waits());
+	channel_drain(c, true);
+	assert_false(channel_is_shut(c));
+	close(fd);
+	while (!channel_is_shut(c))
+		usleep(1000);
 }
 
 /* The blocked request's connection goes on with what is behind it. */
@@ -565,6 +668,9 @@ main(void)
 		TEST(waiting_for_memory_is_not_idle, set_up_narrow_and_strict),
 		TEST(waiting_head_has_its_time, set_up_narrow_for_heads),
 		TEST(body_larger_than_memory, set_up_narrow),
+		TEST(draining, set_up),
+		TEST(drain_of_several, set_up),
+		TEST(drain_amid_a_large_one, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
