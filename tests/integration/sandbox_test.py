@@ -1193,5 +1193,205 @@ class VersionTest(unittest.TestCase):
         self.assertIn(b"Could not resolve type id", first[2])
 
 
+def supervisor_spec(topic="foo", **more):
+    return dict({
+        "type": "kafka", "spec": {
+            "dataSchema": {"dataSource": "foo", "timestampSpec": {
+                "column": "timestamp", "format": "millis"},
+                "granularitySpec": {"segmentGranularity": "hour"}},
+            "ioConfig": {"topic": topic, "inputFormat": {"type": "json"},
+                         "useEarliestOffset": True, "consumerProperties": {
+                             "bootstrap.servers": "127.0.0.1:9"}}}}, **more)
+
+
+def offsets(topic="foo", **offset):
+    return {"type": "kafka", "partitions": {
+        "type": "end", "stream": topic, "partitionOffsetMap": offset}}
+
+
+class SupervisorTest(SandboxTest):
+    """kafka-pull.md 5.2 over HTTP; the model behind it has unit tests."""
+    OPTIONS = ("--druid", "34.0.0")
+
+    def ask(self, *path, **how):
+        return self.druid.ask_supervisor(*path, **how)
+
+    def post(self, path):
+        return self.ask(path, method="POST")
+
+    def make(self, **more):
+        self.assertEqual(self.ask(body=supervisor_spec(**more)),
+                         (200, {"id": more.get("id", "foo")}))
+
+    def test_life(self):
+        absent = 404, {"error": "[foo] does not exist"}
+        self.assertEqual(self.ask("/foo"), absent)
+        self.assertEqual(self.post("/foo/suspend"), absent)
+        self.make()
+        self.assertEqual(self.ask(), (200, ["foo"]))
+        self.assertEqual(self.ask("/foo")[1]["spec"]["ioConfig"]["topic"],
+                         "foo")
+        self.assertEqual(self.ask("?state=true")[1][0]["id"], "foo")
+        self.assertNotIn("spec", self.ask("?state=true")[1][0])
+        self.assertEqual(self.ask("?full")[1][0]["spec"]["type"], "kafka")
+        self.assertEqual(self.ask("/foo/health"), (200, {"healthy": True}))
+        self.assertEqual(self.post("/foo/suspend")[1]["suspended"], True)
+        self.assertEqual(self.post("/foo/suspend"),
+                         (400, {"error": "[foo] is already suspended"}))
+        self.assertEqual(self.post("/foo/resume")[1]["suspended"], False)
+        self.assertEqual(self.post("/foo/resume"),
+                         (400, {"error": "[foo] is already running"}))
+        self.assertEqual(self.post("/foo/reset"), (200, {"id": "foo"}))
+        self.assertEqual(len(self.ask("/foo/history")[1]), 3)
+        self.assertEqual(self.post("/foo/terminate"), (200, {"id": "foo"}))
+        self.assertEqual(self.ask("/foo/status"), absent)
+        self.assertEqual(self.ask(), (200, []))
+        self.assert_violations()
+
+    def test_offsets(self):
+        self.make()
+        self.assertEqual(self.ask("/foo/resetOffsets", body=offsets(**{"0": 7})),
+                         (200, {"id": "foo"}))
+        self.assertEqual(
+            self.druid.supervisors()["foo"]["stored"], {"0": 7})
+        status, answer = self.ask("/foo/resetOffsets",
+                                  body=offsets("bar", **{"0": 8}))
+        self.assertEqual((status, "bar" in answer["error"]), (400, True))
+        self.assert_violations()
+        self.ask("/foo/resetOffsets", body=offsets(**{"0": 8}))
+        self.assert_violations(offsetsMoved=1)
+
+    def test_read(self):
+        """Offset and events at once, or neither."""
+        self.make()
+        self.ask("/foo/resetOffsets", body=offsets(**{"0": 7}))
+        row = json.dumps([event(1)]).encode()
+        self.assertFalse(self.druid.read_on("foo", 9, at=8, events=row))
+        self.assertFalse(self.druid.read_on("bar", 8, at=7, events=row))
+        self.assertFalse(self.druid.read_on("foo", 8, partition=1, events=row))
+        self.assertEqual(self.druid.stats()["events"], 0)
+        self.assertTrue(self.druid.read_on("foo", 8, at=7, events=row))
+        self.assertFalse(self.druid.read_on("foo", 8, at=7, events=row))
+        self.assertEqual(self.druid.stats()["events"], 1)
+        self.assertEqual(self.druid.events("foo"), [event(1)])
+        with self.assertRaises(AssertionError):
+            self.druid.read_on("foo", 9, events=b"[1]")
+        self.assertEqual(self.druid.supervisors()["foo"]["end"], {"0": 8})
+        self.assert_violations(body=1)
+
+    def test_task(self):
+        self.make()
+        self.ask("/foo/resetOffsets", body=offsets(**{"0": 7}))
+        task, = self.druid.supervisors()["foo"]["tasks"]
+        status = self.druid.get(f"{TASK}/{task}/status")["status"]
+        self.assertEqual((status["statusCode"], status["type"]),
+                         ("RUNNING", "index_kafka"))
+        self.druid.supervisor("foo", "roll")
+        self.druid.supervisor("foo", "commit")
+        status = self.druid.get(f"{TASK}/{task}/status")["status"]
+        self.assertEqual(status["statusCode"], "SUCCESS")
+
+    def test_refused(self):
+        for spec in ({}, {"type": "kafka"}, {"type": "kinesis"},
+                     supervisor_spec(topic="")):
+            status, answer = self.ask(body=spec)
+            self.assertEqual(status, 400, answer)
+            self.assertIn("error", answer)
+        self.assertEqual(self.ask(), (200, []))
+
+    def test_overlord_is_away(self):
+        self.make()
+        self.druid.fault("overlord-away")
+        self.assertEqual(self.ask("/foo/status")[0], 503)
+
+
+class SupervisorVersionTest(unittest.TestCase):
+    """What depends on the release."""
+
+    def sandbox(self, *options):
+        druid = Sandbox(*options)
+        druid.start()
+        self.addCleanup(druid.stop)
+        return druid
+
+    def status(self, druid):
+        return json.loads(druid.request("GET", "/status")[2])
+
+    def modules(self, druid):
+        return {m["name"].rpartition(".")[2]: m["artifact"]
+                for m in self.status(druid)["modules"]}
+
+    def test_status(self):
+        druid = self.sandbox("--druid", "31.0.2")
+        self.assertEqual(self.status(druid)["version"], "31.0.2")
+        self.assertEqual(self.modules(druid)["KafkaIndexTaskModule"],
+                         "druid-kafka-indexing-service")
+        druid.druid("37.0.0", kafka=False)
+        self.assertEqual(self.status(druid)["version"], "37.0.0")
+        self.assertNotIn("KafkaIndexTaskModule", self.modules(druid))
+
+    def test_no_extension(self):
+        druid = self.sandbox("--druid", "34.0.0", "--no-kafka")
+        status, answer = druid.ask_supervisor(body=supervisor_spec())
+        self.assertEqual(status, 400)
+        self.assertIn("Could not resolve type id 'kafka'", answer["error"])
+
+    def test_id(self):
+        druid = self.sandbox("--druid", "33.0.0")
+        spec = supervisor_spec(id="foo-tq1")
+        self.assertEqual(druid.ask_supervisor(body=spec), (200, {"id": "foo"}))
+        self.assertNotIn("id", druid.ask_supervisor("/foo/status")[1]["payload"])
+        druid.druid("34.0.0")
+        self.assertEqual(druid.ask_supervisor(body=spec),
+                         (200, {"id": "foo-tq1"}))
+        self.assertEqual(
+            druid.ask_supervisor("/foo-tq1/status")[1]["payload"]["id"],
+            "foo-tq1")
+
+    def test_topic(self):
+        druid = self.sandbox("--druid", "33.0.0")
+        druid.ask_supervisor(body=supervisor_spec())
+        self.assertEqual(
+            druid.ask_supervisor(body=supervisor_spec("bar"))[0], 200)
+        druid.druid("34.0.0")
+        status, answer = druid.ask_supervisor(body=supervisor_spec())
+        self.assertEqual(status, 400)
+        self.assertIn("from [bar] to [foo]", answer["errorMessage"])
+
+    def test_unmodified(self):
+        """Without the flag, and where it is not known, it starts again."""
+        druid = self.sandbox("--druid", "32.0.0")
+        flag = "?skipRestartIfUnmodified=true"
+        for version, path, groups in (("32.0.0", flag, 2), ("33.0.0", "", 3),
+                                      ("33.0.0", flag, 3)):
+            druid.druid(version)
+            druid.ask_supervisor(path, supervisor_spec())
+            if groups == 2:
+                druid.ask_supervisor("/foo/resetOffsets", offsets(**{"0": 7}))
+                druid.ask_supervisor(path, supervisor_spec())
+            self.assertEqual(len(druid.supervisors()["foo"]["groups"]), groups)
+        druid.druid("38.0.0")
+        druid.ask_supervisor(body=supervisor_spec())
+        self.assertEqual(
+            druid.ask_supervisor(flag, supervisor_spec())[1],
+            {"id": "foo", "modified": False, "restarted": False})
+
+    def test_hand_off(self):
+        druid = self.sandbox("--druid", "35.0.0")
+        druid.ask_supervisor(body=supervisor_spec())
+        path = "/foo/taskGroups/handoff"
+        self.assertEqual(druid.ask_supervisor(path, {"taskGroupIds": []})[0],
+                         400)
+        druid.ask_supervisor("/foo/resetOffsets", offsets(**{"0": 7}))
+        for version, status in (("35.0.0", 200), ("36.0.0", 202)):
+            druid.druid(version)
+            self.assertEqual(
+                druid.ask_supervisor(path, {"taskGroupIds": [0]}),
+                (status, ""))
+        self.assertEqual(
+            [g["publishing"] for g in druid.supervisors()["foo"]["groups"]],
+            [True, True, False])
+
+
 if __name__ == "__main__":
     unittest.main()
