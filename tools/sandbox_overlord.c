@@ -175,6 +175,19 @@ most_complete(const struct exchange *x)
 	return strtoll(n, NULL, 10);
 }
 
+/* Those of supervisors. */
+static void
+list_pulls(struct exchange *x, enum list list, const char *ds,
+    int64_t complete_left, struct json *j)
+{
+	int64_t any = ALL_TASKS;
+
+	if (list == LIST_RUNNING || list == LIST_ALL)
+		sandbox_supervise_list(x->sandbox, ds, false, &any, j);
+	if (list == LIST_COMPLETE || list == LIST_ALL)
+		sandbox_supervise_list(x->sandbox, ds, true, &complete_left, j);
+}
+
 static void
 handle_list(struct exchange *x, enum list list)
 {
@@ -194,6 +207,8 @@ handle_list(struct exchange *x, enum list list)
 			continue;
 		json_append(j, status_plus(t));
 	}
+	if (type[0] == '\0' || strcmp(type, "index_kafka") == 0)
+		list_pulls(x, list, ds, complete_left, j);
 	sandbox_exchange_json(x, 200, &j);
 }
 

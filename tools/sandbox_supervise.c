@@ -325,6 +325,22 @@ sandbox_supervise_task(struct exchange *x, const char *task_id)
 	return true;
 }
 
+void
+sandbox_supervise_list(const struct sandbox *sandbox, const char *ds,
+    bool have_ended, int64_t *left, struct json *list)
+{
+	for (const struct supervisor *s = sandbox->supervisors.first; s != NULL;
+	     s = s->next) {
+		if (*ds != '\0' && strcmp(ds, s->ds) != 0)
+			continue;
+		for (const struct pull_task *t = s->tasks; t != NULL;
+		     t = t->next)
+			if ((t->state != PULL_RUNNING) == have_ended &&
+			    (*left)-- > 0)
+				json_append(list, status_of(s, t));
+	}
+}
+
 /* ---- /sandbox/ ---- */
 
 void

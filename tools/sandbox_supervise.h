@@ -16,6 +16,10 @@ void sandbox_supervise_handle(struct exchange *);
 /* task/{id}/status of a supervisor's task; false: there is no such one, and
  * nothing is answered. */
 bool sandbox_supervise_task(struct exchange *, const char *task_id);
+/* Those that run, or that have ended (at most so many), of this dataSource, or
+ * of all (""). */
+void sandbox_supervise_list(const struct sandbox *, const char *ds,
+    bool have_ended, int64_t *left, struct json *list);
 
 /* /sandbox/supervisor and /sandbox/read: see sandbox_control.h. */
 void sandbox_supervise_show(struct exchange *);

@@ -1286,10 +1286,17 @@ class SupervisorTest(SandboxTest):
         status = self.druid.get(f"{TASK}/{task}/status")["status"]
         self.assertEqual((status["statusCode"], status["type"]),
                          ("RUNNING", "index_kafka"))
+        tasks = "/druid/indexer/v1/tasks?type=index_kafka&datasource="
+        self.assertEqual(self.druid.get(tasks + "foo"), [status])
+        self.assertEqual(self.druid.get(tasks + "bar"), [])
         self.druid.supervisor("foo", "roll")
         self.druid.supervisor("foo", "commit")
         status = self.druid.get(f"{TASK}/{task}/status")["status"]
         self.assertEqual(status["statusCode"], "SUCCESS")
+        self.assertEqual(len(self.druid.get(tasks + "foo")), 2)
+        self.assertEqual(
+            len(self.druid.get(tasks + "foo&state=complete")), 1)
+        self.assertEqual(len(self.druid.get(tasks + "foo&max=0")), 1)
 
     def test_refused(self):
         for spec in ({}, {"type": "kafka"}, {"type": "kinesis"},
