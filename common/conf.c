@@ -19,6 +19,7 @@
 
 #include "conf_digest.h"
 #include "conf_property.h"
+#include "conf_pull.h"
 #include "conf_reader.h"
 #include "conf_spec.h"
 #include "panic.h"
@@ -144,11 +145,6 @@ read_delivery(struct conf_reader *r, struct ds_conf *ds)
 	/* which tasks those would be is of no matter */
 	ds->any_time = ds->any_time && ds->delivery != DELIVERY_APPEND;
 	ds->no_window = ds->any_time || ds->delivery != DELIVERY_PUSH;
-#ifndef TRANQ_FAULTS /* its tests go before */
-	if (ds->delivery == DELIVERY_PULL)
-		conf_reader_problem(
-		    r, "'pull' is not complete in this version; give push");
-#endif
 	conf_reader_leave(r, mark);
 }
 
@@ -238,10 +234,13 @@ read_ds(struct reading *in, const char *key, const struct json *entry)
 	check_task_type(r, ds);
 	read_delivery(r, ds);
 	read_late(r, ds);
+	conf_pull_read_ds(r, conf, ds);
 	if (ds->name != NULL)
 		check_name(in, key, ds->name);
 	if (ds->data_schema != NULL)
 		ds->digest = conf_digest(ds);
+	if (ds->delivery == DELIVERY_PULL)
+		ds->digest = conf_pull_digest(ds->digest, conf);
 }
 
 static void
@@ -363,6 +362,7 @@ read_all(struct reading *in)
 	check_members(&in->reader, document, "dataSources", "properties");
 	conf_property_read_global(&in->reader, json_get(document, "properties"),
 	    in->conf, &in->shared);
+	conf_pull_read(&in->reader, in->conf);
 	read_data_sources(in, conf_spec_get(document, "dataSources"));
 }
 

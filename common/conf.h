@@ -65,6 +65,7 @@ struct ds_conf {
 	bool no_window;
 	struct period window; /* tuningConfig.windowPeriod, PT10M by default */
 	enum late_policy late; /* late.policy */
+	int64_t retain_ms, retain_bytes; /* pull.retain; 0: not by that */
 
 #define GLOBAL_PROPERTY(...)
 #define DS_PROPERTY(type, member, ...) PROPERTY_##type(member)

@@ -283,9 +283,11 @@ read_tuning(struct conf_reader *r, const struct json *spec, struct ds_conf *ds)
 		    json_type_name(tuning));
 		tuning = NULL;
 	}
-	/* which of the two depends on task.type (conf.c) */
+	/* which of them depends on task.type (conf.c) and delivery.mode
+	 * (conf_pull.c) */
 	if (strcmp(type, "realtime") != 0 &&
-	    strcmp(type, "realtime_appenderator") != 0) {
+	    strcmp(type, "realtime_appenderator") != 0 &&
+	    strcmp(type, "kafka") != 0) {
 		inside = conf_reader_enter(r, "type");
 		conf_reader_problem(r,
 		    "'%.*s' is not for pushed events; give "

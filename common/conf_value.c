@@ -114,6 +114,12 @@ static const struct {
 	    "an ISO 8601 period such as PT10M, PT0.5S or P1D" },
 };
 
+bool
+conf_value_read(enum conf_type type, const char *text, int64_t *value)
+{
+	return kinds[type].read(text, value);
+}
+
 void
 conf_value_format(
     enum conf_type type, int64_t value, char out[static PERIOD_BYTES])
@@ -164,6 +170,7 @@ static const struct choice {
 	{ "serialization.format", { "json", "smile" } },
 	{ "task.type", { "index_realtime", "index_realtime_appenderator" } },
 	{ "delivery.mode", { "push", "pull", "append" } },
+	{ "pull.supervisor", { "manage", "observe", "off" } },
 	{ "pull.compression", { "none", "gzip", "lz4", "zstd" } },
 	{ "late.policy", { "drop", "archive", "append" } },
 };

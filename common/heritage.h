@@ -130,13 +130,17 @@ struct heritage {
 	int page_fd;
 	int feed_bell; /* feed: its own */
 	int *page_fds; /* feed: one for each of the conf's dataSources */
-	unsigned pull_port; /* feed: where it listens */
+	unsigned pull_port; /* feed, worker: where the feed listens */
 };
 
 /* The three doors into the child's code; they return the exit code. */
 int receiver_main(const struct heritage *);
 int worker_main(const struct heritage *);
 int feed_main(const struct heritage *);
+
+/* A conf_check: what workers cannot do with it. After those that read files and
+ * addresses. */
+void worker_check(const struct conf *, struct conf_problems *);
 
 /* For whom each connection, or each secret, is a descriptor: as many open files
  * as may be. */

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "feed_check.h"
+#include "heritage.h"
 #include "log.h"
 #include "panic.h"
 #include "receiver_check.h"
@@ -71,6 +72,7 @@ prepare_check(struct conf *conf, struct conf_problems *problems)
 {
 	receiver_check(conf, problems);
 	feed_check(conf, problems);
+	worker_check(conf, problems);
 	trust_store_load(conf, problems);
 }
 

@@ -82,6 +82,7 @@ spawn_worker(struct child *c)
 	h->keys_fd = -1;
 	h->page_fd = src->page_fd;
 	h->feed_bell = s->feed_bell;
+	h->pull_port = s->ports[PORT_PULL];
 	h->channel_count = src->channel_count;
 	h->channels = must_calloc(src->channel_count, sizeof h->channels[0]);
 	for (unsigned i = 0; i < src->channel_count; i++) {

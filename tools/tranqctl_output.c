@@ -659,12 +659,40 @@ print_log(const struct json *log, struct buf *to)
 	for (size_t i = 0; i < json_size(all); i++) {
 		const struct json *p = json_at(all, i);
 
-		buf_addf(to, "  %-12spartition %lld: offsets %lld to %lld\n",
+		buf_addf(to, "  %-12spartition %lld: offsets %lld to %lld",
 		    i == 0 ? "log" : "",
 		    (long long)json_get_int(p, "partition", 0),
 		    (long long)json_get_int(p, "start", 0),
 		    (long long)json_get_int(p, "end", 0));
+		if (json_get(p, "committed") != NULL)
+			buf_addf(to, ", committed to %lld",
+			    (long long)json_get_int(p, "committed", 0));
+		buf_add_text(to, "\n");
 	}
+}
+
+/* Who pulls from the log. */
+static void
+print_puller(const struct json *s, struct buf *to)
+{
+	const struct json *errors = json_get(s, "errors");
+	char n[3][SHORT_BYTES];
+
+	if (!json_is_object(s))
+		return;
+	buf_add_text(to, "  supervisor  ");
+	add_clean(to, json_get_text(s, "id", ""));
+	buf_addf(to, " (%s)", json_get_text(s, "care", "-"));
+	if (json_get(s, "state") != NULL) {
+		buf_add_text(to, ": ");
+		add_clean(to, json_get_text(s, "state", "-"));
+		buf_addf(to, ", %s behind, %s tasks read, %s publish",
+		    count_of(s, "lag", n[0]), count_of(s, "reading", n[1]),
+		    count_of(s, "publishing", n[2]));
+	}
+	buf_add_text(to, "\n");
+	for (size_t i = 0; i < json_size(errors); i++)
+		print_line("", json_text(json_at(errors, i), NULL), to);
 }
 
 static void
@@ -678,6 +706,7 @@ print_druid(const struct json *text, struct buf *to)
 	for (size_t i = 0; i < json_size(beams); i++)
 		print_beam(json_at(beams, i), to);
 	print_log(json_get(text, "log"), to);
+	print_puller(json_get(text, "supervisor"), to);
 	print_piles(json_get(text, "append"), true, to);
 	print_piles(json_get(text, "late"), false, to);
 	for (size_t i = 0; i < json_size(notes); i++)

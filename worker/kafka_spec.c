@@ -15,8 +15,6 @@
 #include "panic.h"
 #include "task.h"
 
-/* The first Druid whose supervisors have an id besides the dataSource. */
-#define DRUID_WITH_IDS 34
 #define PROBLEM_BYTES_MAX 1024
 
 /* A member that must not be given, or not so. */

@@ -18,6 +18,9 @@
 
 #include "conf.h"
 
+/* The first Druid whose supervisors have an id besides the dataSource. */
+#define DRUID_WITH_IDS 34
+
 struct kafka_spec_wish {
 	const struct ds_conf *ds;
 	unsigned druid; /* major version: 31 … */

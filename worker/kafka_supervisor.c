@@ -26,6 +26,7 @@ struct kafka_supervisor {
 	struct overlord_ask *ask;
 	bool changes; /* the ask does, in Druid */
 	bool is_held;
+	bool is_misnamed; /* Druid made another one of it */
 	bool was_made, is_stored; /* that it was made: in the spool */
 	bool trusted; /* what it commits is of our log */
 	bool stays; /* suspended, when it is seeded */
@@ -275,18 +276,49 @@ watch(struct kafka_supervisor *k)
 
 /* ---- making ---- */
 
+/* Before Druid 34 there are no ids: another supervisor was made. */
+static bool
+is_named(const struct kafka_supervisor *k, const struct overlord_answer *answer)
+{
+	struct json *j = json_parse(answer->body, answer->body_bytes, NULL);
+	bool good = strcmp(json_get_text(j, "id", k->p.id), k->p.id) == 0;
+
+	json_free(&j);
+	return good;
+}
+
+/* Whether it was taken; else the rest waits. */
+static bool
+check_posted(struct kafka_supervisor *k, enum result result,
+    const struct overlord_answer *answer, const char *why)
+{
+	k->ask = NULL;
+	FAULT_POINT(PULL_POSTED);
+	if (is_good(result, answer) && is_named(k, answer))
+		return true;
+	k->is_misnamed = is_good(result, answer);
+	if (k->is_misnamed)
+		give_up(k, "it is not made", NULL,
+		    "this Druid does not know supervisors' ids; it must not be "
+		    "older than the one that it was made in");
+	else if (answer != NULL && strstr(answer->body, "'kafka'") != NULL)
+		give_up(k,
+		    "it is not made (druid-kafka-indexing-service must be in "
+		    "druid.extensions.loadList)",
+		    answer, why);
+	else
+		give_up(k, "it is not made", answer, why);
+	return false;
+}
+
 static void
 posted(void *context, enum result result, const struct overlord_answer *answer,
     const char *why)
 {
 	struct kafka_supervisor *k = context;
 
-	k->ask = NULL;
-	FAULT_POINT(PULL_POSTED);
-	if (!is_good(result, answer)) {
-		give_up(k, "it is not made", answer, why);
+	if (!check_posted(k, result, answer, why))
 		return;
-	}
 	log_info("supervisor %s: is as our configuration has it", k->p.id);
 	set_text(k, k->note, "%s", "");
 	k->trusted = true;
@@ -439,12 +471,8 @@ posted_unseeded(void *context, enum result result,
 {
 	struct kafka_supervisor *k = context;
 
-	k->ask = NULL;
-	FAULT_POINT(PULL_POSTED);
-	if (is_good(result, answer))
+	if (check_posted(k, result, answer, why))
 		ask_for_tasks(k);
-	else
-		give_up(k, "it is not made", answer, why);
 }
 
 static void
@@ -591,7 +619,9 @@ static void
 make(struct kafka_supervisor *k)
 {
 	k->stays = false;
-	if (k->p.care != CARE_MANAGE)
+	if (k->is_misnamed) /* not another time */
+		rest(k);
+	else if (k->p.care != CARE_MANAGE)
 		give_up(k, "there is none", NULL,
 		    "pull.supervisor=manage lets tranqd make it");
 	else if (k->was_made)

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
 #include "log.h"
@@ -31,9 +32,9 @@ struct log_delivery {
 	struct compression *compression;
 	/* as last told to feeds */
 	struct log_range told[LOG_PAGE_PARTITIONS_MAX];
-	uint64_t floors[LOG_PAGE_PARTITIONS_MAX];
-	bool has_floor; /* one of them has been raised, or not been reached */
-	bool is_behind; /* as of the open transaction: not reached */
+	/* up to where the log was trimmed, and is by the open transaction */
+	uint64_t trimmed[LOG_PAGE_PARTITIONS_MAX];
+	uint64_t trims[LOG_PAGE_PARTITIONS_MAX];
 	bool jumps[LOG_PAGE_PARTITIONS_MAX]; /* asked beyond the end */
 	int64_t beyond_said_ms;
 	bool begins; /* partitions are to be made: a topic needs them */
@@ -137,6 +138,7 @@ replay(struct delivery *d)
 	queue_move_replay(l->moves, l->p.late);
 	begin_log(l);
 	tell(l);
+	pull_care_begin(l->p.care);
 	if (queue_move_is_due(l->moves))
 		log_info("what waits for tasks goes into the log");
 }
@@ -292,11 +294,35 @@ move(void *context, const struct queue_moved *m)
 /* ---- commits of its own ---- */
 
 static bool
+wants_trim(const struct log_delivery *l)
+{
+	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++)
+		if (pull_care_floor(l->p.care, i) > l->trimmed[i])
+			return true;
+	return false;
+}
+
+static bool
 wants_commit(const struct delivery *d)
 {
 	const struct log_delivery *l = view_of(d);
 
-	return l->begins || l->has_floor || queue_move_is_due(l->moves);
+	return pull_care_wants_commit(l->p.care) || l->begins ||
+	    queue_move_is_due(l->moves) || wants_trim(l);
+}
+
+/* With what Druid has committed, some batches a commit. */
+static void
+trim(struct log_delivery *l)
+{
+	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++) {
+		uint64_t floor = pull_care_floor(l->p.care, i);
+
+		l->trims[i] = l->trimmed[i];
+		if (floor > l->trimmed[i] &&
+		    !spool_log_trim(l->p.spool, i, floor, TRIM_BATCHES))
+			l->trims[i] = floor;
+	}
 }
 
 static void
@@ -307,10 +333,8 @@ write_changes(struct delivery *d)
 	if (l->begins)
 		spool_log_begin(l->p.spool, l->partitions, clock_wall_ms());
 	queue_move_write(l->moves);
-	l->is_behind = false;
-	for (unsigned i = 0; l->has_floor && i < LOG_PAGE_PARTITIONS_MAX; i++)
-		l->is_behind |=
-		    spool_log_trim(l->p.spool, i, l->floors[i], TRIM_BATCHES);
+	pull_care_write(l->p.care);
+	trim(l);
 }
 
 static void
@@ -320,23 +344,25 @@ written(struct delivery *d)
 
 	l->begins = false;
 	queue_move_written(l->moves);
-	l->has_floor = l->is_behind;
+	memcpy(l->trimmed, l->trims, sizeof l->trimmed);
 	tell(l);
-}
-
-void
-log_delivery_release(struct delivery *d, unsigned partition, uint64_t floor)
-{
-	struct log_delivery *l = log_of(d);
-
-	must(partition < LOG_PAGE_PARTITIONS_MAX);
-	if (floor <= l->floors[partition])
-		return;
-	l->floors[partition] = floor;
-	l->has_floor = true;
+	pull_care_begin(l->p.care);
+	pull_care_written(l->p.care);
 }
 
 /* ---- ends ---- */
+
+static void
+hold(struct delivery *d)
+{
+	pull_care_hold(log_of(d)->p.care);
+}
+
+static bool
+is_settled(const struct delivery *d)
+{
+	return pull_care_is_settled(view_of(d)->p.care);
+}
 
 /* What is in the log waits for Druid wherever we are. */
 static bool
@@ -354,13 +380,14 @@ counts(const struct delivery *d UNUSED)
 }
 
 static void
-describe(const struct delivery *d, struct json *to, struct json *notes UNUSED)
+describe(const struct delivery *d, struct json *to, struct json *notes)
 {
 	const struct log_delivery *l = view_of(d);
 	struct json *log = json_new_object(), *all = json_new_array();
 
 	json_set_text(log, "identity", spool_log_identity(l->p.spool));
 	for (unsigned i = 0; i < LOG_PAGE_PARTITIONS_MAX; i++) {
+		uint64_t known = pull_care_known(l->p.care, i);
 		struct json *one;
 
 		if (l->told[i].end == 0)
@@ -369,10 +396,13 @@ describe(const struct delivery *d, struct json *to, struct json *notes UNUSED)
 		json_set_int(one, "partition", i);
 		json_set_int(one, "start", (int64_t)l->told[i].start);
 		json_set_int(one, "end", (int64_t)l->told[i].end);
+		if (known > 0)
+			json_set_int(one, "committed", (int64_t)known);
 		json_append(all, one);
 	}
 	json_set(log, "partitions", all);
 	json_set(to, "log", log);
+	pull_care_describe(l->p.care, to, notes);
 }
 
 static bool
@@ -382,7 +412,7 @@ changed(struct delivery *d)
 	bool was = l->is_described;
 
 	l->is_described = true;
-	return !was;
+	return pull_care_changed(l->p.care) || !was;
 }
 
 static const struct delivery_table table = { .name = "pull",
@@ -403,8 +433,8 @@ static const struct delivery_table table = { .name = "pull",
 	.look_again = delivery_nothing,
 	.warm = delivery_no_warmth,
 	.run = delivery_nothing,
-	.hold = delivery_nothing,
-	.is_settled = delivery_yes,
+	.hold = hold,
+	.is_settled = is_settled,
 	.is_drained = is_drained,
 	.answers_durable = delivery_yes,
 	.counts = counts,

@@ -1,11 +1,10 @@
 /*
  * log_delivery - the delivery by the log: Druid pulls from it
  *
- * Process: worker.   After: intake.   Before: spool_log, log_page.
+ * Process: worker.   After: intake.   Before: spool_log, log_page, pull_care.
  *
  * An event is done when it is in the log and fsynced: that is what clients are
- * answered by. It stays there until whoever knows what Druid has committed
- * raises the floor. An event of any time is taken: Druid makes segments for all
+ * answered by. It stays there until Druid has committed it (pull_care.h). An event of any time is taken: Druid makes segments for all
  * of them.
  *
  * What waits in the queue since a push delivery, or comes back into it as a dead
@@ -18,6 +17,7 @@
 #include "delivery.h"
 #include "late.h"
 #include "log_page.h"
+#include "pull_care.h"
 #include "spool.h"
 
 struct log_delivery_parts {
@@ -27,10 +27,7 @@ struct log_delivery_parts {
 	struct late *late;
 	struct log_page *page; /* NULL: nobody reads it */
 	int feed_bell; /* -1: there is none */
+	struct pull_care *care;
 };
 
 struct delivery *log_delivery_new(const struct log_delivery_parts *);
-/* What lies below may leave the log (whole batches): Druid has committed it. With
- * the next commit. A floor below one that was given before does nothing. */
-void
-log_delivery_release(struct delivery *, unsigned partition, uint64_t floor);

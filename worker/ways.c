@@ -68,11 +68,18 @@ make_pull(struct ways *w, const struct ways_parts *p)
 		.acks = p->acks,
 		.late = p->late,
 		.feed_bell = p->heritage->feed_bell };
+	struct pull_care_parts care = { .loop = p->loop,
+		.conf = p->heritage->conf,
+		.ds = p->heritage->ds,
+		.spool = p->spool,
+		.overlord = p->overlord,
+		.port = p->heritage->pull_port };
 
 	w->page = log_page_attach(p->heritage->page_fd);
 	if (w->page == NULL)
 		fatal("worker: the log's page");
 	pull.page = w->page;
+	pull.care = w->care = pull_care_new(&care);
 	w->delivery = log_delivery_new(&pull);
 }
 
@@ -106,5 +113,6 @@ ways_close(struct ways *w)
 	delivery_free(&w->delivery);
 	beam_store_free(&w->store);
 	beam_cluster_free(&w->cluster);
+	pull_care_free(&w->care);
 	log_page_detach(&w->page);
 }

@@ -3,7 +3,8 @@
  *
  * Process: worker.   After: worker.c has what all of them need.
  *
- * With what only the one delivery uses: beams and their store, the log's page.
+ * With what only the one delivery uses: beams and their store; the log's page
+ * and the care for who pulls from it.
  */
 #pragma once
 
@@ -34,6 +35,7 @@ struct ways {
 	struct beam_store *store;
 	struct beam_cluster *cluster;
 	struct log_page *page;
+	struct pull_care *care;
 };
 
 void ways_open(struct ways *, const struct ways_parts *);

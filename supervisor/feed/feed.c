@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "feed_check.h"
+#include "conf_pull.h"
 #include "feed_door.h"
 #include "heritage.h"
 #include "json.h"
@@ -233,7 +233,7 @@ take_address(struct feed *f)
 	struct feed_server *s = &f->server;
 	struct endpoint listen;
 
-	feed_check_address(conf, f->heritage->pull_port, &f->address);
+	conf_pull_address(conf, f->heritage->pull_port, &f->address);
 	s->self = (struct kafka_answer_broker){ NODE, (int32_t)f->address.port,
 		kafka_wire_text(f->address.host) };
 	s->cluster = (struct kafka_answer_cluster){ kafka_wire_text(CLUSTER),

@@ -1,7 +1,7 @@
 /*
  * feed_check - what of a configuration the feed cannot do, or should not
  *
- * Process: supervisor; the feed for its address.
+ * Process: supervisor.
  */
 #include "feed_check.h"
 
@@ -9,18 +9,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "panic.h"
-
-void
-feed_check_address(const struct conf *c, unsigned port, struct endpoint *to)
-{
-	const char *text =
-	    c->pull_advertise[0] != '\0' ? c->pull_advertise : c->pull_listen;
-
-	must(endpoint_parse(text, to));
-	if (to->port == 0)
-		to->port = port;
-}
+#include "endpoint.h"
 
 static bool
 is_open(const struct conf *c, const struct endpoint *listen)

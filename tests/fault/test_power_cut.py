@@ -124,7 +124,8 @@ class TestWorker(CutCase):
 
     def test_log(self):
         """What Druid will pull: each image's offsets and accounts are whole."""
-        self.check_run(FAULT_TRANQD, **{"delivery.mode": "pull"})
+        self.check_run(FAULT_TRANQD, **{"delivery.mode": "pull",
+                                      "pull.listen": "127.0.0.1:0"})
         self.server.kill_all()
         cuts = self.check_cuts("worker", 8000 if LONG else 250,
                                str(self.events))

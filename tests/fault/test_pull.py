@@ -3,8 +3,7 @@
 once, under offsets that only grow, whatever dies, and a consumer has it in that
 order; what waited for tasks moves into the log.
 
-The log is read by `tranqctl spool export`. (A tranqd with fault points, since
-the others do not take the mode yet.)
+The log is read by `tranqctl spool export`. There is no Druid: nothing leaves it.
 """
 
 import json
@@ -40,7 +39,8 @@ class PullCase(drill.Case):
 
     def document(self, **properties):
         return drill.config(["a"], OVERLORD, properties=dict(
-            {"delivery.mode": "pull"}, **self.properties, **properties))
+            {"delivery.mode": "pull", "pull.listen": "127.0.0.1:0",
+             **self.properties}, **properties))
 
     def log(self):
         said = self.server.data_source("a")["beams"] or {}
@@ -55,14 +55,7 @@ class PullCase(drill.Case):
         return wait_for(there, f"{events} events in the log")
 
     def spool(self, what):
-        """By a tranqctl that does not know the mode."""
-        path = os.path.join(self.folder, "tranqctl.json")
-        document = dict(self.server.document, properties={
-            k: v for k, v in self.server.document["properties"].items()
-            if k != "delivery.mode"})
-        with open(path, "w") as f:
-            json.dump(document, f)
-        return harness.run_program("tranqctl", "-c", path, "spool", what, "a")
+        return self.server.tranqctl("spool", what, "a")
 
     def exported(self):
         done = self.spool("export")

@@ -73,7 +73,7 @@ class Follower(threading.Thread):
 
 class FeedCase(LogCase):
     # this client does not unpack
-    properties = {"pull.listen": "127.0.0.1:0", "pull.compression": "none"}
+    properties = {"pull.compression": "none"}
 
     def begin(self, **properties):
         self.start(**properties)

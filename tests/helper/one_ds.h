@@ -9,10 +9,9 @@
 #include "conf.h"
 #include "panic.h"
 
-/* New configuration of the dataSource "foo". properties: members of an object
- * ("\"task.partitions\":2,…"), its own; spec: NULL for hours and one count. */
+/* As one_ds, with global properties. */
 static inline struct conf *
-one_ds(const char *spec, const char *properties)
+one_ds_within(const char *global, const char *spec, const char *properties)
 {
 	static const char plain[] =
 	    "{\"dataSchema\":{\"dataSource\":\"foo\",\"parser\":{"
@@ -25,8 +24,9 @@ one_ds(const char *spec, const char *properties)
 	    "\"queryGranularity\":\"NONE\"}},\"tuningConfig\":{"
 	    "\"type\":\"realtime\",\"windowPeriod\":\"PT10M\"}}";
 	char *text = must_format("{\"dataSources\":[{\"spec\":%s,"
-				 "\"properties\":{%s}}]}",
-	    spec != NULL ? spec : plain, properties);
+				 "\"properties\":{%s}}],"
+				 "\"properties\":{%s}}",
+	    spec != NULL ? spec : plain, properties, global);
 	struct conf_problems problems;
 	struct conf *conf =
 	    conf_parse("test.json", text, strlen(text), &problems);
@@ -37,4 +37,12 @@ one_ds(const char *spec, const char *properties)
 	conf_problems_free(&problems);
 	free(text);
 	return conf;
+}
+
+/* New configuration of the dataSource "foo". properties: members of an object
+ * ("\"task.partitions\":2,…"), its own; spec: NULL for hours and one count. */
+static inline struct conf *
+one_ds(const char *spec, const char *properties)
+{
+	return one_ds_within("", spec, properties);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "endpoint.h"
+#include "conf_pull.h"
 #include "feed_check.h"
 #include "panic.h"
 
@@ -155,7 +156,7 @@ test_address(void **state)
 		};
 		struct endpoint e;
 
-		feed_check_address(&conf, 7777, &e);
+		conf_pull_address(&conf, 7777, &e);
 		assert_string_equal(e.host, cases[i].host);
 		assert_int_equal(e.port, cases[i].port);
 	}

@@ -602,9 +602,28 @@ test_refused(void **state)
 	next(r, "GET", API "/foo");
 	next(r, "POST", API);
 	next(r, "GET", API "/foo");
+	expect_note(r, "must be in druid.extensions.loadList");
 	expect_note(r, "answered 400 {\"error\":\"Could not resolve");
 	next(r, "POST", API);
 	next(r, "GET", TASKS);
+}
+
+/* A Druid that has no ids makes another one than was wanted: once. */
+static void
+test_misnamed(void **state)
+{
+	struct rig *r = *state;
+
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 200, "{\"id\":\"bar\"}");
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 404, ABSENT);
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	next(r, "POST", API);
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo");
+	expect_note(r, "does not know supervisors' ids");
 }
 
 /* The status is shown, and leads to the floor with that of the tasks. */
@@ -680,6 +699,7 @@ main(void)
 		CASE(test_observe),
 		CASE(test_off),
 		CASE(test_refused),
+		CASE(test_misnamed),
 		CASE(test_status),
 		CASE(test_vanishes),
 	};

@@ -1,7 +1,8 @@
 /*
  * test_log_delivery - batches into the log, out of it, and what feeds are told
  *
- * A real spool and a real page; late batches are played by the test.
+ * A real spool and a real page; late batches and what Druid has committed are
+ * played by the test.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,6 +39,74 @@ late_replay_lane(struct late *l UNUSED, const struct spool_lane *at)
 	late_lanes++;
 }
 
+/* What Druid has committed, and what the care has heard. */
+static struct pull_care {
+	uint64_t floor[LOG_PAGE_PARTITIONS_MAX];
+	bool wants, is_settled;
+	unsigned writes, held;
+	bool begun;
+} care;
+
+void
+pull_care_begin(struct pull_care *c)
+{
+	c->begun = true;
+}
+
+bool
+pull_care_wants_commit(struct pull_care *c)
+{
+	return c->wants;
+}
+
+void
+pull_care_write(struct pull_care *c)
+{
+	c->writes++;
+}
+
+void
+pull_care_written(struct pull_care *c)
+{
+	c->wants = false;
+}
+
+void
+pull_care_hold(struct pull_care *c)
+{
+	c->held++;
+}
+
+bool
+pull_care_is_settled(const struct pull_care *c)
+{
+	return c->is_settled;
+}
+
+uint64_t
+pull_care_floor(const struct pull_care *c, unsigned partition)
+{
+	return c->floor[partition];
+}
+
+uint64_t
+pull_care_known(const struct pull_care *c, unsigned partition)
+{
+	return c->floor[partition];
+}
+
+void
+pull_care_describe(const struct pull_care *c UNUSED, struct json *to UNUSED,
+    struct json *notes UNUSED)
+{
+}
+
+bool
+pull_care_changed(struct pull_care *c UNUSED)
+{
+	return false;
+}
+
 struct rig {
 	char dir[64], path[80];
 	struct conf *conf;
@@ -60,6 +129,7 @@ be_born(struct rig *r)
 	struct log_delivery_parts parts = { .ds = &r->conf->ds[0],
 		.acks = r->acks,
 		.page = r->worker,
+		.care = &care,
 		.feed_bell = r->bell };
 	char error[600];
 
@@ -101,6 +171,7 @@ set_up_with(void **state, const char *properties)
 {
 	struct rig *r = must_calloc(1, sizeof *r);
 
+	care = (struct pull_care){ .begun = false };
 	strcpy(r->dir, "/tmp/test_log_del_XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
 	snprintf(r->path, sizeof r->path, "%s/spool", r->dir);
@@ -250,20 +321,56 @@ test_what_is_released_leaves(void **state)
 	for (int i = 0; i < 3; i++)
 		deliver(r, 10, 0);
 	assert_false(r->d->table->wants_commit(r->d));
-	log_delivery_release(r->d, 0, BEGIN + 15);
+	care.floor[0] = BEGIN + 15;
 	assert_true(r->d->table->wants_commit(r->d));
 	commit_own(r);
 	assert_told(r, 0, BEGIN + 10, BEGIN + 30);
 	assert_false(r->d->table->wants_commit(r->d));
 	/* never down */
-	log_delivery_release(r->d, 0, BEGIN + 5);
+	care.floor[0] = BEGIN + 5;
 	assert_false(r->d->table->wants_commit(r->d));
 	assert_told(r, 0, BEGIN + 10, BEGIN + 30);
-	log_delivery_release(r->d, 0, BEGIN + 30);
+	care.floor[0] = BEGIN + 30;
 	commit_own(r);
 	assert_told(r, 0, BEGIN + 30, BEGIN + 30);
 	assert_int_equal(spool_totals(r->spool)->sent, 30);
 	assert_int_equal(spool_events(r->spool), 0);
+}
+
+/* A floor that is taken back before it is reached holds at once. */
+static void
+test_nothing_more_leaves(void **state)
+{
+	struct rig *r = *state;
+
+	for (int i = 0; i < 3; i++)
+		deliver(r, 10, 0);
+	care.floor[0] = BEGIN + 20;
+	assert_true(r->d->table->wants_commit(r->d));
+	care.floor[0] = 0;
+	assert_false(r->d->table->wants_commit(r->d));
+	deliver(r, 10, 0);
+	commit_own(r);
+	assert_told(r, 0, BEGIN, BEGIN + 40);
+}
+
+static void
+test_care(void **state)
+{
+	struct rig *r = *state;
+	unsigned writes = care.writes;
+
+	assert_true(care.begun);
+	care.wants = true;
+	assert_true(r->d->table->wants_commit(r->d));
+	commit_own(r);
+	assert_int_equal(care.writes, writes + 1);
+	assert_false(r->d->table->wants_commit(r->d));
+	assert_false(r->d->table->is_settled(r->d));
+	care.is_settled = true;
+	assert_true(r->d->table->is_settled(r->d));
+	r->d->table->hold(r->d);
+	assert_int_equal(care.held, 1);
 }
 
 static void
@@ -451,6 +558,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_feeds_are_told),
 		TEST(test_what_is_released_leaves),
+		TEST(test_nothing_more_leaves),
+		TEST(test_care),
 		TEST(test_who_asks_beyond_moves_the_end),
 		cmocka_unit_test_setup_teardown(
 		    test_spread_over_partitions, set_up_spread, tear_down),

@@ -1,0 +1,77 @@
+/*
+ * pull_wish - what of the configuration makes a pull supervisor
+ *
+ * Process: worker, supervisor. Pure.
+ */
+#include "pull_wish.h"
+
+#include <stdlib.h>
+
+#include "conf_pull.h"
+#include "heritage.h"
+
+/* tranqctl password makes lines of both; the longer one. */
+#define SASL_MECHANISM "SCRAM-SHA-512"
+
+void
+pull_wish_init(struct pull_wish *p, const struct conf *conf,
+    const struct ds_conf *ds, unsigned port)
+{
+	p->servers = conf_pull_servers(conf, port);
+	p->wish = (struct kafka_spec_wish){ .ds = ds,
+		.servers = p->servers,
+		.topic = ds->name,
+		.tls = conf->pull_tls,
+		.sasl_mechanism =
+		    *conf->pull_auth_file != '\0' ? SASL_MECHANISM : NULL,
+		.task_duration_ms = ds->pull_task_ms,
+		.completion_timeout_ms = ds->pull_completion_ms };
+}
+
+void
+pull_wish_fini(struct pull_wish *p)
+{
+	free(p->servers);
+	p->servers = NULL;
+}
+
+int64_t
+pull_wish_task_ms(const struct ds_conf *ds)
+{
+	struct period given;
+
+	return period_parse(json_get_text(ds->io, "taskDuration", ""), &given)
+	    ? period_ms(&given)
+	    : ds->pull_task_ms;
+}
+
+static void
+check(const struct conf *conf, const struct ds_conf *ds,
+    struct conf_problems *problems)
+{
+	struct json *found = json_new_array(), *spec;
+	struct pull_wish p;
+
+	pull_wish_init(&p, conf, ds, 0);
+	p.wish.instance = p.wish.log = "";
+	p.wish.id = ds->name;
+	p.wish.partitions = 1;
+	spec = kafka_spec_make(&p.wish, found);
+	for (size_t i = 0; i < json_size(found); i++)
+		conf_problem(problems, "%s: dataSource '%s': %s", conf->file,
+		    ds->name, json_text(json_at(found, i), ""));
+	json_free(&spec);
+	json_free(&found);
+	pull_wish_fini(&p);
+}
+
+void
+worker_check(const struct conf *conf, struct conf_problems *problems)
+{
+	/* with problems there may be members that are not there */
+	bool is_whole = problems->count == 0;
+
+	for (unsigned i = 0; is_whole && i < conf->ds_count; i++)
+		if (conf->ds[i].delivery == DELIVERY_PULL)
+			check(conf, &conf->ds[i], problems);
+}
