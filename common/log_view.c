@@ -57,10 +57,10 @@ open_env(struct log_view *v, const char *dir)
 	if (rc != 0)
 		return rc;
 	mdb_env_set_maxdbs(v->env, DATABASES_MAX);
-	/* NOTLS: the kept read transaction belongs to us, not to the thread;
-	 * NORDAHEAD: what is read next is known */
-	rc = mdb_env_open(
-	    v->env, dir, MDB_RDONLY | MDB_NOTLS | MDB_NORDAHEAD, 0600);
+	/* NOTLS: the kept read transaction belongs to us, not to the thread.
+	 * Batches lie one behind the other: not NORDAHEAD, with which a log
+	 * that is not in memory is read page by page. */
+	rc = mdb_env_open(v->env, dir, MDB_RDONLY | MDB_NOTLS, 0600);
 	if (rc != 0)
 		return rc;
 	/* of a feed that was killed: its place, and the pages of its look */

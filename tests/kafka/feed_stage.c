@@ -14,6 +14,9 @@
  *   kill            the feed is killed, and another one born
  *   stop            the same, asked to end
  *   away, back      the worker is away; it is back
+ *   leave           the worker is killed: the page is as it was, the spool is
+ *                   nobody's
+ *   open            another one opens the spool, whatever that is by now
  *   quiet BATCHES RECORDS BYTES CODEC   as put, but the page is not told
  *   tell            it is
  */
@@ -40,6 +43,7 @@
 #include "port.h"
 #include "receiver_keys.h"
 #include "record_batch.h"
+#include "spool_internal.h"
 #include "spool_log.h"
 
 #define FIRST_MS INT64_C(1700000000000)
@@ -86,6 +90,15 @@ read_conf(const char *file)
 }
 
 static void
+commit(void)
+{
+	char error[600];
+
+	if (spool_commit(stage.spool, error, sizeof error) != RESULT_OK)
+		die("commit", error);
+}
+
+static void
 open_spool(void)
 {
 	char *dir = must_format("%s/spool", stage.conf->data_dir);
@@ -102,6 +115,9 @@ open_spool(void)
 	stage.spool = spool_open(&o, error, sizeof error);
 	if (stage.spool == NULL)
 		die(path, error);
+	spool_begin(stage.spool);
+	spool_log_begin(stage.spool, 1, clock_wall_ms());
+	commit();
 	free(path);
 	free(dir);
 }
@@ -124,6 +140,8 @@ be_feed(int control)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	close(STDIN_FILENO);
+	/* the spool is not ours to own */
+	close(stage.spool->lock_fd);
 	if (stage.keys_fd >= 0)
 		keys = dup(stage.keys_fd);
 	h.keys_fd = keys;
@@ -190,15 +208,6 @@ back(void)
 	tell();
 	log_page_open(stage.page, spool_log_identity(stage.spool));
 	log_page_ring(stage.page, stage.bell);
-}
-
-static void
-commit(void)
-{
-	char error[600];
-
-	if (spool_commit(stage.spool, error, sizeof error) != RESULT_OK)
-		die("commit", error);
 }
 
 static void
@@ -276,6 +285,12 @@ obey(char *line)
 		log_page_close(stage.page);
 	if (strcmp(what, "back") == 0)
 		back();
+	if (strcmp(what, "leave") == 0)
+		spool_close(&stage.spool);
+	if (strcmp(what, "open") == 0) {
+		open_spool();
+		back();
+	}
 	if (strcmp(what, "kill") == 0 || strcmp(what, "stop") == 0) {
 		end_feed(strcmp(what, "stop") == 0);
 		start_feed();
