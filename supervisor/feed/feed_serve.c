@@ -112,7 +112,8 @@ static void
 answer_list_offsets(struct feed_server *s, int64_t now_ms)
 {
 	const struct kafka_request *q = &s->request;
-	struct feed_topic_search search = { now_ms, FEED_TOPIC_UNPACK_MAX };
+	struct feed_topic_search search = { now_ms, FEED_TOPIC_UNPACK_MAX,
+		FEED_TOPIC_SEARCH_MAX };
 
 	kafka_answer_offsets(&s->head, q);
 	for (unsigned i = 0; i < q->topic_count; i++) {
@@ -138,6 +139,7 @@ answer_list_offsets(struct feed_server *s, int64_t now_ms)
 /* What came together of it. */
 struct fetch {
 	uint64_t bytes, bytes_max;
+	unsigned batches_left;
 	bool has_error, is_guess;
 };
 
@@ -147,6 +149,7 @@ fetch_partition(struct feed_server *s, struct feed_topic *t, bool has_look,
 {
 	struct feed_topic_wish wish = { .partition = of->index,
 		.offset = of->offset,
+		.batches_left = &f->batches_left,
 		.is_first = f->bytes == 0,
 		.has_look = has_look,
 		.is_guess = f->is_guess };
@@ -213,6 +216,7 @@ static bool
 is_worth_it(struct feed_server *s, uint64_t least, struct feed_call *c)
 {
 	struct fetch guess = { .bytes_max = FEED_TOPIC_FETCH_MAX,
+		.batches_left = FEED_TOPIC_GUESS_BATCHES,
 		.is_guess = true };
 	size_t begin = s->head.used;
 
@@ -222,7 +226,8 @@ is_worth_it(struct feed_server *s, uint64_t least, struct feed_call *c)
 	s->head.used = begin;
 	s->piece_count = 0;
 	c->wait_ms = wait_of(&s->request, &guess);
-	return guess.bytes >= least || c->wait_ms == 0;
+	return guess.bytes >= least || guess.batches_left == 0 ||
+	    c->wait_ms == 0;
 }
 
 static enum feed_served
@@ -231,7 +236,8 @@ serve_fetch(struct feed_server *s, struct feed_call *c, size_t begin)
 	const struct kafka_request *q = &s->request;
 	struct fetch f = { .bytes_max =
 			       MIN_OF((uint64_t)MAX_OF(q->bytes_max, 0),
-				   FEED_TOPIC_FETCH_MAX) };
+				   FEED_TOPIC_FETCH_MAX),
+		.batches_left = FEED_TOPIC_FETCH_BATCHES };
 	uint64_t least = (uint64_t)MAX_OF(q->bytes_min, 1);
 	bool may_wait = !c->is_late && q->partition_count > 0;
 

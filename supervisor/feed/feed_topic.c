@@ -17,9 +17,9 @@
 
 #define RETRY_MS 1000
 #define COMPLAIN_MS 60000
-/* A search by time: batches in one look, and looks. */
+/* A search by time: batches in one look, and in that of who has none left. */
 #define SEARCH_BATCHES 1024u
-#define SEARCH_LOOKS 64u
+#define SEARCH_BATCHES_LEAST 16u
 
 /* ---- all of them ---- */
 
@@ -185,6 +185,14 @@ is_whole(const struct log_batch *b)
 	    head.bytes == b->size && head.first == b->first;
 }
 
+/* Within a look, which may be newer than the page: what comes behind a place
+ * that is no more is not what was asked for, or promised. */
+static bool
+is_removed(const struct feed_topic *t, unsigned partition, uint64_t offset)
+{
+	return log_view_range(t->view, partition).start > offset;
+}
+
 /* Whole batches from the offset on, as far as they are durable, good, and
  * within what is wanted. */
 static void
@@ -201,6 +209,8 @@ measure(struct feed_topics *all, struct feed_topic *t,
 		if (p->left > 0 ? p->left + b.size > w->bytes_max
 				: b.size > w->bytes_max && !w->is_first)
 			return;
+		if (*w->batches_left == 0)
+			return;
 		if (!w->is_guess && !is_whole(&b)) {
 			complain_of_damage(all, t, p->partition, &b);
 			if (p->left > 0)
@@ -211,6 +221,7 @@ measure(struct feed_topics *all, struct feed_topic *t,
 			p->at = b.first;
 		p->log_number = t->log_number;
 		p->left += b.size;
+		--*w->batches_left;
 	}
 	if (found == LOG_FAILED)
 		complain_of_view(t);
@@ -257,8 +268,14 @@ feed_topic_fetch(struct feed_topics *all, struct feed_topic *t,
 		return KAFKA_OFFSET_OUT_OF_RANGE;
 	}
 	t->asked[piece->partition] = (uint64_t)w->offset;
-	if (w->has_look && (uint64_t)w->offset < range->end)
-		measure(all, t, w, range, piece);
+	if (!w->has_look || (uint64_t)w->offset == range->end)
+		return KAFKA_OK;
+	if (is_removed(t, piece->partition, (uint64_t)w->offset)) {
+		complain_of_offset(
+		    t, w, log_view_range(t->view, piece->partition));
+		return KAFKA_OFFSET_OUT_OF_RANGE;
+	}
+	measure(all, t, w, range, piece);
 	return KAFKA_OK;
 }
 
@@ -273,7 +290,8 @@ feed_topic_gather(const struct feed_piece *p, struct feed_gather *g)
 	enum log_found found;
 
 	g->count = 0;
-	if (p->log_number != p->topic->log_number)
+	if (p->log_number != p->topic->log_number ||
+	    is_removed(p->topic, p->partition, p->at))
 		return 0;
 	found = log_view_at(p->topic->view, p->partition, p->at, &b);
 	while (left > 0 && g->count < FEED_TOPIC_IOVS) {
@@ -351,21 +369,25 @@ search(struct feed_topic *t, unsigned partition, int64_t time_ms,
     struct feed_topic_search *s, struct feed_topic_place *place)
 {
 	struct log_range range = log_page_range(t->page, partition);
-	enum log_found found = LOG_MORE;
+	enum log_found found;
 	uint64_t from = range.start;
 	struct log_batch b;
 
-	for (unsigned i = 0; i < SEARCH_LOOKS && found == LOG_MORE; i++) {
+	do {
+		unsigned batches = MIN_OF(SEARCH_BATCHES,
+		    MAX_OF(s->batches_left, SEARCH_BATCHES_LEAST));
+
 		if (!feed_topic_begin(t, s->now_ms))
 			return KAFKA_STORAGE_ERROR;
 		found = log_view_find_time(
-		    t->view, partition, time_ms, SEARCH_BATCHES, &from, &b);
+		    t->view, partition, time_ms, batches, &from, &b);
+		s->batches_left -= MIN_OF(batches, s->batches_left);
 		if (found == LOG_FOUND && b.next <= range.end)
 			find_record(&b, time_ms, &s->unpack_left, place);
 		if (found == LOG_FAILED)
 			complain_of_view(t);
 		feed_topic_end(t);
-	}
+	} while (found == LOG_MORE && s->batches_left > 0);
 	if (found == LOG_MORE)
 		place->offset = (int64_t)MIN_OF(from, range.end);
 	return found == LOG_FAILED ? KAFKA_STORAGE_ERROR : KAFKA_OK;

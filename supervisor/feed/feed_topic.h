@@ -21,9 +21,16 @@
 
 #define FEED_TOPIC_IOVS 64 /* batches that are written at one time */
 /* More than that of one request's records is not sent at one time, whatever it
- * allows; one batch may be larger. */
-#define FEED_TOPIC_FETCH_MAX (64u * MiB)
-#define FEED_TOPIC_UNPACK_MAX (64u * MiB) /* of a ListOffsets */
+ * allows, since all others wait while it comes together; one batch may be
+ * larger. */
+#define FEED_TOPIC_FETCH_MAX (8u * MiB)
+#define FEED_TOPIC_FETCH_BATCHES 4096u
+/* So many batches are enough for whoever waits for bytes: he is looked after
+ * at each commit. */
+#define FEED_TOPIC_GUESS_BATCHES 256u
+/* Of a ListOffsets: batches that are taken apart, and that are looked at. */
+#define FEED_TOPIC_UNPACK_MAX (64u * MiB)
+#define FEED_TOPIC_SEARCH_MAX 65536u
 
 struct feed_topic {
 	const char *name;
@@ -76,6 +83,7 @@ struct feed_topic_wish {
 	int32_t partition;
 	int64_t offset;
 	uint64_t bytes_max;
+	unsigned *batches_left; /* of the request */
 	bool is_first; /* one batch at least, however large */
 	bool has_look;
 	bool is_guess; /* only how much it would be: nothing is checked */
@@ -94,6 +102,7 @@ struct feed_topic_place {
 struct feed_topic_search {
 	int64_t now_ms;
 	uint64_t unpack_left; /* bytes of batches that are taken apart */
+	unsigned batches_left; /* that are looked at */
 };
 
 enum kafka_error feed_topic_place(struct feed_topic *, int32_t partition,

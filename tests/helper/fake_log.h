@@ -14,7 +14,7 @@
 #include "panic.h"
 #include "record_batch.h"
 
-#define FAKE_LOG_BATCHES 4096
+#define FAKE_LOG_BATCHES 5000
 
 struct fake_log {
 	struct {
@@ -26,7 +26,7 @@ struct fake_log {
 	unsigned begin, end; /* of the batches that are there */
 	uint64_t next;
 	unsigned views, looks; /* that are open */
-	unsigned opened;
+	unsigned opened, searches;
 	bool is_unreadable, cannot_open;
 };
 
@@ -84,6 +84,22 @@ log_view_end(struct log_view *v)
 		free(v->shown[--v->shown_count]);
 }
 
+static struct log_range
+fake_log_range(void)
+{
+	return (struct log_range){ fake_log.begin < fake_log.end
+		    ? fake_log.batches[fake_log.begin].first
+		    : fake_log.next,
+		fake_log.next };
+}
+
+struct log_range
+log_view_range(struct log_view *v UNUSED, unsigned partition)
+{
+	must(fake_log.looks == 1 && partition == 0);
+	return fake_log_range();
+}
+
 static enum log_found
 fake_log_show(struct log_view *v, unsigned at, struct log_batch *to)
 {
@@ -130,6 +146,7 @@ log_view_find_time(struct log_view *v, unsigned partition, int64_t time_ms,
 	enum log_found found = log_view_at(v, partition, *from, to);
 
 	must(batches > 0);
+	fake_log.searches++;
 	if (found != LOG_FOUND || fake_log.batches[v->at].max_ms >= time_ms)
 		return found;
 	*from = to->next;

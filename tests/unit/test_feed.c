@@ -72,12 +72,7 @@ turn_end(void *context UNUSED)
 static void
 tell_range(void)
 {
-	struct log_range range = { fake_log.begin < fake_log.end
-		    ? fake_log.batches[fake_log.begin].first
-		    : fake_log.next,
-		fake_log.next };
-
-	log_page_tell(rig.page, 0, range);
+	log_page_tell(rig.page, 0, fake_log_range());
 	log_page_ring(rig.page, rig.bell);
 }
 
@@ -431,20 +426,30 @@ test_metadata(void **state)
 	stop_feed();
 }
 
-static struct feed_topic_place
-list_offset(struct peer *p, int64_t time_ms)
+/* The same place, so many times. */
+static void
+put_list_offsets(struct peer *p, int64_t time_ms, unsigned times)
 {
 	struct buf *b = begin(p, KAFKA_LIST_OFFSETS, 1);
-	struct feed_topic_place place;
-	struct kafka_reader r;
 
 	kafka_wire_put_i32(b, -1);
 	kafka_wire_put_i32(b, 1);
 	kafka_wire_put_string(b, kafka_wire_text("foo"));
-	kafka_wire_put_i32(b, 1);
-	kafka_wire_put_i32(b, 0);
-	kafka_wire_put_i64(b, time_ms);
+	kafka_wire_put_i32(b, (int32_t)times);
+	for (unsigned i = 0; i < times; i++) {
+		kafka_wire_put_i32(b, 0);
+		kafka_wire_put_i64(b, time_ms);
+	}
 	end(p);
+}
+
+static struct feed_topic_place
+list_offset(struct peer *p, int64_t time_ms)
+{
+	struct feed_topic_place place;
+	struct kafka_reader r;
+
+	put_list_offsets(p, time_ms, 1);
 	flush(p);
 	r = answer(p, p->correlation);
 	assert_int_equal(kafka_wire_i32(&r), 1);
@@ -494,23 +499,13 @@ test_list_often(void **state)
 {
 	unsigned exact = 0;
 	struct kafka_reader r;
-	struct buf *b;
 
 	(void)state;
 	start_feed("");
 	fake_log_add(10, 400 * KiB, 1000);
 	tell_range();
 	connect_peer(&peer);
-	b = begin(&peer, KAFKA_LIST_OFFSETS, 1);
-	kafka_wire_put_i32(b, -1);
-	kafka_wire_put_i32(b, 1);
-	kafka_wire_put_string(b, kafka_wire_text("foo"));
-	kafka_wire_put_i32(b, KAFKA_REQUEST_PARTITIONS_MAX);
-	for (unsigned i = 0; i < KAFKA_REQUEST_PARTITIONS_MAX; i++) {
-		kafka_wire_put_i32(b, 0);
-		kafka_wire_put_i64(b, 1007);
-	}
-	end(&peer);
+	put_list_offsets(&peer, 1007, KAFKA_REQUEST_PARTITIONS_MAX);
 	flush(&peer);
 	r = answer(&peer, peer.correlation);
 	(void)kafka_wire_i32(&r);
@@ -530,6 +525,29 @@ test_list_often(void **state)
 	assert_in_range(exact, 1, FEED_TOPIC_UNPACK_MAX / (4000 * KiB));
 	/* another request has as much again */
 	assert_int_equal(list_offset(&peer, 1007).offset, FIRST + 7);
+	stop_feed();
+}
+
+/* Nor are so many batches looked at: what comes out is a place before the right
+ * one. */
+static void
+test_list_far(void **state)
+{
+	(void)state;
+	start_feed("");
+	for (unsigned i = 0; i < 20; i++)
+		fake_log_add(10, 10, 1000);
+	fake_log_add(10, 10, 2000);
+	tell_range();
+	connect_peer(&peer);
+	assert_int_equal(list_offset(&peer, 2000).offset, FIRST + 200);
+	fake_log.searches = 0;
+	put_list_offsets(&peer, 2000, KAFKA_REQUEST_PARTITIONS_MAX);
+	flush(&peer);
+	(void)answer(&peer, peer.correlation);
+	/* each of one batch here; 21 for each place it would be */
+	assert_in_range(fake_log.searches, 1,
+	    FEED_TOPIC_SEARCH_MAX / 1024 + KAFKA_REQUEST_PARTITIONS_MAX);
 	stop_feed();
 }
 
@@ -658,6 +676,59 @@ test_min_bytes(void **state)
 	stop_feed();
 }
 
+/* Whoever waits for many bytes is looked after at each commit: not over all of a
+ * long log. */
+static void
+test_min_bytes_of_many(void **state)
+{
+	struct fetched f;
+
+	(void)state;
+	start_feed("");
+	for (unsigned i = 0; i < FEED_TOPIC_GUESS_BATCHES - 1; i++)
+		fake_log_add(1, 10, 1000);
+	tell_range();
+	connect_peer(&peer);
+	put_fetch(&peer, FETCH(.offset = FIRST, .bytes_min = 1 << 20));
+	flush(&peer);
+	assert_true(has_no_answer(&peer));
+	fake_log_add(1, 10, 1000);
+	tell_range();
+	f = read_fetched(answer(&peer, peer.correlation));
+	assert_batches(f.records, 0, FEED_TOPIC_GUESS_BATCHES);
+	stop_feed();
+}
+
+/* One request does not keep the others waiting, whatever it allows. */
+static void
+test_greedy(void **state)
+{
+	const int32_t all = 1 << 30;
+	struct fetched f;
+
+	(void)state;
+	start_feed("");
+	connect_peer(&peer);
+	for (unsigned i = 0; i < FEED_TOPIC_FETCH_BATCHES + 10; i++)
+		fake_log_add(1, 10, 1000);
+	tell_range();
+	f = fetch(&peer,
+	    FETCH(.offset = FIRST, .bytes_max = all,
+		.partition_bytes_max = all));
+	assert_batches(f.records, 0, FEED_TOPIC_FETCH_BATCHES);
+	stop_feed();
+	start_feed("");
+	connect_peer(&peer);
+	for (unsigned i = 0; i < 3; i++)
+		fake_log_add(1, FEED_TOPIC_FETCH_MAX / 2 - KiB, 1000);
+	tell_range();
+	f = fetch(&peer,
+	    FETCH(.offset = FIRST, .bytes_max = all,
+		.partition_bytes_max = all));
+	assert_batches(f.records, 0, 2);
+	stop_feed();
+}
+
 /* Errors wait for the client's time, and for ours when he has none. */
 static void
 test_errors_wait(void **state)
@@ -781,7 +852,7 @@ test_slow_reader(void **state)
 	(void)state;
 	start_feed("");
 	for (unsigned i = 0; i < 100; i++) {
-		fake_log_add(10, 10000, 1000);
+		fake_log_add(10, 7000, 1000);
 		fake_log.next += i % 2 * 1000; /* a gap */
 	}
 	tell_range();
@@ -831,6 +902,70 @@ test_removed(void **state)
 	tell_range();
 	AWAIT(has_closed(&peer));
 	assert_int_equal(rig.links.count, 0);
+	stop_feed();
+}
+
+/* Nor does he get what comes behind it instead, which is as long. */
+static void
+test_removed_in_part(void **state)
+{
+	struct feed_topics *all;
+	unsigned batches = FEED_TOPIC_FETCH_BATCHES;
+	struct feed_topic_wish wish = { .offset = FIRST,
+		.bytes_max = MiB,
+		.batches_left = &batches,
+		.has_look = true };
+	struct feed_piece piece;
+	struct feed_gather found;
+	struct log_range range;
+	struct feed_topic *t;
+
+	(void)state;
+	start_feed("");
+	all = &rig.server->topics;
+	t = feed_topic_find(all, kafka_wire_text("foo"));
+	for (unsigned i = 0; i < 4 * FEED_TOPIC_IOVS; i++)
+		fake_log_add(1, 100, 1000);
+	tell_range();
+	for (unsigned removed = FEED_TOPIC_IOVS; removed <= FEED_TOPIC_IOVS + 1;
+	     removed++) {
+		fake_log.begin = 0;
+		assert_true(feed_topic_begin(t, 0));
+		assert_int_equal(
+		    feed_topic_fetch(all, t, &wish, &range, &piece), 0);
+		assert_int_equal(
+		    feed_topic_gather(&piece, &found), FEED_TOPIC_IOVS);
+		feed_topic_sent(
+		    &piece, &found, FEED_TOPIC_IOVS * fake_log.batches[0].size);
+		feed_topic_end(t);
+		fake_log.begin = removed;
+		assert_true(feed_topic_begin(t, 0));
+		assert_int_equal(feed_topic_gather(&piece, &found),
+		    removed > FEED_TOPIC_IOVS ? 0 : FEED_TOPIC_IOVS);
+		feed_topic_end(t);
+	}
+	stop_feed();
+}
+
+/* The spool is trimmed before the page says so. */
+static void
+test_removed_untold(void **state)
+{
+	struct fetched f;
+
+	(void)state;
+	start_feed("");
+	for (unsigned i = 0; i < 5; i++)
+		fake_log_add(10, 100, 1000);
+	tell_range();
+	fake_log.begin = 3;
+	connect_peer(&peer);
+	f = fetch(&peer, FETCH(.offset = FIRST, .max_wait_ms = NONE));
+	assert_int_equal(f.error, KAFKA_OFFSET_OUT_OF_RANGE);
+	f = fetch(&peer, FETCH(.offset = FIRST + 29, .max_wait_ms = NONE));
+	assert_int_equal(f.error, KAFKA_OFFSET_OUT_OF_RANGE);
+	f = fetch(&peer, FETCH(.offset = FIRST + 30));
+	assert_batches(f.records, 3, 2);
 	stop_feed();
 }
 
@@ -1229,16 +1364,21 @@ main(void)
 		cmocka_unit_test(test_metadata),
 		cmocka_unit_test(test_list_offsets),
 		cmocka_unit_test(test_list_often),
+		cmocka_unit_test(test_list_far),
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_others_wait),
 		cmocka_unit_test(test_min_bytes),
+		cmocka_unit_test(test_min_bytes_of_many),
+		cmocka_unit_test(test_greedy),
 		cmocka_unit_test(test_errors_wait),
 		cmocka_unit_test(test_last_fetch),
 		cmocka_unit_test(test_pipeline),
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_removed),
+		cmocka_unit_test(test_removed_in_part),
+		cmocka_unit_test(test_removed_untold),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_worker_away),
 		cmocka_unit_test(test_not_kafka),
