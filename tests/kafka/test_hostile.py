@@ -3,8 +3,11 @@
 anything, ask for one byte at a time. It lives, stays small, and others are
 served meanwhile."""
 
+import contextlib
+import multiprocessing
 import os
 import random
+import resource
 import socket
 import struct
 import sys
@@ -15,12 +18,22 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import drill  # noqa: E402
 import feed_stage  # noqa: E402
 import kafka_client  # noqa: E402
+import kafka_sessions  # noqa: E402
 from kafka_client import Client, fetch, metadata  # noqa: E402
 
 MANY = 20000 if drill.LONG else 500
+FLOOD = 1000000 if drill.LONG else 20000
+SESSIONS = 50000 if drill.LONG else 1000
 MIB = 1 << 20
 # with sanitizers everything is larger
 GROWTH = 16 * MIB
+USER = ("druid:SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"
+        "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+        "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\n")
+
+
+def open_files(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 class HostileCase(feed_stage.Case):
@@ -37,6 +50,31 @@ class HostileCase(feed_stage.Case):
         client = Client(stage.port, **how)
         self.clients.append(client)
         return client
+
+    @contextlib.contextmanager
+    def other(self, run, *arguments):
+        """`run` in a process of its own, as others' programs are."""
+        process = multiprocessing.get_context("fork").Process(
+            target=run, args=arguments, daemon=True)
+        process.start()
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.join()
+
+    def latencies(self, stage, count=40):
+        """Sorted seconds from a commit to its consumer."""
+        taken = []
+        with Client(stage.port) as c:
+            for _ in range(count):
+                c.send(fetch(stage.end, max_wait=60000))
+                began = time.monotonic()
+                stage.put(1, 1)
+                self.assertIsNotNone(
+                    kafka_client.Fetched(c.answer()).offsets())
+                taken.append(time.monotonic() - began)
+        return sorted(taken)
 
     def check_alive(self, stage, pid):
         with Client(stage.port) as c:
@@ -64,7 +102,8 @@ class TestReaders(HostileCase):
         # one of them thinks better of it
         c = self.clients[50]
         f = kafka_client.Fetched(c.answer())
-        self.assertEqual(f.offsets(), (stage.start, stage.end))
+        self.assertEqual(f.offsets()[0], stage.start)
+        self.assertGreater(len(f.records), 7 * MIB)  # of 8 an answer
         for _ in range(100):
             c.answer()
 
@@ -103,7 +142,148 @@ class TestReaders(HostileCase):
         self.assertLess(drill.memory_of(pid, "RssAnon") - before, GROWTH)
 
 
+    def test_flood_of_one_byte(self):
+        """A hundred at a time, as fast as it goes: others do not feel it."""
+        stage = self.stage()
+        stage.put(50, 10)
+        pid, start = stage.pid, stage.start
+        before = drill.memory_of(pid, "RssAnon")
+
+        def flood(count):
+            many = fetch(start, partition_bytes=1, max_bytes=1) * 100
+            with Client(stage.port) as c:
+                for _ in range(count // 100):
+                    c.send(many)
+                    for _ in range(100):
+                        c.answer()
+
+        with self.other(flood, FLOOD) as process:
+            taken = self.latencies(stage)
+            process.join(600)
+            self.assertEqual(process.exitcode, 0)
+        self.assertLess(taken[len(taken) // 2], 0.1)
+        self.assertLess(drill.memory_of(pid, "RssAnon") - before, GROWTH)
+        self.check_alive(stage, pid)
+
+    def test_greedy(self):
+        """Those who want everything, read none of it and come again, and those
+        who wait for more than there is: others do not feel it."""
+        stage = self.stage()
+        stage.put(MANY, 1)
+        stage.put(20, 100, 10000)
+        pid, start, end = stage.pid, stage.start, stage.end
+        everything = {"partition_bytes": 1 << 30, "max_bytes": 1 << 30}
+
+        def want():
+            while True:
+                clients = [Client(stage.port, receive_buffer=4096)
+                           for _ in range(20)]
+                for i, c in enumerate(clients):
+                    c.send(fetch(end - 2000 if i % 2 else start,
+                                 **everything))
+                    c.socket.recv(1)
+                for c in clients:
+                    c.close()
+
+        for _ in range(50):
+            self.client(stage).send(fetch(end - 100, max_wait=60000,
+                                          min_bytes=1 << 30, **everything))
+        with self.other(want):
+            taken = self.latencies(stage)
+        self.assertLess(taken[len(taken) // 2], 0.5)
+        self.check_alive(stage, pid)
+
+
 class TestNoise(HostileCase):
+    def test_versions(self):
+        """Newer versions of ApiVersions are answered as Kafka does, whatever
+        is in them; all else that is unknown ends the connection."""
+        stage = self.stage()
+        stage.put(1, 10)
+        pid = stage.pid
+        c = self.client(stage)
+        for version in (5, 6, 99, 32767):
+            c.send(kafka_client.frame(18, version, version, b"\xff" * 20))
+            answer = c.answer()
+            correlation, error, count = struct.unpack_from(">ihi", answer)
+            self.assertEqual((correlation, error), (version, 35))
+            self.assertEqual(len(answer), 10 + 6 * count)  # version 0
+            self.assertIn(struct.pack(">hhh", 18, 0, 4), answer)
+        self.assertIsNotNone(c.fetch(stage.start).offsets())
+        unknown = [(api, 0) for api in range(-1, 100) if api not in
+                   (1, 2, 3, 17, 18, 36)]
+        unknown += [(1, 3), (1, 12), (1, 18), (2, 0), (2, 6), (3, 9),
+                    (3, -1), (17, 2), (36, 2), (0, 3), (18, -1),
+                    (-32768, 0), (32767, 32767)]
+        for api, version in unknown:
+            c = self.client(stage)
+            c.send(kafka_client.frame(api, version, 1, b"\0" * 20))
+            self.assertTrue(c.is_closed(), (api, version))
+        self.assertIn("which a feed does not have", stage.log())
+        self.check_alive(stage, pid)
+
+    def test_empty_frames(self):
+        stage = self.stage()
+        stage.put(1, 10)
+        pid = stage.pid
+        for size in range(12):
+            c = self.client(stage)
+            c.send(struct.pack(">i", size) + b"\0" * size)
+            self.assertTrue(c.is_closed(), size)
+        self.check_alive(stage, pid)
+
+    def fuzz(self, **properties):
+        """Sessions with some bytes changed, in pieces, while others read."""
+        stage = self.stage(**properties)
+        stage.put(5, 10)
+        pid, start = stage.pid, stage.start
+
+        def one(rnd):
+            raw = kafka_sessions.spoilt(
+                kafka_sessions.session(start, rnd), rnd)
+            c = Client(stage.port)
+            c.socket.settimeout(0.02)
+            with contextlib.suppress(OSError):
+                at = 0
+                while at < len(raw):
+                    count = rnd.choice([1, 7, 100, len(raw)])
+                    c.send(raw[at:at + count])
+                    at += count
+                while rnd.randrange(3) and c.socket.recv(1 << 16):
+                    pass
+            c.close()
+
+        def many(seed, count):
+            rnd = random.Random(seed)
+            for _ in range(count):
+                one(rnd)
+
+        many(0, 100)
+        before = drill.memory_of(pid, "RssAnon"), open_files(pid)
+        with self.other(many, 1, SESSIONS) as process:
+            if not properties:
+                taken = self.latencies(stage)
+                self.assertLess(taken[len(taken) // 2], 0.1)
+            process.join(1200)
+            self.assertEqual(process.exitcode, 0)
+        self.assertLess(drill.memory_of(pid, "RssAnon") - before[0], GROWTH)
+        feed_stage.harness.wait_for(
+            lambda: open_files(pid) <= before[1] + 2)
+        stage.tell("tell")
+        self.assertEqual(stage.pid, pid)
+        stage.tell("stop")  # its end is an error if it cannot be asked to
+        return stage
+
+    def test_fuzz(self):
+        stage = self.fuzz()
+        self.check_alive(stage, stage.pid)
+
+    def test_fuzz_of_login(self):
+        path = os.path.join(self.folder, "users")
+        with open(path, "w") as f:
+            f.write(USER)
+        self.fuzz(pull__auth__file=path)
+
     def test_garbage(self):
         stage = self.stage()
         stage.put(1, 10)
@@ -155,6 +335,33 @@ class TestNoise(HostileCase):
 
 
 class TestCrowd(HostileCase):
+    def test_thousand(self):
+        """As many as there may be by default, who say nothing: they cost no
+        time and little memory."""
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, files)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
+        stage = self.stage()
+        stage.put(1, 10)
+        pid = stage.pid
+        self.check_alive(stage, pid)
+        before = drill.memory_of(pid, "RssAnon")
+        for _ in range(998):
+            c = self.client(stage)
+            c.send(metadata("foo"))
+            c.answer()
+        waiting = self.client(stage)
+        waiting.send(fetch(stage.end, max_wait=60000))
+        self.assertLess(drill.memory_of(pid, "RssAnon") - before, GROWTH)
+        ticks = drill.cpu_ticks(pid)
+        time.sleep(1)  # the measurement itself
+        self.assertLess(drill.cpu_ticks(pid) - ticks, 10)
+        stage.put(1, 10)
+        self.assertIsNotNone(kafka_client.Fetched(waiting.answer()).offsets())
+        for c in self.clients[:998]:
+            c.send(metadata("foo"))
+            c.answer()
+
     def test_idle_connections(self):
         """More than there may be: whoever waits for events stays, whoever
         stands still goes."""
@@ -214,16 +421,7 @@ class TestTime(HostileCase):
         between."""
         stage = self.stage()
         stage.put(1, 1)
-        taken = []
-        with Client(stage.port) as c:
-            for _ in range(200):
-                c.send(fetch(stage.end, max_wait=60000))
-                began = time.monotonic()
-                stage.put(1, 1)
-                self.assertIsNotNone(
-                    kafka_client.Fetched(c.answer()).offsets())
-                taken.append(time.monotonic() - began)
-        taken.sort()
+        taken = self.latencies(stage, 200)
         # fsync and all; a machine may be busy, but no timer is in it
         self.assertLess(taken[len(taken) // 2], 0.1)
 
