@@ -141,7 +141,9 @@ count_of(const struct json *src, const char *name)
 static void
 describe(const struct json *src, char to[LINE_BYTES])
 {
-	const struct json *drain = json_get(json_get(src, "beams"), "drain");
+	const struct json *supervisor =
+	    json_get(json_get(src, "beams"), "supervisor");
+	const char *waits = json_get_text(supervisor, "waits", "");
 
 	if (src == NULL)
 		snprintf(to, LINE_BYTES,
@@ -156,8 +158,7 @@ describe(const struct json *src, char to[LINE_BYTES])
 		    "%lld events in rings, %lld in the spool%s%s",
 		    (long long)json_get_int(src, "inRings", 0),
 		    (long long)count_of(src, "spoolEvents"),
-		    json_get(drain, "waits") != NULL ? "; " : "",
-		    json_get_text(drain, "waits", ""));
+		    *waits != '\0' ? "; Druid's supervisor " : "", waits);
 }
 
 static void

@@ -176,6 +176,8 @@ static const struct delivery_table table = { .name = "append",
 	.warm = delivery_no_warmth,
 	.run = delivery_nothing,
 	.hold = delivery_nothing,
+	.drain = delivery_no_drain,
+	.is_dry = delivery_yes,
 	/* a successor's task is known by its id when it is submitted again */
 	.is_settled = delivery_yes,
 	.is_drained = is_drained,

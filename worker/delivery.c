@@ -28,6 +28,11 @@ delivery_one_lane(struct delivery *d UNUSED, struct interval i UNUSED,
 	return 0;
 }
 
+void
+delivery_no_drain(struct delivery *d UNUSED, bool on UNUSED)
+{
+}
+
 bool
 delivery_yes(const struct delivery *d UNUSED)
 {

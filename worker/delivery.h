@@ -88,6 +88,11 @@ struct delivery_table {
 	void (*run)(struct delivery *);
 	/* No new requests; those on their way end. */
 	void (*hold)(struct delivery *);
+	/* No more comes (drain.h), or it does again. What keeps things for later
+	 * does not any more. */
+	void (*drain)(struct delivery *, bool on);
+	/* Then: with an empty spool nothing is left to be done in Druid. */
+	bool (*is_dry)(const struct delivery *);
 	/* Nothing is on its way that would be sent twice, or whose outcome the
 	 * spool does not know. */
 	bool (*is_settled)(const struct delivery *);
@@ -120,6 +125,7 @@ void delivery_nothing(struct delivery *);
 void delivery_no_warmth(struct delivery *, struct interval);
 unsigned
 delivery_one_lane(struct delivery *, struct interval, unsigned partition);
+void delivery_no_drain(struct delivery *, bool on);
 bool delivery_yes(const struct delivery *);
 /* A sentence of the events that a dataSource which was pulled has left in its
  * log, for the ways that do not look there. */

@@ -32,6 +32,7 @@ tell(struct drain *d)
 	for (unsigned i = 0; i < d->p.channel_count; i++)
 		channel_drain(&d->p.channels[i], on);
 	late_hurry(d->p.late, on);
+	d->p.delivery->table->drain(d->p.delivery, on);
 }
 
 struct drain *
@@ -108,7 +109,7 @@ is_dry(const struct drain *d)
 		    !is_empty(&d->p.channels[i].events))
 			return false;
 	return spool_batches(d->p.spool) == 0 && late_is_empty(d->p.late) &&
-	    way->is_settled(d->p.delivery);
+	    way->is_settled(d->p.delivery) && way->is_dry(d->p.delivery);
 }
 
 static void

@@ -300,18 +300,31 @@ kafka_spec_make(const struct kafka_spec_wish *w, struct json *problems)
 	return supervisor;
 }
 
-struct json *
-kafka_spec_unseeded(const struct json *wanted, bool stays)
+/* Suspended by us, for a time; `name`, `value`: the mark that says why. */
+static struct json *
+suspend(const struct json *wanted, const char *name, bool value, bool stays)
 {
 	struct json *supervisor = json_clone(wanted);
 	struct json *marker =
 	    json_get(json_get(supervisor, "context"), "tranqd");
 
 	json_set_bool(supervisor, "suspended", true);
-	json_set_bool(marker, "seeded", false);
+	json_set_bool(marker, name, value);
 	if (stays)
 		json_set_bool(marker, "stays", true);
 	return supervisor;
+}
+
+struct json *
+kafka_spec_unseeded(const struct json *wanted, bool stays)
+{
+	return suspend(wanted, "seeded", false, stays);
+}
+
+struct json *
+kafka_spec_drained(const struct json *wanted, bool stays)
+{
+	return suspend(wanted, "drained", true, stays);
 }
 
 /* ---- what Druid shows ---- */
@@ -509,13 +522,20 @@ kafka_spec_compare(const struct json *wanted, const struct json *found,
 	return KAFKA_SPEC_EDITED;
 }
 
-/* One that is not seeded is suspended by us. */
+bool
+kafka_spec_is_drained(const struct json *found)
+{
+	return json_get_bool(marker_of(found), "drained", false);
+}
+
+/* One that is not seeded, or drained, is suspended by us. */
 bool
 kafka_spec_stays(const struct json *found)
 {
 	const struct json *marker = marker_of(found);
 
-	return json_get_bool(marker, "seeded", true)
+	return json_get_bool(marker, "seeded", true) &&
+		!kafka_spec_is_drained(found)
 	    ? json_get_bool(found, "suspended", false)
 	    : json_get_bool(marker, "stays", false);
 }

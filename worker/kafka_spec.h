@@ -50,6 +50,10 @@ struct json *kafka_spec_make(
 /* The same, suspended and not seeded: the form in which Druid gets it first.
  * `stays`: it shall be suspended afterwards too. New. */
 struct json *kafka_spec_unseeded(const struct json *wanted, bool stays);
+/* The same, suspended, since all is read and no more comes: tranqctl drain. */
+struct json *kafka_spec_drained(const struct json *wanted, bool stays);
+bool kafka_spec_is_drained(const struct json *found);
+/* Whether somebody else than us has suspended it. */
 bool kafka_spec_stays(const struct json *found);
 /* Whether its consumers are sent to us: bootstrap.servers has `servers`. */
 bool kafka_spec_reads_from(const struct json *found, const char *servers);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fault.h"
+#include "kafka_retire.h"
 #include "kafka_spec.h"
 #include "log.h"
 #include "panic.h"
@@ -30,18 +31,23 @@ struct kafka_supervisor {
 	bool was_made, is_stored; /* that it was made: in the spool */
 	bool trusted; /* what it commits is of our log */
 	bool stays; /* suspended, when it is seeded */
+	bool retires, is_retired;
+	/* as it was found last */
+	bool is_ours, is_suspended, is_drained;
 	char *tasks[TASKS_MAX]; /* to be asked for */
 	unsigned task_count;
 	/* for the status */
 	char note[NOTE_BYTES]; /* about the spec */
 	char lost[NOTE_BYTES]; /* about the log */
 	char trouble[NOTE_BYTES]; /* why nothing is known now */
+	char waits[NOTE_BYTES]; /* for what, until it is retired */
 	struct json *state; /* of the last answer, NULL: none */
 	bool changed;
 	int64_t complained_ms, lost_ms;
 };
 
 static void look(struct kafka_supervisor *);
+static bool retire(struct kafka_supervisor *, const struct json *payload);
 
 static void __attribute__((format(printf, 3, 4)))
 set_text(struct kafka_supervisor *k, char *to, const char *format, ...)
@@ -263,9 +269,10 @@ status_known(void *context, enum result result,
 	log_floor_status(k->p.floor, k->trusted ? status : NULL, answer->server,
 	    loop_now_ms(k->p.loop));
 	set_state(k, json_get(status, "payload"));
-	json_free(&status);
 	set_text(k, k->trouble, "%s", "");
-	ask_tasks(k);
+	if (!k->retires || !retire(k, json_get(status, "payload")))
+		ask_tasks(k);
+	json_free(&status);
 }
 
 static void
@@ -485,6 +492,111 @@ post_unseeded(struct kafka_supervisor *k)
 	json_free(&spec);
 }
 
+/* ---- its end ---- */
+
+static struct kafka_retire
+retirement(const struct kafka_supervisor *k, const struct json *payload)
+{
+	return (struct kafka_retire){ .floor = k->p.floor,
+		.partitions = k->p.partitions,
+		.log_start = k->p.log_start,
+		.log_end = k->p.log_end,
+		.context = k->p.context,
+		.payload = payload,
+		.can = k->is_ours && k->trusted && k->p.care == CARE_MANAGE,
+		.is_suspended = k->is_suspended,
+		.by_us = k->is_drained };
+}
+
+static void
+end_retirement(struct kafka_supervisor *k)
+{
+	k->changed |= !k->is_retired;
+	k->is_retired = true;
+	set_text(k, k->waits, "%s", "");
+	rest(k);
+}
+
+static void
+posted_drained(void *context, enum result result,
+    const struct overlord_answer *answer, const char *why)
+{
+	struct kafka_supervisor *k = context;
+
+	if (!check_posted(k, result, answer, why))
+		return;
+	log_info("supervisor %s: all is read; it is suspended, so that its "
+		 "tasks publish",
+	    k->p.id);
+	rest(k);
+}
+
+static void
+ended(void *context, enum result result, const struct overlord_answer *answer,
+    const char *why)
+{
+	struct kafka_supervisor *k = context;
+
+	k->ask = NULL;
+	if (!is_good(result, answer) && !is_absent(result, answer)) {
+		give_up(k, "it cannot be ended", answer, why);
+		return;
+	}
+	log_info("supervisor %s: is ended, all is committed", k->p.id);
+	end_retirement(k);
+}
+
+/* One that bears the dataSource's name may be another's tomorrow, and keeps the
+ * offsets for him. */
+static void
+end(struct kafka_supervisor *k)
+{
+	struct json *nothing = json_new_object();
+
+	if (strcmp(k->p.id, k->p.topic) == 0 || !k->is_ours ||
+	    k->p.care != CARE_MANAGE) {
+		end_retirement(k);
+	} else {
+		FAULT_POINT(PULL_END);
+		ask_about(k, "/terminate", nothing, ended);
+	}
+	json_free(&nothing);
+}
+
+static void
+post_drained(struct kafka_supervisor *k)
+{
+	struct json *spec = kafka_spec_drained(k->wanted, k->stays);
+
+	FAULT_POINT(PULL_DRAIN);
+	ask(k, must_strdup(API), spec, posted_drained);
+	json_free(&spec);
+}
+
+/* After a status. false: nothing was begun. */
+static bool
+retire(struct kafka_supervisor *k, const struct json *payload)
+{
+	struct kafka_retire r = retirement(k, payload);
+	char text[KAFKA_RETIRE_BYTES];
+	enum kafka_retire_step step = kafka_retire_next(&r, text);
+
+	set_text(k, k->waits, "%s", text);
+	k->is_retired &= step == KAFKA_RETIRE_END;
+	switch (step) {
+	case KAFKA_RETIRE_WAIT: return false;
+	case KAFKA_RETIRE_SUSPEND: post_drained(k); break;
+	case KAFKA_RETIRE_END: end(k); break;
+	case KAFKA_RETIRE_RESUME:
+		log_warnx("supervisor %s: a task that was to publish has "
+			  "failed; it reads once more",
+		    k->p.id);
+		post(k, false);
+		break;
+	}
+	return true;
+}
+
 /* ---- the spec ---- */
 
 static const char remedy[] =
@@ -584,7 +696,9 @@ mend(struct kafka_supervisor *k, enum kafka_spec_match match,
 		return false;
 	if (match == KAFKA_SPEC_LOG && !k->was_made)
 		begin_anew(k);
-	else if (match == KAFKA_SPEC_OLD)
+	else if (k->retires && match != KAFKA_SPEC_UNSEEDED)
+		return false;
+	else if (match == KAFKA_SPEC_OLD || (k->is_ours && k->is_drained))
 		post(k, k->stays);
 	else if (match != KAFKA_SPEC_UNSEEDED)
 		return false;
@@ -603,6 +717,10 @@ compare(struct kafka_supervisor *k, const struct json *found)
 	    kafka_spec_compare(k->wanted, found, where);
 
 	k->trusted = false;
+	k->is_ours = match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_OLD ||
+	    match == KAFKA_SPEC_EDITED;
+	k->is_suspended = json_get_bool(found, "suspended", false);
+	k->is_drained = kafka_spec_is_drained(found);
 	if (mend(k, match, found))
 		return;
 	set_note(k, match, where);
@@ -635,13 +753,18 @@ found(void *context, enum result result, const struct overlord_answer *answer,
     const char *why)
 {
 	struct kafka_supervisor *k = context;
+	struct kafka_retire r;
 	struct json *spec;
 
 	k->ask = NULL;
 	if (is_absent(result, answer)) {
 		k->changed |= k->state != NULL;
 		json_free(&k->state);
-		make(k);
+		r = retirement(k, NULL);
+		if (k->retires && kafka_retire_is_empty(&r))
+			end_retirement(k);
+		else
+			make(k);
 		return;
 	}
 	spec = is_good(result, answer)
@@ -658,6 +781,25 @@ static void
 look(struct kafka_supervisor *k)
 {
 	ask_about(k, "", NULL, found);
+}
+
+void
+kafka_supervisor_retire(struct kafka_supervisor *k, bool on)
+{
+	if (k->retires == on)
+		return;
+	k->retires = on;
+	k->is_retired = false;
+	set_text(k, k->waits, "%s", on ? "its state is asked for" : "");
+	/* else what is under way leads to the next look */
+	if (loop_timer_active(&k->timer))
+		loop_timer_start(k->p.loop, &k->timer, 0, poll_due);
+}
+
+bool
+kafka_supervisor_is_retired(const struct kafka_supervisor *k)
+{
+	return k->retires && k->is_retired;
 }
 
 void
@@ -723,6 +865,8 @@ kafka_supervisor_describe(
 
 	json_set_text(j, "id", k->p.id);
 	json_set_text(j, "care", cares[k->p.care]);
+	if (*k->waits != '\0')
+		json_set_text(j, "waits", k->waits);
 	json_set(to, "supervisor", j);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		char *text;

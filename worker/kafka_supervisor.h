@@ -52,8 +52,10 @@ struct kafka_supervisor_parts {
 	unsigned partitions;
 	enum supervisor_care care;
 	int64_t poll_ms;
-	/* where the log begins, for a supervisor that is new to it */
+	/* where the log begins, for a supervisor that is new to it, and where it
+	 * ends, for one that is drained */
 	uint64_t (*log_start)(void *context, unsigned partition);
+	uint64_t (*log_end)(void *context, unsigned partition);
 	void *context;
 };
 
@@ -68,6 +70,14 @@ void kafka_supervisor_want(struct kafka_supervisor *, struct json *spec);
 bool kafka_supervisor_was_made(const struct kafka_supervisor *);
 /* What that says is in the spool by now: what waits for it goes on. */
 void kafka_supervisor_stored(struct kafka_supervisor *);
+/* No more comes into the log: when all of it is read, the supervisor is suspended,
+ * so that its tasks publish and what they have committed is known; when nothing
+ * is left in the log it is ended, or, where it has the dataSource's name, stays
+ * suspended. With false it is made to be as it was. One that is not ours to
+ * change is only waited for. */
+void kafka_supervisor_retire(struct kafka_supervisor *, bool on);
+/* It has come to that. */
+bool kafka_supervisor_is_retired(const struct kafka_supervisor *);
 /* Nothing is begun any more. */
 void kafka_supervisor_hold(struct kafka_supervisor *);
 /* Nothing is on its way that changes something in Druid. */

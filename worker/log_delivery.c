@@ -371,6 +371,18 @@ is_drained(const struct delivery *d)
 	return !queue_move_is_due(view_of(d)->moves);
 }
 
+static void
+drain(struct delivery *d, bool on)
+{
+	pull_care_retire(log_of(d)->p.care, on);
+}
+
+static bool
+is_dry(const struct delivery *d)
+{
+	return pull_care_is_retired(view_of(d)->p.care);
+}
+
 /* ---- what can be seen ---- */
 
 static struct delivery_counts
@@ -434,6 +446,8 @@ static const struct delivery_table table = { .name = "pull",
 	.warm = delivery_no_warmth,
 	.run = delivery_nothing,
 	.hold = hold,
+	.drain = drain,
+	.is_dry = is_dry,
 	.is_settled = is_settled,
 	.is_drained = is_drained,
 	.answers_durable = delivery_yes,

@@ -132,6 +132,23 @@ take_exact(struct log_floor *f, unsigned partition)
 	f->changed = true;
 }
 
+static bool
+has_settled(const struct log_floor *f, const struct partition *p)
+{
+	return p->steady != NONE && f->now_ms - p->since_ms >= f->agree_ms;
+}
+
+uint64_t
+log_floor_exact(const struct log_floor *f, unsigned partition)
+{
+	const struct partition *p = &f->partitions[partition];
+
+	must(partition < f->count);
+	return has_settled(f, p) && p->steady_is_exact && p->is_fresh
+	    ? p->steady
+	    : NONE;
+}
+
 static void
 judge(struct log_floor *f)
 {
@@ -143,8 +160,7 @@ judge(struct log_floor *f)
 	for (unsigned i = 0; i < f->count; i++) {
 		const struct partition *p = &f->partitions[i];
 
-		if (p->steady == NONE || f->is_full ||
-		    f->now_ms - p->since_ms < f->agree_ms)
+		if (f->is_full || !has_settled(f, p))
 			continue;
 		if (!p->steady_is_exact)
 			agree(f, i);

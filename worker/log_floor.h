@@ -62,6 +62,9 @@ void log_floor_task(struct log_floor *, const char *task_id, enum task_state);
 /* Events below are committed and may go; 0: not known, or not to be removed
  * now. */
 uint64_t log_floor_removable(const struct log_floor *, unsigned partition);
+/* What is committed, by the answers of a supervisor that is suspended and has no
+ * tasks; UINT64_MAX: not known. */
+uint64_t log_floor_exact(const struct log_floor *, unsigned partition);
 /* The highest floor there was, whatever holds removal up. */
 uint64_t log_floor_known(const struct log_floor *, unsigned partition);
 /* Sentences for the status about what holds it up. */

@@ -45,6 +45,7 @@ struct pull_care {
 	bool is_stored, made_is_stored;
 	bool word_is_written, made_is_written; /* in the open transaction */
 	bool floor_due;
+	bool retires; /* kafka_supervisor_retire */
 	uint64_t floors[LOG_PAGE_PARTITIONS_MAX]; /* with pull.retain */
 	int64_t looked_ms;
 	char trouble[NOTE_BYTES];
@@ -111,6 +112,14 @@ log_start(void *context, unsigned partition)
 	return spool_log_range(c->p.spool, partition).start;
 }
 
+static uint64_t
+log_end(void *context, unsigned partition)
+{
+	const struct pull_care *c = context;
+
+	return spool_log_range(c->p.spool, partition).end;
+}
+
 static int64_t
 agree_ms(const struct pull_care *c)
 {
@@ -153,9 +162,11 @@ begin_supervisor(struct pull_care *c)
 		.care = c->care,
 		.poll_ms = MAX_OF(agree_ms(c) / POLL_SHARE, POLL_MS_MIN),
 		.log_start = log_start,
+		.log_end = log_end,
 		.context = c };
 
 	c->supervisor = kafka_supervisor_new(&parts, c->made_is_stored);
+	kafka_supervisor_retire(c->supervisor, c->retires);
 	kafka_supervisor_want(c->supervisor, make_spec(c));
 	c->changed = true;
 }
@@ -262,10 +273,18 @@ was_made(const struct pull_care *c)
 	    kafka_supervisor_was_made(c->supervisor);
 }
 
+/* Nobody was ever to pull, and nobody is to begin. */
+static bool
+is_needless(const struct pull_care *c)
+{
+	return c->retires && !c->is_stored &&
+	    spool_log_counts(c->p.spool).events == 0;
+}
+
 static bool
 word_is_due(const struct pull_care *c)
 {
-	return c->id != NULL &&
+	return c->id != NULL && !is_needless(c) &&
 	    (!c->is_stored || (was_made(c) && !c->made_is_stored));
 }
 
@@ -303,7 +322,8 @@ retained(const struct pull_care *c, unsigned partition, uint64_t floor)
 static void
 look_at_floors(struct pull_care *c)
 {
-	bool retains = c->p.ds->retain_ms > 0 || c->p.ds->retain_bytes > 0;
+	bool retains = !c->retires &&
+	    (c->p.ds->retain_ms > 0 || c->p.ds->retain_bytes > 0);
 	int64_t now = loop_now_ms(c->p.loop);
 
 	if (retains && now - c->looked_ms < RETAIN_LOOK_MS)
@@ -401,6 +421,23 @@ pull_care_is_settled(const struct pull_care *c)
 {
 	return c->supervisor == NULL ||
 	    kafka_supervisor_is_settled(c->supervisor);
+}
+
+void
+pull_care_retire(struct pull_care *c, bool on)
+{
+	c->retires = on;
+	c->changed = true;
+	if (c->supervisor != NULL)
+		kafka_supervisor_retire(c->supervisor, on);
+}
+
+/* Without a name there never was one. */
+bool
+pull_care_is_retired(const struct pull_care *c)
+{
+	return c->supervisor == NULL ||
+	    kafka_supervisor_is_retired(c->supervisor);
 }
 
 uint64_t

@@ -40,6 +40,8 @@ bool pull_care_wants_commit(struct pull_care *);
 void pull_care_write(struct pull_care *);
 void pull_care_written(struct pull_care *);
 void pull_care_hold(struct pull_care *);
+void pull_care_retire(struct pull_care *, bool on);
+bool pull_care_is_retired(const struct pull_care *);
 bool pull_care_is_settled(const struct pull_care *);
 
 /* What lies below may leave the log: Druid has committed it, and pull.retain

@@ -211,5 +211,172 @@ class TestAppend(DrainCase):
         self.check_violations(self.druid)
 
 
+class PullCase(drill.Case):
+    time_bound = 120
+    version = "34.0.0"
+    name = f"{DS}-tq1"
+
+    def setUp(self):
+        super().setUp()
+        self.druid = self.sandbox("--check", "full", "--druid", self.version)
+        self.server = self.tranqd(drill.config(
+            [DS], self.druid.url, properties={
+                "delivery.mode": "pull", "pull.instance": "tq1",
+                "pull.listen": f"127.0.0.1:{self.reserved_port()}",
+                "pull.taskDuration": "PT1S", "pull.retain": "P1D",
+                "pull.compression": "none"}))
+        self.pulled = self.puller(self.druid, self.name)
+        self.sent = []
+
+    def post(self, count, run="e"):
+        events = harness.events(count, run=run)
+        answer = self.server.post(DS, events)
+        self.assertEqual(answer.status, 200, answer)
+        self.sent += drill.ids(events)
+
+    def begin_drain(self):
+        drain = subprocess.Popen(
+            [harness.program("tranqctl"), "-c", self.server.config_file,
+             "drain", DS], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True)
+        self.addCleanup(drain.stdout.close)
+        self.addCleanup(drain.wait)
+        self.addCleanup(drain.kill)
+        return drain
+
+    def end_drain(self, drain):
+        out, _ = drain.communicate(timeout=60)
+        self.assertEqual(drain.returncode, 0, out)
+        return out
+
+    def is_suspended(self):
+        s = self.pulled.supervisor()
+        return s["spec"] is not None and s["suspended"]
+
+    def await_suspended(self):
+        wait_for(self.is_suspended, "it is suspended")
+
+    def state(self):
+        return self.server.data_source(DS)["counters"]["drain"]
+
+    def check_druid(self):
+        self.assertEqual(
+            sorted(drill.ids(self.druid.events(DS, lost="false"))),
+            sorted(self.sent))
+        self.check_accounts(self.server)
+
+
+class TestPull(PullCase):
+    def test_drain_and_undo(self):
+        self.post(100)
+        self.pulled.await_events(50)
+        drain = self.begin_drain()
+        self.await_suspended()
+        self.assertEqual(self.state(), 1)
+        self.assertEqual(self.server.post(DS, harness.events(1)).status, 503)
+        self.pulled.commit()
+        self.assertIn("publishes", self.end_drain(drain))
+        self.check_druid()
+        self.assertIsNone(self.pulled.supervisor()["spec"])
+        a = self.server.accounts(DS)
+        self.assertEqual((a["spool"], a["sent"]), (0, 100))
+        # nothing makes it again, until that is undone
+        self.server.restart()
+        wait_for(lambda: self.state() == 2)
+        self.assertIsNone(self.pulled.supervisor()["spec"])
+        self.assertEqual(self.server.tranqctl("drain", DS).returncode, 0)
+        self.assertEqual(
+            self.server.tranqctl("drain", "--undo", DS).returncode, 0)
+        self.post(50, "again")
+        self.pulled.await_events(150)
+        self.check_druid()
+
+    def test_a_task_fails(self):
+        """Its events are read again, and come once."""
+        self.post(100)
+        self.pulled.await_events(100)
+        drain = self.begin_drain()
+        self.await_suspended()
+        self.pulled.fail(self.publishing())
+        wait_for(lambda: not self.is_suspended(), "it is resumed")
+        self.pulled.await_events(100)
+        self.await_suspended()
+        self.pulled.commit()
+        self.end_drain(drain)
+        self.check_druid()
+
+    def publishing(self):
+        return wait_for(lambda: [
+            g["name"] for g in self.pulled.supervisor()["groups"]
+            if g["publishing"]])[0]
+
+    def test_killed_and_undone_amid_it(self):
+        self.post(100)
+        self.pulled.await_events(100)
+        drain = self.begin_drain()
+        self.await_suspended()
+        self.server.kill_worker(DS)
+        drain.kill()
+        self.assertEqual(
+            self.server.tranqctl("drain", "--undo", DS).returncode, 0)
+        wait_for(lambda: not self.is_suspended(), "it is resumed")
+        self.pulled.commit()
+        self.post(20, "more")
+        self.pulled.await_events(120)
+        drain = self.begin_drain()
+        self.await_suspended()
+        self.server.kill_all()
+        self.server.start()
+        self.pulled.commit()
+        self.end_drain(self.begin_drain())
+        self.check_druid()
+        self.assertIsNone(self.pulled.supervisor()["spec"])
+
+    def test_suspended_by_somebody_else(self):
+        """It stays so; what is to be done is said."""
+        wait_for(lambda: self.pulled.supervisor())
+        wait_for(lambda: not self.is_suspended())
+        self.druid.ask_supervisor(f"/{self.name}/suspend", body={})
+        self.post(10)
+        got = self.server.tranqctl("drain", "--timeout", "PT2S", DS)
+        self.assertEqual(got.returncode, 1, got)
+        self.assertIn("resume it", got.stdout)
+        self.druid.ask_supervisor(f"/{self.name}/resume", body={})
+        drain = self.begin_drain()
+        self.pulled.await_events(10)
+        self.await_suspended()
+        self.pulled.commit()
+        self.end_drain(drain)
+        self.check_druid()
+
+    def test_nothing_was_sent(self):
+        self.end_drain(self.begin_drain())
+        self.assertIsNone((self.pulled.supervisor() or {}).get("spec"))
+        self.assertNotIn("drains again", self.server.log())
+
+
+class TestPullByName(PullCase):
+    """Before Druid 34 it has the dataSource's name: it stays, suspended."""
+    version = "31.0.0"
+    name = DS
+
+    def test_drain_and_undo(self):
+        self.post(100)
+        self.pulled.await_events(100)
+        drain = self.begin_drain()
+        self.await_suspended()
+        self.pulled.commit()
+        self.end_drain(drain)
+        self.check_druid()
+        self.server.restart()
+        wait_for(lambda: self.state() == 2)
+        self.assertTrue(self.is_suspended())
+        self.assertEqual(
+            self.server.tranqctl("drain", "--undo", DS).returncode, 0)
+        self.post(50, "again")
+        self.pulled.await_events(150)
+        self.check_druid()
+
+
 if __name__ == "__main__":
     drill.main()

@@ -42,7 +42,7 @@ late_replay_lane(struct late *l UNUSED, const struct spool_lane *at)
 /* What Druid has committed, and what the care has heard. */
 static struct pull_care {
 	uint64_t floor[LOG_PAGE_PARTITIONS_MAX];
-	bool wants, is_settled;
+	bool wants, is_settled, retires;
 	unsigned writes, held;
 	bool begun;
 } care;
@@ -75,6 +75,18 @@ void
 pull_care_hold(struct pull_care *c)
 {
 	c->held++;
+}
+
+void
+pull_care_retire(struct pull_care *c, bool on)
+{
+	c->retires = on;
+}
+
+bool
+pull_care_is_retired(const struct pull_care *c)
+{
+	return c->retires;
 }
 
 bool
