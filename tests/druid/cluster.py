@@ -5,8 +5,11 @@
         druid.tasks("wiki")               what the Overlord knows of them
 """
 
+import contextlib
 import json
 import os
+import random
+import socket
 import subprocess
 import sys
 import time
@@ -25,7 +28,7 @@ class Failure(Exception):
     """What was expected did not come; the text says where to look."""
 
 
-def await_true(condition, what, seconds, where=None):
+def await_true(condition, what, seconds, where=None, pause=POLL_SECONDS):
     """Waits until condition() returns something true, and returns that.
     `where`: a function that says how things are and which logs to read."""
     end = time.monotonic() + seconds
@@ -36,7 +39,22 @@ def await_true(condition, what, seconds, where=None):
         if time.monotonic() > end:
             raise Failure(f"not within {seconds} s: {what}" +
                           (f"; {where()}" if where else ""))
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+
+
+def free_port():
+    """Of this machine; it may be taken again after a restart, so none of
+    those that connections out are given."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range",
+              encoding="ascii") as f:
+        low, high = (int(n) for n in f.read().split())
+    while True:
+        port = random.randrange(10000, 65000)
+        if low <= port <= high:
+            continue
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 class Refused(Exception):
@@ -108,6 +126,9 @@ class Cluster:
 
     def _forget(self, name):
         """Ends what runs of it, and has its segments unloaded."""
+        if self.major >= 31:
+            with contextlib.suppress(Refused, OSError):
+                self.terminate(name)
         for url in (f"{self.indexer}/datasources/{name}/shutdownAllTasks",
                     f"{self.env['DRUID_COORDINATOR']}"
                     f"/druid/coordinator/v1/datasources/{name}"):
@@ -117,6 +138,15 @@ class Cluster:
                 if getattr(e, "status", None) == 404:
                     continue  # nothing of it is left
                 print(f"druid: {name} not cleaned up: {e}", file=sys.stderr)
+
+    @property
+    def major(self):
+        return int(self.env["DRUID_VERSION"].split(".")[0])
+
+    @property
+    def kafka(self):
+        """Whether it has the extension whose supervisors pull."""
+        return self.env["DRUID_KAFKA"] == "yes"
 
     @property
     def zk(self):
@@ -159,13 +189,41 @@ class Cluster:
         return [w["worker"]["capacity"] - w["currCapacityUsed"]
                 for w in ask(self.indexer + "/workers")]
 
+    def service_pid(self, name):
+        status = subprocess.run([DRUID, "status"], check=True, text=True,
+                                stdout=subprocess.PIPE).stdout
+        return next(int(line.split()[-1]) for line in status.splitlines()
+                    if line.startswith(name + " "))
+
+    def peon(self, task):
+        """The pid of the process that runs this task; None while there is
+        none."""
+        for pid in os.listdir("/proc"):
+            with contextlib.suppress(OSError):
+                if pid.isdigit() and self._is_peon(pid, task):
+                    return int(pid)
+        return None
+
+    def _is_peon(self, pid, task):
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            words = f.read().decode(errors="replace").split("\0")
+        return "peon" in words and any(
+            task in w.split("/") for w in words[words.index("peon"):])
+
+    # ---- supervisors ----
+
+    def supervisor(self, name):
+        """The payload of its status."""
+        return ask(f"{self.indexer}/supervisor/{name}/status")["payload"]
+
+    def terminate(self, name):
+        """Its tasks publish what they have, and end."""
+        ask(f"{self.indexer}/supervisor/{name}/terminate", method="POST")
+
     def second_worker(self):
         """The second MiddleManager: the pids of it and of its peons, and the
         ids of the tasks that these run."""
-        status = subprocess.run([DRUID, "status"], check=True, text=True,
-                                stdout=subprocess.PIPE).stdout
-        pid = next(int(line.split()[-1]) for line in status.splitlines()
-                   if line.startswith("middlemanager2 "))
+        pid = self.service_pid("middlemanager2")
         # its port follows that of the first
         tasks = max(ask(self.indexer + "/workers"),
                     key=lambda w: w["worker"]["host"])["runningTasks"]

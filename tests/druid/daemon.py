@@ -127,18 +127,38 @@ class Daemon:
                        "properties": everything}, f, indent=1)
 
     def __enter__(self):
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                [os.path.join(BIN, "tranqd"), "start", "-c", self.file],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                preexec_fn=die_with_parent)
         try:
-            await_true(self._is_up, "tranqd starts", START_SECONDS, self.where)
+            self.start()
         except BaseException:
             self.keep = True
             self._end()
             raise
         return self
+
+    def start(self):
+        """Its state is that of its last life. A port that it was given stays
+        the same."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [os.path.join(BIN, "tranqd"), "start", "-c", self.file],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                preexec_fn=die_with_parent)
+        await_true(self._is_up, "tranqd starts", START_SECONDS, self.where)
+
+    def stop(self):
+        if not self._end():
+            raise Failure(f"tranqd did not end well; {self.where()}")
+        self._forget_port()
+
+    def kill(self):
+        """With kill -9: its children go with it."""
+        self.process.kill()
+        self.process.wait()
+        self._forget_port()
+
+    def _forget_port(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.folder, "run", "http.port"))
 
     def __exit__(self, kind, *_):
         self.keep |= kind is not None
@@ -215,6 +235,19 @@ class Daemon:
         waits = counters["spoolEvents"] or counters["inFlight"] \
             or source["inRings"]
         return None if waits else source
+
+    def worker_pid(self):
+        """Of one that is ready; else None."""
+        worker = self.source()["worker"]
+        return worker["pid"] if worker["state"] == "ready" else None
+
+    def feed_pid(self):
+        feed = self.status()["feed"]
+        return feed["pid"] if feed["state"] == "ready" else None
+
+    def log(self):
+        """Start and end of the only partition of what Druid pulls."""
+        return self.source()["beams"]["log"]["partitions"][0]
 
     def await_successor(self, pid):
         """The pid of the worker that has taken the place of this one."""

@@ -24,7 +24,10 @@ ANSWER_SECONDS = 100  # more than firehoseRetryPeriod
 QUICK_EVENTS = 4000
 GENERATED_EVENTS = 40000
 
+RETRY_SECONDS = 0.2
+
 Event = collections.namedtuple("Event", "id ms row")
+Answer = collections.namedtuple("Answer", "status text headers")
 
 
 def real_lines(path):
@@ -64,6 +67,16 @@ def read_lines(quick):
     return lines[:QUICK_EVENTS] if quick else lines
 
 
+def cut(lines, batch=BATCH_EVENTS):
+    """Into requests: the number of the first event, and the events."""
+    rng = random.Random(len(lines))
+    at = 0
+    while at < len(lines):
+        count = rng.randint(*batch)
+        yield at, lines[at:at + count]
+        at += count
+
+
 def as_text(value):
     """A dimension's value as Druid keeps it."""
     if value is None or isinstance(value, str):
@@ -72,19 +85,26 @@ def as_text(value):
 
 
 class Load:
-    def __init__(self, name, lines, ports, connections=4, ages=(0,),
-                 now_ms=None):
+    """keys: each request has an Idempotency-Key, and is sent until it is
+    answered 200. twice: and then once more. batch: events of a request, at
+    least and at most. pause: seconds behind each request of a connection."""
+
+    def __init__(self, name, lines, ports, *, connections=4, ages=(0,),
+                 now_ms=None, keys=False, twice=False, batch=BATCH_EVENTS,
+                 pause=0):
         self.name = name
         self.ports = ports
         self.connections = connections
+        self.keys, self.twice, self.pause = keys, twice, pause
         self.interval_ms = MINUTE_MS, 0  # length, and where one starts
         self.ages = ages  # seconds; events have one after the other
         self.now_ms = now_ms  # None: the time of sending
         self.mark = uuid.uuid4().hex[:6]
         self.events = []
-        self.requests = list(self._cut(lines))
+        self.requests = list(cut(lines, batch))
         self.total = len(lines)
         self.answered = 0
+        self.answers = []  # when they came, monotonic seconds
         self.spooled = 0  # 200 before Druid had them
         self.began = None
         self.error = None
@@ -92,14 +112,6 @@ class Load:
         self._taken = 0
         self._changed = threading.Condition()
         self._threads = []
-
-    def _cut(self, lines):
-        rng = random.Random(len(lines))
-        at = 0
-        while at < len(lines):
-            count = rng.randint(*BATCH_EVENTS)
-            yield at, lines[at:at + count]
-            at += count
 
     # ---- sending ----
 
@@ -144,7 +156,9 @@ class Load:
                 self._post(connection, *request)
                 with self._changed:
                     self.answered += 1
+                    self.answers.append(time.monotonic())
                     self._changed.notify_all()
+                time.sleep(self.pause)
         except (Failure, OSError, ValueError, http.client.HTTPException) as e:
             with self._changed:
                 self.error = self.error or f"port {port}: {e!r}"
@@ -183,18 +197,47 @@ class Load:
             body = b"[" + b",".join(parts) + b"]"
         else:
             body = b"\n".join(parts)
-        connection.request("POST", f"/v1/post/{self.name}", body,
-                           {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        text = answer.read()
+        key = f"{self.mark}-{first}" if self.keys else None
+        answer = self._send(connection, body, key)
+        self._check(answer, len(parts))
+        if self.twice:
+            again = self._send(connection, body, key)
+            if again.text != answer.text or \
+                    not again.headers.get("Idempotent-Replayed"):
+                raise Failure(f"{again} the second time, {answer} the first")
+
+    def _send(self, connection, body, key):
+        """The answer. With a key: that of 200, after as many tries."""
+        end = time.monotonic() + ANSWER_SECONDS
+        headers = {"Content-Type": "application/json"}
+        if key:
+            headers["Idempotency-Key"] = key
+        while True:
+            try:
+                connection.request("POST", f"/v1/post/{self.name}", body,
+                                   headers)
+                answer = connection.getresponse()
+                answer = Answer(answer.status, answer.read(), answer.headers)
+                if answer.status == 200 or not key:
+                    return answer
+                trouble = Failure(f"{answer.status} {answer.text[:300]!r}")
+            except (OSError, http.client.HTTPException) as e:
+                trouble = e
+                connection.close()
+            if not key or time.monotonic() > end:
+                raise trouble
+            time.sleep(RETRY_SECONDS)
+
+    def _check(self, answer, count):
+        """It says that all were taken."""
         if answer.status != 200:
-            raise Failure(f"{answer.status} {text[:300]!r}")
-        result = json.loads(text)["result"]
+            raise Failure(f"{answer.status} {answer.text[:300]!r}")
+        result = json.loads(answer.text)["result"]
         spooled = int(answer.headers.get("X-Tranq-Spooled", 0))
-        if result["received"] != len(parts) or \
-                result["sent"] + spooled != len(parts):
-            raise Failure(f"{len(parts)} events, and the answer is {text!r}, "
-                          f"{answer.headers.items()}")
+        if result["received"] != count or \
+                result["sent"] + spooled != count:
+            raise Failure(f"{count} events, and the answer is "
+                          f"{answer.text!r}, {answer.headers.items()}")
         with self._changed:
             self.spooled += spooled
 

@@ -1,0 +1,284 @@
+"""Druid's own Kafka supervisors pull from tranqd's feed: Druid 31 and newer.
+
+tranqd makes the supervisor; what Druid has then is compared with what was
+sent, whatever died meanwhile. A case ends with the supervisor's end: its tasks
+publish what they have read, and historicals take it over.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import time
+
+from cluster import Failure, Refused, await_true, free_port
+from daemon import spec
+from scene import SETTLE_SECONDS, VISIBLE_SECONDS, Run, case
+
+LONG_TASKS = "PT20M"
+SHORT_TASKS = "PT1M"
+AHEAD = 6  # requests that may be sent before the next kill
+KILLS, KILLS_QUICK = 10, 3
+TRIM_SECONDS = 420
+PROBES, PROBES_QUICK = 400, 100
+PROBE_PAUSE = 0.05
+
+
+def pull_spec(name):
+    """Supervisors that look around often, for tasks that live for minutes."""
+    whole = spec(name)
+    del whole["tuningConfig"]["windowPeriod"]
+    whole["tuningConfig"]["offsetFetchPeriod"] = "PT5S"
+    whole["ioConfig"] = {"startDelay": "PT1S", "period": "PT5S"}
+    return whole
+
+
+class PullRun(Run):
+    mode = "pull"
+    task_duration = LONG_TASKS
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.ports = free_port(), free_port()  # they stay the same
+        self.may_fail = False  # tasks, when an Overlord dies
+
+    def properties(self, **properties):
+        return super().properties(**{
+            "delivery_mode": "pull", "http_port": self.ports[0],
+            "pull_listen": f"127.0.0.1:{self.ports[1]}",
+            "pull_taskDuration": self.task_duration, **properties})
+
+    def daemon(self, make_spec=pull_spec, **properties):
+        return super().daemon(make_spec, **properties)
+
+    def check(self, *daemons):
+        """All that was sent is there once, and each value is as it was."""
+        try:
+            self.check_totals()
+            self.check_rows()
+            self.check_accounts([d.source() for d in daemons])
+        except Failure as e:
+            raise Failure(f"{e}; {self.where(*daemons)}") from None
+
+    def check_accounts(self, sources):
+        accounts = [s["accounts"] for s in sources]
+        for a in accounts:
+            if not a["holds"] or a["deadLetters"] or a["quarantined"]:
+                raise Failure(f"accounts: {a}")
+        received = sum(a["received"] for a in accounts)
+        if received != self.load.total:
+            raise Failure(f"{self.load.total} events, and received is "
+                          f"{received}")
+
+    def await_reader(self, tranqd, other_than=None):
+        """The id and the peon's pid of the task that reads."""
+        def reading():
+            with contextlib.suppress(Refused):
+                for row in self.druid.supervisor(self.ds)["activeTasks"]:
+                    pid = self.druid.peon(row["id"])
+                    if pid and row["id"] != other_than:
+                        return row["id"], pid
+        return await_true(reading, "a task that reads", VISIBLE_SECONDS,
+                          lambda: self.where(tranqd))
+
+    def await_hand_off(self):
+        self.druid.terminate(self.ds)
+        super().await_hand_off()
+
+    def not_succeeded(self):
+        """Tasks that need not end well."""
+        if not self.may_fail:
+            return self.killed
+        return [t["id"] for t in self.druid.tasks(self.ds)
+                if t["statusCode"] == "FAILED"]
+
+
+def pull_case(name, long=False):
+    return case(f"pull-{name}", 2, PullRun, long)
+
+
+def per_cent(values, share):
+    return values[min(len(values) * share // 100, len(values) - 1)]
+
+
+# ---- the cases ----
+
+
+@pull_case("plain")
+def plain(run):
+    with run.daemon() as tranqd:
+        run.begin(tranqd)
+        run.await_visible(tranqd)
+        run.check(tranqd)
+
+
+@pull_case("latency")
+def latency(run):
+    """From the answer to a POST until SQL has it, once a task reads: requests
+    of one event, one after the other."""
+    run.lines = run.lines[:PROBES_QUICK if run.quick else PROBES]
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=1, connections=1, batch=(1, 1),
+                  pause=PROBE_PAUSE)
+        await_true(run.count, "the first row", VISIBLE_SECONDS,
+                   lambda: run.where(tranqd))
+        run.first_s = run.elapsed()
+        run.load.allow(len(run.load.requests))
+        seen = []
+
+        def all_there():
+            count = run.count()
+            seen.extend([time.monotonic()] * (count - len(seen)))
+            return count >= run.load.total
+        await_true(all_there, f"{run.load.total} events visible",
+                   VISIBLE_SECONDS, lambda: run.where(tranqd), pause=0)
+        run.await_visible(tranqd)
+        run.check(tranqd)
+    taken = sorted(s - a for s, a in zip(seen[1:], run.load.answers[1:]))
+    run.notes.append("ms from answer to query: " + ", ".join(
+        f"p{share} {1000 * per_cent(taken, share):.0f}"
+        for share in (50, 90, 99)) + f", most {1000 * taken[-1]:.0f}")
+    if per_cent(taken, 50) > 1:
+        raise Failure(f"more than a second: {run.notes}")
+
+
+def kill_often(run, pid_of, times):
+    """At places in the load by chance. pid_of: of whom to kill; the next one
+    is awaited."""
+    requests = len(run.load.requests)
+    marks = sorted(random.sample(range(1, requests),
+                                 min(times, requests) - 1))
+    pid = None
+    for mark in [1, *marks]:
+        run.load.allow(mark + AHEAD)
+        run.load.await_answers(mark, VISIBLE_SECONDS)
+        pid = await_true(lambda: (p := pid_of()) != pid and p,
+                         "the next one", SETTLE_SECONDS)
+        os.kill(pid, signal.SIGKILL)
+    run.load.allow(requests)
+    return 1 + len(marks)
+
+
+def kills(run):
+    return KILLS_QUICK if run.quick else KILLS
+
+
+@pull_case("worker-killed")
+def worker_killed(run):
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=AHEAD, keys=True)
+        times = kill_often(run, tranqd.worker_pid, kills(run))
+        run.await_visible(tranqd)
+        run.check(tranqd)
+        restarts = tranqd.source()["worker"]["restarts"]
+        if restarts < times:
+            raise Failure(f"{times} kills, {restarts} restarts; "
+                          f"{tranqd.where()}")
+    run.notes.append(f"the worker killed {times} times")
+
+
+@pull_case("feed-killed")
+def feed_killed(run):
+    """While Druid's tasks read."""
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=AHEAD)
+        run.await_reader(tranqd)
+        times = kill_often(run, tranqd.feed_pid, kills(run))
+        run.await_visible(tranqd)
+        run.check(tranqd)
+    run.notes.append(f"the feed killed {times} times")
+
+
+@pull_case("restarted")
+def restarted(run):
+    """The client tries again until it is answered, with its keys."""
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=0.3, keys=True)
+        run.await_reader(tranqd)
+        requests = len(run.load.requests)
+        tranqd.stop()
+        tranqd.start()
+        run.load.allow(requests * 2 // 3)
+        run.load.await_answers(requests // 2, VISIBLE_SECONDS)
+        tranqd.kill()
+        tranqd.start()
+        run.load.allow(requests)
+        run.await_visible(tranqd)
+        run.check(tranqd)
+    run.notes.append("tranqd stopped, and killed")
+
+
+@pull_case("task-killed")
+def task_killed(run):
+    """The peon under kill -9 while it reads: its successor reads again what
+    was not published."""
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=0.5)
+        task, pid = run.await_reader(tranqd)
+        run.load.await_answers(1, VISIBLE_SECONDS)
+        await_true(lambda: run.count() > 0, "first rows", VISIBLE_SECONDS)
+        os.kill(pid, signal.SIGKILL)
+        run.killed.append(task)
+        run.load.allow(len(run.load.requests))
+        run.await_reader(tranqd, other_than=task)
+        run.await_visible(tranqd)
+        run.check(tranqd)
+    run.notes.append("the reading task killed")
+
+
+@pull_case("overlord-killed")
+def overlord_killed(run):
+    run.may_fail = True
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=0.5)
+        run.await_reader(tranqd)
+        run.load.await_answers(1, VISIBLE_SECONDS)
+        os.kill(run.druid.service_pid("coordinator"), signal.SIGKILL)
+        run.load.allow(len(run.load.requests))
+        run.load.await_answers(len(run.load.requests), VISIBLE_SECONDS)
+        run.druid.mend()
+        run.await_reader(tranqd)
+        run.await_visible(tranqd)
+        run.check(tranqd)
+    run.notes.append("the Overlord killed")
+
+
+@pull_case("twice")
+def twice(run):
+    """Each request comes twice with its Idempotency-Key, while workers die."""
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=AHEAD, keys=True, twice=True)
+        times = kill_often(run, tranqd.worker_pid, kills(run))
+        run.await_visible(tranqd)
+        run.check(tranqd)
+    run.notes.append(f"all sent twice, the worker killed {times} times")
+
+
+@pull_case("handed-off", long=True)
+def handed_off(run):
+    """Tasks of a minute: segments are published and handed off while events
+    come, and the log is trimmed behind them. Then worker and tranqd die."""
+    run.task_duration = SHORT_TASKS
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=2, keys=True, batch=(40, 80))
+        requests = len(run.load.requests)
+        run.await_reader(tranqd)
+        first = tranqd.log()["start"]
+
+        def trimmed():
+            run.load.allow(min(run.load.allowed + 1, requests * 9 // 10))
+            return tranqd.log()["start"] > first
+        await_true(trimmed, "the log is trimmed", TRIM_SECONDS,
+                   lambda: run.where(tranqd), pause=2)
+        start = tranqd.log()["start"]
+        run.notes.append(f"{start - first} events trimmed after "
+                         f"{run.elapsed():.0f} s")
+        os.kill(tranqd.worker_pid(), signal.SIGKILL)
+        tranqd.kill()
+        tranqd.start()
+        if tranqd.log()["start"] < start:
+            raise Failure(f"the log begins at {tranqd.log()}, and did at "
+                          f"{start}; {run.where(tranqd)}")
+        run.load.allow(requests)
+        run.await_visible(tranqd)
+        run.check(tranqd)
