@@ -6,7 +6,7 @@ import signal
 
 from cluster import Failure, await_true
 from daemon import spec
-from pull import AHEAD, kill_often, kills
+from pull import AHEAD, SMALL, kill_often, kills
 from scene import VISIBLE_SECONDS, Run, case
 
 
@@ -49,7 +49,7 @@ def plain(run):
 @append_case("worker-killed")
 def worker_killed(run):
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=AHEAD, keys=True)
+        run.begin(tranqd, allow=AHEAD, keys=True, batch=SMALL)
         times = kill_often(run, tranqd.worker_pid, kills(run))
         run.await_visible(tranqd)
         run.check(tranqd)

@@ -245,7 +245,7 @@ class Daemon:
         feed = self.status()["feed"]
         return feed["pid"] if feed["state"] == "ready" else None
 
-    def log(self):
+    def pulled(self):
         """Start and end of the only partition of what Druid pulls."""
         return self.source()["beams"]["log"]["partitions"][0]
 

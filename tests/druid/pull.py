@@ -20,6 +20,7 @@ SHORT_TASKS = "PT1M"
 AHEAD = 6  # requests that may be sent before the next kill
 KILLS, KILLS_QUICK = 10, 3
 TRIM_SECONDS = 420
+SMALL = 40, 80  # events of a request, for there to be many
 PROBES, PROBES_QUICK = 400, 100
 PROBE_PAUSE = 0.05
 
@@ -93,8 +94,8 @@ class PullRun(Run):
                 if t["statusCode"] == "FAILED"]
 
 
-def pull_case(name, long=False):
-    return case(f"pull-{name}", 2, PullRun, long)
+def pull_case(name, **how):
+    return case(f"pull-{name}", 2, PullRun, **how)
 
 
 def per_cent(values, share):
@@ -166,7 +167,7 @@ def kills(run):
 @pull_case("worker-killed")
 def worker_killed(run):
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=AHEAD, keys=True)
+        run.begin(tranqd, allow=AHEAD, keys=True, batch=SMALL)
         times = kill_often(run, tranqd.worker_pid, kills(run))
         run.await_visible(tranqd)
         run.check(tranqd)
@@ -181,7 +182,7 @@ def worker_killed(run):
 def feed_killed(run):
     """While Druid's tasks read."""
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=AHEAD)
+        run.begin(tranqd, allow=AHEAD, batch=SMALL)
         run.await_reader(tranqd)
         times = kill_often(run, tranqd.feed_pid, kills(run))
         run.await_visible(tranqd)
@@ -193,7 +194,7 @@ def feed_killed(run):
 def restarted(run):
     """The client tries again until it is answered, with its keys."""
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=0.3, keys=True)
+        run.begin(tranqd, allow=0.3, keys=True, batch=SMALL)
         run.await_reader(tranqd)
         requests = len(run.load.requests)
         tranqd.stop()
@@ -213,7 +214,7 @@ def task_killed(run):
     """The peon under kill -9 while it reads: its successor reads again what
     was not published."""
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=0.5)
+        run.begin(tranqd, allow=0.5, batch=SMALL)
         task, pid = run.await_reader(tranqd)
         run.load.await_answers(1, VISIBLE_SECONDS)
         await_true(lambda: run.count() > 0, "first rows", VISIBLE_SECONDS)
@@ -226,11 +227,11 @@ def task_killed(run):
     run.notes.append("the reading task killed")
 
 
-@pull_case("overlord-killed")
+@pull_case("overlord-killed", alone=True)
 def overlord_killed(run):
     run.may_fail = True
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=0.5)
+        run.begin(tranqd, allow=0.5, batch=SMALL)
         run.await_reader(tranqd)
         run.load.await_answers(1, VISIBLE_SECONDS)
         os.kill(run.druid.service_pid("coordinator"), signal.SIGKILL)
@@ -247,7 +248,7 @@ def overlord_killed(run):
 def twice(run):
     """Each request comes twice with its Idempotency-Key, while workers die."""
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=AHEAD, keys=True, twice=True)
+        run.begin(tranqd, allow=AHEAD, keys=True, twice=True, batch=SMALL)
         times = kill_often(run, tranqd.worker_pid, kills(run))
         run.await_visible(tranqd)
         run.check(tranqd)
@@ -260,24 +261,24 @@ def handed_off(run):
     come, and the log is trimmed behind them. Then worker and tranqd die."""
     run.task_duration = SHORT_TASKS
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=2, keys=True, batch=(40, 80))
+        run.begin(tranqd, allow=2, keys=True, batch=SMALL)
         requests = len(run.load.requests)
         run.await_reader(tranqd)
-        first = tranqd.log()["start"]
+        first = tranqd.pulled()["start"]
 
         def trimmed():
             run.load.allow(min(run.load.allowed + 1, requests * 9 // 10))
-            return tranqd.log()["start"] > first
+            return tranqd.pulled()["start"] > first
         await_true(trimmed, "the log is trimmed", TRIM_SECONDS,
                    lambda: run.where(tranqd), pause=2)
-        start = tranqd.log()["start"]
+        start = tranqd.pulled()["start"]
         run.notes.append(f"{start - first} events trimmed after "
                          f"{run.elapsed():.0f} s")
         os.kill(tranqd.worker_pid(), signal.SIGKILL)
         tranqd.kill()
         tranqd.start()
-        if tranqd.log()["start"] < start:
-            raise Failure(f"the log begins at {tranqd.log()}, and did at "
+        if tranqd.pulled()["start"] < start:
+            raise Failure(f"the log begins at {tranqd.pulled()}, and did at "
                           f"{start}; {run.where(tranqd)}")
         run.load.allow(requests)
         run.await_visible(tranqd)

@@ -245,12 +245,14 @@ class Run:
               f"{self.hand_off_s:.1f}", flush=True)
 
 
-def case(name, slots, kind=Run, long=False):
-    """slots: of tasks that have to be free. long: not with --quick."""
+def case(name, slots, kind=Run, long=False, alone=False):
+    """slots: of tasks that have to be free. long: not with --quick. alone:
+    what it does to Druid would be felt by the cases before."""
     def add(function):
         function.slots = slots
         function.kind = kind
         function.long = long
+        function.alone = alone
         CASES[name] = function
         return function
     return add
