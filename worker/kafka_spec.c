@@ -462,12 +462,19 @@ is_plain_dimension(const struct json *name, const struct json *found)
 	    strcmp(json_get_text(found, "type", "string"), "string") == 0;
 }
 
+/* Druid takes ioConfig's type, and shows none. */
+static bool
+is_never_shown(const struct place *p)
+{
+	return strcmp(p->path, "spec.ioConfig.type") == 0;
+}
+
 /* Whether `found` says what `sent` says; else the place stays there. */
 static bool
 holds(struct place *p, const char *name, const struct json *sent,
     const struct json *found)
 {
-	if (says_nothing(sent))
+	if (says_nothing(sent) || (found == NULL && is_never_shown(p)))
 		return true;
 	if (strcmp(name, "segmentGranularity") == 0 ||
 	    strcmp(name, "queryGranularity") == 0)

@@ -128,7 +128,7 @@ class Cluster:
         """Ends what runs of it, and has its segments unloaded."""
         if self.major >= 31:
             with contextlib.suppress(Refused, OSError):
-                self.terminate(name)
+                self.order(name, "terminate")
         for url in (f"{self.indexer}/datasources/{name}/shutdownAllTasks",
                     f"{self.env['DRUID_COORDINATOR']}"
                     f"/druid/coordinator/v1/datasources/{name}"):
@@ -216,9 +216,13 @@ class Cluster:
         """The payload of its status."""
         return ask(f"{self.indexer}/supervisor/{name}/status")["payload"]
 
-    def terminate(self, name):
-        """Its tasks publish what they have, and end."""
-        ask(f"{self.indexer}/supervisor/{name}/terminate", method="POST")
+    def supervisor_spec(self, name):
+        return ask(f"{self.indexer}/supervisor/{name}")
+
+    def order(self, name, what):
+        """suspend, resume, or terminate: its tasks publish what they have,
+        and end."""
+        ask(f"{self.indexer}/supervisor/{name}/{what}", method="POST")
 
     def second_worker(self):
         """The second MiddleManager: the pids of it and of its peons, and the

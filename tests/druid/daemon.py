@@ -245,6 +245,10 @@ class Daemon:
         feed = self.status()["feed"]
         return feed["pid"] if feed["state"] == "ready" else None
 
+    def supervisor(self):
+        """What tranqd says of the one in Druid."""
+        return self.source()["beams"].get("supervisor") or {}
+
     def pulled(self):
         """Start and end of the only partition of what Druid pulls."""
         return self.source()["beams"]["log"]["partitions"][0]

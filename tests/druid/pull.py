@@ -8,12 +8,19 @@ publish what they have read, and historicals take it over.
 import contextlib
 import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 
 from cluster import Failure, Refused, await_true, free_port
-from daemon import spec
+from daemon import BIN, ROOT, spec
 from scene import SETTLE_SECONDS, VISIBLE_SECONDS, Run, case
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "helper"))
+import certificates  # noqa: E402
 
 LONG_TASKS = "PT20M"
 SHORT_TASKS = "PT1M"
@@ -71,6 +78,11 @@ class PullRun(Run):
             raise Failure(f"{self.load.total} events, and received is "
                           f"{received}")
 
+    def rows(self):
+        """Of all tasks that read or publish."""
+        status = self.druid.supervisor(self.ds)
+        return status["activeTasks"] + status["publishingTasks"]
+
     def await_reader(self, tranqd, other_than=None):
         """The id and the peon's pid of the task that reads."""
         def reading():
@@ -83,7 +95,7 @@ class PullRun(Run):
                           lambda: self.where(tranqd))
 
     def await_hand_off(self):
-        self.druid.terminate(self.ds)
+        self.druid.order(self.ds, "terminate")
         super().await_hand_off()
 
     def not_succeeded(self):
@@ -283,3 +295,126 @@ def handed_off(run):
         run.load.allow(requests)
         run.await_visible(tranqd)
         run.check(tranqd)
+
+
+@pull_case("partitions")
+def partitions(run):
+    """Two partitions, each read by two replicas."""
+    with run.daemon(pull_partitions=2, task_replicants=2) as tranqd:
+        run.begin(tranqd)
+        run.await_visible(tranqd)
+        run.check(tranqd)
+        counts = [p["end"] - p["start"] for p in
+                  tranqd.source()["beams"]["log"]["partitions"]]
+        if 0 in counts or sum(counts) != run.load.total:
+            raise Failure(f"the partitions have {counts} events")
+        rows = run.druid.supervisor(run.ds)["activeTasks"]
+        if len(rows) != 4:
+            raise Failure(f"tasks {rows}, not 4")
+    run.notes.append(f"{counts[0]} + {counts[1]} events")
+
+
+def logged_in(folder):
+    """What a tranqd needs for consumers over TLS that log in, and Druid to be
+    one."""
+    store = certificates.Store(folder)
+    authority = store.authority("ca")
+    pair = store.leaf("server", authority)
+    users = store.path("users")
+    with open(users, "w", encoding="ascii") as f:
+        subprocess.run([os.path.join(BIN, "tranqctl"), "password", "druid"],
+                       input=b"secret\n", stdout=f, check=True)
+    login = ("org.apache.kafka.common.security.scram.ScramLoginModule"
+             ' required username="druid" password="secret";')
+    return {"pull.auth.file": users, "pull.tls": True,
+            "https.certificateFile": pair.certificate,
+            "https.keyFile": pair.key}, {
+                "security.protocol": "SASL_SSL",
+                "sasl.mechanism": "SCRAM-SHA-256",
+                "sasl.jaas.config": login,
+                "ssl.truststore.type": "PEM",
+                "ssl.truststore.location": authority.certificate}
+
+
+@pull_case("login")
+def login(run):
+    """Druid over TLS, with a password by SCRAM."""
+    with tempfile.TemporaryDirectory(prefix="tranqd-druid-") as folder:
+        properties, consumer = logged_in(folder)
+
+        def secured(name):
+            whole = pull_spec(name)
+            whole["ioConfig"]["consumerProperties"] = consumer
+            return whole
+        with run.daemon(secured, **properties) as tranqd:
+            run.begin(tranqd)
+            run.await_visible(tranqd)
+            run.check(tranqd)
+
+
+def add_dimension(whole):
+    spec_of = whole["dataSchema"]["parser"]["parseSpec"]
+    spec_of["dimensionsSpec"]["dimensions"].append("more")
+
+
+@pull_case("reloaded")
+def reloaded(run):
+    """The spec changes under load: the supervisor is updated, and its tasks
+    hand over to others."""
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=0.5, batch=SMALL)
+        task, _ = run.await_reader(tranqd)
+        add_dimension(tranqd.spec)
+        tranqd.reload(run.properties())
+        run.load.allow(len(run.load.requests))
+        run.await_reader(tranqd, other_than=task)
+        run.await_visible(tranqd)
+        run.check(tranqd)
+        found = run.druid.supervisor_spec(run.ds)
+        dimensions = found["spec"]["dataSchema"]["dimensionsSpec"]
+        if "more" not in [d["name"] for d in dimensions["dimensions"]]:
+            raise Failure(f"the supervisor has {dimensions}")
+
+
+@pull_case("suspended")
+def suspended(run):
+    """By an operator, for a while: it stays so, over a restart too; then it
+    goes on where it was."""
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=0.5, batch=SMALL)
+        run.await_reader(tranqd)
+        run.druid.order(run.ds, "suspend")
+        await_true(lambda: not run.rows(), "no task", VISIBLE_SECONDS)
+        run.load.allow(len(run.load.requests))
+        run.load.await_answers(len(run.load.requests), VISIBLE_SECONDS)
+        tranqd.stop()
+        tranqd.start()
+        await_true(lambda: tranqd.supervisor().get("state") == "SUSPENDED",
+                   "tranqd sees it", SETTLE_SECONDS, tranqd.where)
+        if not run.druid.supervisor(run.ds)["suspended"]:
+            raise Failure(f"it was resumed; {run.where(tranqd)}")
+        run.druid.order(run.ds, "resume")
+        run.await_visible(tranqd)
+        run.check(tranqd)
+
+
+@pull_case("spool-lost")
+def spool_lost(run):
+    """What Druid had read stays; what comes into the new spool comes once."""
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=0.5, batch=SMALL)
+        run.await_reader(tranqd)
+        half = run.load.allowed
+        run.load.await_answers(half, VISIBLE_SECONDS)
+        await_true(lambda: run.count() == len(run.load.events),
+                   "the first half", VISIBLE_SECONDS, tranqd.where)
+        first = tranqd.pulled()
+        tranqd.kill()
+        shutil.rmtree(os.path.join(tranqd.folder, "data"))
+        tranqd.start()
+        if tranqd.pulled()["start"] <= first["end"]:
+            raise Failure(f"offsets come again: {tranqd.pulled()}")
+        run.load.allow(len(run.load.requests))
+        run.await_visible(tranqd)
+        run.check_totals()
+        run.check_rows()
