@@ -421,6 +421,23 @@ channel_answers_durable(const struct channel *c)
 		   &c->header->answers_durable, memory_order_relaxed) != 0;
 }
 
+void
+channel_deliver(struct channel *c, enum delivery_mode mode)
+{
+	atomic_store_explicit(
+	    &c->header->delivery, (uint32_t)mode, memory_order_relaxed);
+}
+
+/* Whatever a worker may have written. */
+enum delivery_mode
+channel_delivery(const struct channel *c)
+{
+	uint32_t mode =
+	    atomic_load_explicit(&c->header->delivery, memory_order_relaxed);
+
+	return mode < DELIVERY_MODES ? (enum delivery_mode)mode : DELIVERY_PUSH;
+}
+
 int
 bell_new(void)
 {

@@ -17,6 +17,7 @@
 
 #include <stdatomic.h>
 
+#include "delivery_mode.h"
 #include "ring.h"
 
 #define CHANNEL_DS_BYTES 128
@@ -37,6 +38,8 @@ struct channel_header {
 	_Atomic uint32_t wants_no_hashes;
 	/* channel_answer_durable */
 	_Atomic uint32_t answers_durable;
+	/* channel_deliver */
+	_Atomic uint32_t delivery;
 
 	/* receiver's counters of this dataSource, since the generation began;
 	 * what stands before a ring position is counted when it is committed */
@@ -147,6 +150,10 @@ bool channel_wants_hashes(const struct channel *);
  * acks come for them. Or it is as usual: acks tell. */
 void channel_answer_durable(struct channel *, bool durable);
 bool channel_answers_durable(const struct channel *);
+/* Worker, and supervisor before there is one: the way of delivery.mode auto that
+ * is in force; push from the start. */
+void channel_deliver(struct channel *, enum delivery_mode);
+enum delivery_mode channel_delivery(const struct channel *);
 /* Writes one ack; false when the ack ring is full (receiver gone or slow). */
 bool channel_ack(struct channel *, const struct ack *) MUST_CHECK;
 /* The next ack, copied out; false when there is none. */

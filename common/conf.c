@@ -110,14 +110,19 @@ check_security(struct conf_reader *r, const struct ds_conf *ds)
 	conf_reader_leave(r, mark);
 }
 
+static bool
+makes_any_time(const struct ds_conf *ds)
+{
+	return strcmp(ds->task_type, "index_realtime_appenderator") == 0;
+}
+
 /* What task.type and the rest have to say of each other. */
 static void
 check_task_type(struct conf_reader *r, struct ds_conf *ds)
 {
 	size_t mark = conf_reader_enter(r, "properties.task.replicants");
 
-	ds->any_time =
-	    strcmp(ds->task_type, "index_realtime_appenderator") == 0;
+	ds->any_time = makes_any_time(ds);
 	if (ds->any_time && ds->replicants > 1)
 		conf_reader_problem(r,
 		    "'%lld' cannot be with task.type "
@@ -136,15 +141,27 @@ check_task_type(struct conf_reader *r, struct ds_conf *ds)
 	conf_reader_leave(r, mark);
 }
 
+void
+conf_deliver(struct ds_conf *ds, enum delivery_mode mode)
+{
+	ds->delivery = mode;
+	/* which tasks those would be is of no matter to append */
+	ds->any_time = makes_any_time(ds) && mode != DELIVERY_APPEND;
+	ds->no_window = ds->any_time || mode != DELIVERY_PUSH;
+	must(late_policy_parse(ds->late_policy, &ds->late));
+	if (mode == DELIVERY_APPEND)
+		ds->late = LATE_APPEND;
+}
+
 static void
 read_delivery(struct conf_reader *r, struct ds_conf *ds)
 {
 	size_t mark = conf_reader_enter(r, "properties.delivery.mode");
 
-	must(delivery_mode_parse(ds->delivery_mode, &ds->delivery));
-	/* which tasks those would be is of no matter */
-	ds->any_time = ds->any_time && ds->delivery != DELIVERY_APPEND;
-	ds->no_window = ds->any_time || ds->delivery != DELIVERY_PUSH;
+	ds->is_auto = strcasecmp(ds->delivery_mode, "auto") == 0;
+	must(ds->is_auto ||
+	    delivery_mode_parse(ds->delivery_mode, &ds->delivery));
+	conf_deliver(ds, ds->is_auto ? DELIVERY_PUSH : ds->delivery);
 	conf_reader_leave(r, mark);
 }
 
@@ -152,9 +169,10 @@ static void
 read_late(struct conf_reader *r, struct ds_conf *ds)
 {
 	size_t mark = conf_reader_enter(r, "properties.late.policy");
+	enum late_policy policy;
 
-	must(late_policy_parse(ds->late_policy, &ds->late));
-	if (ds->no_window && ds->late != LATE_DROP)
+	must(late_policy_parse(ds->late_policy, &policy));
+	if (ds->no_window && policy != LATE_DROP)
 		conf_reader_warning(r,
 		    "has no effect with %s, no event is late there; take it "
 		    "out",
@@ -162,8 +180,6 @@ read_late(struct conf_reader *r, struct ds_conf *ds)
 			: ds->delivery == DELIVERY_PULL
 			? "delivery.mode pull"
 			: "delivery.mode append");
-	if (ds->delivery == DELIVERY_APPEND)
-		ds->late = LATE_APPEND;
 	conf_reader_leave(r, mark);
 	mark = conf_reader_enter(r, "properties.archive.all");
 	if (ds->any_time && ds->archive_all)
@@ -239,7 +255,7 @@ read_ds(struct reading *in, const char *key, const struct json *entry)
 		check_name(in, key, ds->name);
 	if (ds->data_schema != NULL)
 		ds->digest = conf_digest(ds);
-	if (ds->delivery == DELIVERY_PULL)
+	if (ds->delivery == DELIVERY_PULL || ds->is_auto)
 		ds->digest = conf_pull_digest(ds->digest, conf);
 }
 

@@ -59,7 +59,10 @@ struct ds_conf {
 	/* task.type index_realtime_appenderator: there is no window, and
 	 * intervals are those of the clock */
 	bool any_time;
-	enum delivery_mode delivery; /* delivery.mode */
+	/* delivery.mode; with auto what holds as long as nobody knows better:
+	 * push (conf_deliver) */
+	enum delivery_mode delivery;
+	bool is_auto;
 	/* events of any time are taken: any_time, or they need no realtime
 	 * tasks */
 	bool no_window;
@@ -160,6 +163,9 @@ char *conf_text(const struct conf *);
 /* NULL when there is no such dataSource. Binary search. */
 const struct ds_conf *
 conf_find(const struct conf *, const char *name, size_t bytes);
+/* The way that delivery.mode auto has taken, with all that follows from it, into
+ * a copy of the dataSource that is the caller's own. */
+void conf_deliver(struct ds_conf *, enum delivery_mode);
 /* The path of the control socket; belongs to the conf. */
 const char *conf_control_socket(const struct conf *);
 /* Names of RESTART properties that differ, comma-separated, to be freed; NULL

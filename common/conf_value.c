@@ -169,7 +169,7 @@ static const struct choice {
 	{ "druidBeam.taskLocator", { "curator", "overlord" } },
 	{ "serialization.format", { "json", "smile" } },
 	{ "task.type", { "index_realtime", "index_realtime_appenderator" } },
-	{ "delivery.mode", { "push", "pull", "append" } },
+	{ "delivery.mode", { "auto", "push", "pull", "append" } },
 	{ "pull.supervisor", { "manage", "observe", "off" } },
 	{ "pull.compression", { "none", "gzip", "lz4", "zstd" } },
 	{ "late.policy", { "drop", "archive", "append" } },

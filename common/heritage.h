@@ -70,6 +70,9 @@ enum order {
 	/* worker → supervisor: `index` as it came, and it is durable; `value`: 0,
 	 * or errno, why nothing has changed */
 	ORDER_DRAIN_DONE,
+	/* worker → supervisor: a successor is to take over at once, for
+	 * delivery.mode auto has another way */
+	ORDER_RENEW,
 	/* → child: nothing to do. That its loop turns is the answer (life.h) */
 	ORDER_PING,
 };

@@ -19,6 +19,7 @@
 #include "fault.h"
 #include "log.h"
 #include "panic.h"
+#include "pull_wish.h"
 
 #include "supervisor.h"
 #include "title.h"
@@ -92,6 +93,53 @@ load(const char *file, bool to_run)
 	return conf;
 }
 
+static void
+print_way(const char *obstacle, unsigned count)
+{
+	printf("delivery.mode auto (%u dataSource%s): push up to Druid 30, "
+	       "from 31 on %s%s\n",
+	    count, count == 1 ? "" : "s",
+	    *obstacle == '\0' ? "pull, or append where Druid's Kafka extension "
+				"is not loaded"
+			      : "append; for pull: ",
+	    obstacle);
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	const char *const *x = a, *const *y = b;
+
+	return strcmp(*x, *y);
+}
+
+/* What delivery.mode auto means, once for those for which it is the same. */
+static void
+print_ways(const struct conf *conf)
+{
+	char **obstacles = must_calloc(conf->ds_count, sizeof obstacles[0]);
+	unsigned count = 0, same;
+
+	for (unsigned i = 0; i < conf->ds_count; i++) {
+		char *one;
+
+		if (!conf->ds[i].is_auto)
+			continue;
+		one = pull_wish_obstacle(conf, &conf->ds[i]);
+		obstacles[count++] = one != NULL ? one : must_strdup("");
+	}
+	qsort(obstacles, count, sizeof obstacles[0], compare_texts);
+	for (unsigned i = 0; i < count; i += same) {
+		for (same = 1; i + same < count; same++)
+			if (strcmp(obstacles[i], obstacles[i + same]) != 0)
+				break;
+		print_way(obstacles[i], same);
+	}
+	while (count > 0)
+		free(obstacles[--count]);
+	free(obstacles);
+}
+
 static int
 do_check(const struct arguments *a)
 {
@@ -104,6 +152,7 @@ do_check(const struct arguments *a)
 		return EX_CONFIG;
 	printf("%s: good, %u dataSource%s\n", a->file, conf->ds_count,
 	    conf->ds_count == 1 ? "" : "s");
+	print_ways(conf);
 	conf_free(&conf);
 	return EX_OK;
 }

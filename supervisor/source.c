@@ -16,6 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "delivery_note.h"
 #include "drain_mark.h"
 #include "log_page.h"
 #include "panic.h"
@@ -122,6 +123,8 @@ worker_report(struct child *c, const struct order_message *m)
 		dead_order_done(c->owner, m);
 	if (m->order == ORDER_DRAIN_DONE)
 		drain_order_done(c->owner, m);
+	if (m->order == ORDER_RENEW && c->state == CHILD_READY)
+		child_reload(c, RELOAD_SETTLE_MS);
 }
 
 static int64_t
@@ -141,22 +144,31 @@ static const struct child_ops worker_ops = {
 	.report = worker_report,
 };
 
-/* Before a receiver can have it: nothing is taken that the worker would have
- * refused. */
-static bool
-is_drained(const struct source *src)
+/* What holds before its worker says so, so that receivers take meanwhile what
+ * it will take. */
+struct last_word {
+	bool is_drained;
+	enum delivery_mode delivery; /* for delivery.mode auto */
+};
+
+static struct last_word
+last_word(const struct source *src)
 {
 	char *dir = must_format("%s/spool/%s", src->conf->data_dir, src->name);
-	bool drained = drain_mark_since(dir) > 0;
+	struct last_word last = { .is_drained = drain_mark_since(dir) > 0 };
+	struct delivery_note note;
 
+	if (delivery_note_read(dir, &note))
+		last.delivery = note.mode;
 	free(dir);
-	return drained;
+	return last;
 }
 
 /* Makes a channel, tries whether a child can map it, and keeps its header in
  * view. False with errno. */
 static bool
-open_channel(struct source *src, unsigned receiver)
+open_channel(
+    struct source *src, unsigned receiver, const struct last_word *last)
 {
 	struct source_channel *to = &src->channels[receiver];
 	struct channel whole;
@@ -170,7 +182,8 @@ open_channel(struct source *src, unsigned receiver)
 		errno = ENOMEM;
 		return false;
 	}
-	channel_drain(&whole, is_drained(src));
+	channel_drain(&whole, last->is_drained);
+	channel_deliver(&whole, last->delivery);
 	channel_detach(&whole);
 	at = mmap(NULL, HEADER_BYTES, PROT_READ, MAP_SHARED, to->fd, 0);
 	if (at == MAP_FAILED)
@@ -183,8 +196,10 @@ open_channel(struct source *src, unsigned receiver)
 static bool
 open_channels(struct source *src, struct trouble *t)
 {
+	struct last_word last = last_word(src);
+
 	for (unsigned i = 0; i < src->channel_count; i++)
-		if (!open_channel(src, i))
+		if (!open_channel(src, i, &last))
 			return trouble_set(t, EX_OSERR, errno,
 			    "dataSource %s: no memory for the ring of "
 			    "receiver %u (tranqd.ringBytes %lld); lower "

@@ -695,12 +695,37 @@ print_puller(const struct json *s, struct buf *to)
 		print_line("", json_text(json_at(errors, i), NULL), to);
 }
 
+/* The way to Druid; of delivery.mode auto also why. */
+static void
+print_delivery(const struct json *delivery, struct buf *to)
+{
+	const char *better = json_get_text(delivery, "better", NULL);
+
+	if (!json_is_object(delivery))
+		return;
+	buf_addf(to, "  %-12s", "delivery");
+	add_clean(to, json_get_text(delivery, "mode", "-"));
+	if (json_get_bool(delivery, "auto", false)) {
+		buf_add_text(to, " (auto)");
+		if (json_get(delivery, "why") != NULL)
+			buf_add_text(to, ": ");
+		add_clean(to, json_get_text(delivery, "why", ""));
+	}
+	buf_add_text(to, "\n");
+	if (better == NULL)
+		return;
+	buf_add_text(to, "              ");
+	add_clean(to, better);
+	buf_add_text(to, "\n");
+}
+
 static void
 print_druid(const struct json *text, struct buf *to)
 {
 	const struct json *beams = json_get(text, "beams");
 	const struct json *notes = json_get(text, "notes");
 
+	print_delivery(json_get(text, "delivery"), to);
 	print_line("overlord", json_get_text(text, "overlord", NULL), to);
 	print_line("zookeeper", json_get_text(text, "zookeeper", NULL), to);
 	for (size_t i = 0; i < json_size(beams); i++)

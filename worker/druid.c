@@ -189,6 +189,11 @@ druid_new(const struct druid_parts *parts)
 
 	d->p = *parts;
 	d->timer.context = d;
+	if (parts->before != NULL) {
+		d->facts = *parts->before;
+		d->is_known = true;
+	}
+	d->p.before = NULL;
 	ask_in(d, 0);
 	return d;
 }

@@ -31,6 +31,8 @@ struct druid_parts {
 	struct loop *loop;
 	struct overlord *overlord;
 	int64_t period_ms; /* between two questions */
+	/* what was known in an earlier life, copied; NULL: nothing */
+	const struct druid_facts *before;
 	/* Whatever druid_facts and druid_trouble say may be another thing now;
 	 * from the loop. NULL: nobody is called. */
 	void (*heard)(void *context);
@@ -40,7 +42,7 @@ struct druid_parts {
 /* Asks at once. */
 struct druid *druid_new(const struct druid_parts *);
 void druid_free(struct druid **);
-/* What is known, NULL: nothing since the start. Lent, good until `heard`. */
+/* What is known, or was before; NULL: nothing. Lent, good until `heard`. */
 const struct druid_facts *druid_facts(const struct druid *);
 /* Whether the first question has ended, with an answer or without. */
 bool druid_was_asked(const struct druid *);

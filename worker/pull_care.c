@@ -78,10 +78,15 @@ struct pull_care *
 pull_care_new(const struct pull_care_parts *parts)
 {
 	struct pull_care *c = must_calloc(1, sizeof *c);
+	char *obstacle = pull_wish_obstacle(parts->conf, parts->ds);
 
 	c->p = *parts;
-	c->care = care_of(parts->ds);
-	c->servers = conf_pull_servers(parts->conf, parts->port);
+	/* with delivery.mode auto, which keeps what is in the log and says so:
+	 * nobody can pull it */
+	c->care = obstacle == NULL ? care_of(parts->ds) : CARE_OFF;
+	if (obstacle == NULL)
+		c->servers = conf_pull_servers(parts->conf, parts->port);
+	free(obstacle);
 	return c;
 }
 

@@ -9,6 +9,7 @@
 
 #include "conf_pull.h"
 #include "heritage.h"
+#include "panic.h"
 
 /* tranqctl password makes lines of both; the longer one. */
 #define SASL_MECHANISM "SCRAM-SHA-512"
@@ -45,9 +46,9 @@ pull_wish_task_ms(const struct ds_conf *ds)
 	    : ds->pull_task_ms;
 }
 
-static void
-check(const struct conf *conf, const struct ds_conf *ds,
-    struct conf_problems *problems)
+/* Texts, new. */
+static struct json *
+problems_of(const struct conf *conf, const struct ds_conf *ds)
 {
 	struct json *found = json_new_array(), *spec;
 	struct pull_wish p;
@@ -57,12 +58,40 @@ check(const struct conf *conf, const struct ds_conf *ds,
 	p.wish.id = ds->name;
 	p.wish.partitions = 1;
 	spec = kafka_spec_make(&p.wish, found);
+	json_free(&spec);
+	pull_wish_fini(&p);
+	return found;
+}
+
+char *
+pull_wish_obstacle(const struct conf *conf, const struct ds_conf *ds)
+{
+	struct json *found;
+	char *first = NULL;
+
+	if (*conf->pull_listen == '\0')
+		return must_strdup("pull.listen is not set; set it, and "
+				   "pull.advertise, so that Druid can pull");
+	if (ds->archive_all)
+		return must_strdup(
+		    "archive.all cannot be with pull; take it out");
+	found = problems_of(conf, ds);
+	if (json_size(found) > 0)
+		first = must_strdup(json_text(json_at(found, 0), ""));
+	json_free(&found);
+	return first;
+}
+
+static void
+check(const struct conf *conf, const struct ds_conf *ds,
+    struct conf_problems *problems)
+{
+	struct json *found = problems_of(conf, ds);
+
 	for (size_t i = 0; i < json_size(found); i++)
 		conf_problem(problems, "%s: dataSource '%s': %s", conf->file,
 		    ds->name, json_text(json_at(found, i), ""));
-	json_free(&spec);
 	json_free(&found);
-	pull_wish_fini(&p);
 }
 
 void

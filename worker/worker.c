@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "ack.h"
+#include "chooser.h"
 #include "clock.h"
 #include "condemned.h"
 #include "dead.h"
@@ -64,7 +65,8 @@ enum stopped { STOPPED_NOT, STOPPED_FULL, STOPPED_DISK, STOPPED_DRAINING };
 
 struct worker {
 	const struct heritage *heritage;
-	const struct ds_conf *ds;
+	const struct ds_conf *ds; /* `own`, of the heritage */
+	struct ds_conf *own; /* with the way that was chosen */
 	struct loop *loop;
 	struct channel *channels;
 	unsigned channel_count;
@@ -74,6 +76,7 @@ struct worker {
 	struct zk *zk; /* its */
 	struct finder *finder; /* of the Overlord */
 	struct overlord *overlord;
+	struct chooser *chooser;
 	struct ways ways;
 	struct acks *acks;
 	struct keys *keys;
@@ -132,6 +135,7 @@ describe(struct worker *w)
 	struct json *late = late_describe(w->late);
 	char *text;
 
+	chooser_describe(w->chooser, j);
 	if (late != NULL)
 		json_set(j, way(w)->piles ? "append" : "late", late);
 	json_set_text(j, "overlord", overlord_where(w->overlord));
@@ -255,6 +259,8 @@ tell_wishes(struct worker *w)
 			channel_want_hashes(&w->channels[i], want);
 		if (channel_answers_durable(&w->channels[i]) != durable)
 			channel_answer_durable(&w->channels[i], durable);
+		if (channel_delivery(&w->channels[i]) != w->ds->delivery)
+			channel_deliver(&w->channels[i], w->ds->delivery);
 	}
 }
 
@@ -269,6 +275,7 @@ look_for_changes(struct worker *w)
 	changed = way(w)->changed(w->delivery);
 	changed |= overlord_changed(w->overlord);
 	changed |= late_changed(w->late);
+	changed |= chooser_changed(w->chooser);
 	changed |= is_connected(w) != w->was_connected;
 	if (!changed)
 		return;
@@ -532,6 +539,18 @@ report_dead(struct worker *w)
 		log_warn("cannot report to the supervisor");
 }
 
+/* Druid takes another way, or takes this one no more. */
+static void
+choose(struct worker *w)
+{
+	struct order_message renew = { .order = ORDER_RENEW };
+
+	if (w->is_leaving || !chooser_look(w->chooser))
+		return;
+	if (!order_send(w->heritage->control_fd, &renew, -1, -1))
+		log_warn("cannot report to the supervisor");
+}
+
 static void
 turn_end(void *context)
 {
@@ -542,7 +561,8 @@ turn_end(void *context)
 	take_and_commit(w);
 	hand_drop(&w->heritage->life->hand);
 	at_step(w, LIFE_SEND);
-	if (!w->hands_over && !w->is_orphan)
+	choose(w);
+	if (!w->hands_over && !w->is_orphan && !chooser_holds(w->chooser))
 		way(w)->run(w->delivery);
 	ack_flush(w->acks);
 	tell_wishes(w);
@@ -661,6 +681,19 @@ control_ready(struct loop_io *io, uint32_t events UNUSED)
 
 /* ---- life ---- */
 
+/* The first of all parts: the others are made for the way that it finds. */
+static void
+make_chooser(struct worker *w)
+{
+	struct chooser_parts chooser = { .loop = w->loop,
+		.conf = w->heritage->conf,
+		.ds = w->own,
+		.spool = w->spool,
+		.dir = w->spool_dir };
+
+	w->chooser = chooser_new(&chooser);
+}
+
 static bool
 open_spool(struct worker *w)
 {
@@ -678,8 +711,10 @@ open_spool(struct worker *w)
 	    dir, w->ds->name);
 	panic_words(error);
 	w->spool = spool_open(&options, error, sizeof error);
-	if (w->spool != NULL)
+	if (w->spool != NULL) {
+		make_chooser(w);
 		return true;
+	}
 	log_error("%s", error);
 	panic_words(error);
 	return false;
@@ -769,6 +804,7 @@ make_parts(struct worker *w)
 	make_session(w);
 	w->finder = finder_new(w->ds, w->zk);
 	w->overlord = overlord_new(w->http, w->ds, finder_find, w->finder);
+	chooser_ask(w->chooser, w->overlord);
 	w->acks =
 	    acks_new(w->channels, w->channel_count, w->heritage->generation);
 	keys.acks = w->acks;
@@ -823,6 +859,7 @@ free_parts(struct worker *w)
 	late_free(&w->late);
 	keys_free(&w->keys);
 	acks_free(&w->acks);
+	chooser_free(&w->chooser);
 	finder_free(&w->finder);
 	overlord_free(&w->overlord);
 	http_client_free(&w->http);
@@ -839,9 +876,12 @@ free_parts(struct worker *w)
 int
 worker_main(const struct heritage *heritage)
 {
-	struct worker w = { .heritage = heritage, .ds = heritage->ds };
+	struct ds_conf ds = *heritage->ds;
+	struct heritage own = *heritage;
+	struct worker w = { .heritage = &own, .ds = &ds, .own = &ds };
 	struct order_message ready = { .order = ORDER_READY };
 
+	own.ds = &ds;
 	w.loop = loop_new();
 	realm_enter(heritage);
 	at_step(&w, LIFE_OPEN);

@@ -288,7 +288,7 @@ in_window(struct settings_ds *ds, int64_t now_ms, int64_t event_ms)
 {
 	if (ds->window_now != now_ms) {
 		ds->window_now = now_ms;
-		ds->window = ds->conf->no_window
+		ds->window = ds->no_window
 		    ? druid_times
 		    : window_interval(&ds->conf->segment_granularity, now_ms,
 			  &ds->conf->window);
@@ -300,12 +300,12 @@ in_window(struct settings_ds *ds, int64_t now_ms, int64_t event_ms)
  * time, a task that appends only Druid's years: it would fail with all that it
  * has, or be waited for without end. */
 static bool
-is_kept(const struct ds_conf *c, int64_t ms)
+is_kept(const struct settings_ds *ds, int64_t ms)
 {
-	if (c->late == LATE_APPEND)
+	if (ds->late == LATE_APPEND)
 		return ms >= druid_times.start && ms < druid_times.end;
 	/* without a window it is out of all that Druid could keep */
-	return c->late != LATE_DROP && !c->no_window;
+	return ds->late != LATE_DROP && !ds->no_window;
 }
 
 static bool
@@ -355,10 +355,12 @@ share_of(struct body_reader *r, struct settings_ds *ds)
 
 	if (ds->mark == r->mark)
 		return &p->shares[ds->share];
+	settings_follow(ds);
 	ds->mark = r->mark;
 	ds->share = p->share_count++;
 	s = &p->shares[ds->share];
 	*s = (struct body_share){ .ds = ds,
+		.policy = ds->late,
 		.bytes = body_head_bytes(p),
 		.block_bytes = body_head_bytes(p) };
 	return s;
@@ -425,7 +427,7 @@ note_kept(struct body_reader *r, const struct settings_ds *ds,
 {
 	struct drop d = { .event = r->scan.event_index,
 		.is_kept = true,
-		.policy = ds->conf->late,
+		.policy = ds->late,
 		.timestamp_ms = e->ms };
 
 	return drops_add(&r->drops, &d) || fail(r, 503, "Out of memory");
@@ -455,7 +457,7 @@ take_event(struct body_reader *r, const struct body_input *in)
 	s = share_of(r, ds);
 	e->is_late = !in_window(ds, in->now_ms, e->ms);
 	if (UNLIKELY(e->is_late)) {
-		if (!is_kept(ds->conf, e->ms))
+		if (!is_kept(ds, e->ms))
 			return drop(r, s, e, DROP_WINDOW);
 		s->late++;
 		if (!note_kept(r, ds, e))

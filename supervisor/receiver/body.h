@@ -36,7 +36,8 @@ struct body_share {
 	uint32_t first, last, events;
 	uint32_t decided; /* keyed: ordinals that are written or dropped */
 	uint32_t all; /* keyed, once it is begun: events, dropped ones too */
-	uint32_t late; /* of them */
+	uint32_t late; /* of them, kept by `policy` */
+	enum late_policy policy;
 	uint32_t dropped[DROP_REASONS];
 	int64_t dropped_ms; /* of one of them */
 	uint64_t bytes;

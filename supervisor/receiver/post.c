@@ -433,12 +433,12 @@ begin_shares(struct post *p, struct body_plan *plan)
 		s->outlet = from->ds->outlet;
 		s->is_offering = from->bytes > 0;
 		s->events = from->events - from->late;
-		p->late[from->ds->conf->late] += from->late;
+		p->late[from->policy] += from->late;
 		for (int j = 0; j < DROP_REASONS; j++)
 			p->dropped[j] += from->dropped[j];
 		s->late = from->late;
 		s->window_dropped = from->dropped[DROP_WINDOW];
-		s->policy = from->ds->conf->late;
+		s->policy = from->policy;
 		from->all = from->events + from->dropped[DROP_WINDOW];
 		if (from->dropped[DROP_WINDOW] > 0)
 			drops_log(&from->ds->note, from->ds->conf->name,

@@ -54,6 +54,28 @@ settings_lines_spec(const struct ds_conf *conf)
 }
 
 static void
+deliver(struct settings_ds *s, enum delivery_mode mode)
+{
+	struct ds_conf c = *s->conf;
+
+	if (c.is_auto)
+		conf_deliver(&c, mode);
+	s->delivery = c.delivery;
+	s->no_window = c.no_window;
+	s->late = c.late;
+	s->window_now = INT64_MIN;
+}
+
+void
+settings_follow(struct settings_ds *s)
+{
+	enum delivery_mode mode = channel_delivery(&s->outlet->channel);
+
+	if (UNLIKELY(mode != s->delivery) && s->conf->is_auto)
+		deliver(s, mode);
+}
+
+static void
 make_ds(struct settings_ds *s, const struct ds_conf *conf)
 {
 	const char *missing = conf->timestamp_missing;
@@ -71,7 +93,7 @@ make_ds(struct settings_ds *s, const struct ds_conf *conf)
 		    missing, strlen(missing), ISO_T_OR_SPACE, &s->missing_ms));
 		s->has_missing = true;
 	}
-	s->window_now = INT64_MIN;
+	deliver(s, conf->delivery);
 	make_member(s);
 	make_hash(s);
 	s->lines = line_parser_compile(&spec, &problem);

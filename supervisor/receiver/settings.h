@@ -29,6 +29,10 @@ struct settings_ds {
 	size_t member_bytes;
 	struct partition_hash_spec hash;
 	struct line_parser *lines; /* of text/plain */
+	/* by the way that is in force (settings_follow) */
+	enum delivery_mode delivery;
+	bool no_window;
+	enum late_policy late;
 	/* body.c: events accepted at `window_now`, the bucket of
 	 * queryGranularity that the last one fell into, this body's share */
 	struct interval window;
@@ -64,5 +68,8 @@ struct settings *settings_hold(struct settings *);
 void settings_release(struct settings **);
 /* Takes over the caller's reference to the outlet. */
 void settings_attach(struct settings_ds *, struct outlet *);
+/* Before a body's events are looked at: with delivery.mode auto the worker may
+ * have found another way to Druid. */
+void settings_follow(struct settings_ds *);
 struct settings_ds *
 settings_find(struct settings *, const char *name, size_t bytes);

@@ -568,6 +568,39 @@ class TestReroute(TestAppendDelivery):
         self.server.reload(document)
 
 
+class TestChoose(TestAppendDelivery):
+    """The same by delivery.mode auto, since Druid has become another one."""
+    scenarios = ("choose",)
+    properties = {"append.period": "PT0.05S"}
+
+    def test_each(self):
+        self.wanted = []
+        self.chain(names("choose"), self.provoke, self.check_appended)
+
+    def provoke(self, events):
+        self.druid.fault("no-slots")
+        for n in range(0, len(events), 20):
+            self.post(events[n:n + 20], is_async=True)
+        wait_for(lambda: self.server.accounts("a")["spool"] == len(events))
+        self.druid.druid("31.0.1", kafka=False)
+
+    def check_appended(self, events):
+        self.await_mode("append")
+        self.druid.request(
+            "POST", "/druid/indexer/v1/datasources/a/shutdownAllTasks")
+        self.druid.fault("none")
+        super().check_appended(events)
+        self.druid.druid("30.0.1", kafka=False)
+        self.await_mode("push")
+
+    def await_mode(self, mode):
+        def there():
+            said = self.server.data_source("a")["beams"] or {}
+            assert said.get("delivery", {}).get("mode") == mode, said
+            return True
+        wait_for(there, f"delivery {mode}", 60)
+
+
 class TestMove(ChainCase):
     """Batches of any time whose interval passes while Druid is away."""
     scenarios = ("move",)

@@ -170,6 +170,20 @@ class CheckCase(drill.Case):
             self.assertEqual(code, 0, f"{path}: {err}")
             self.assertIn("good, 1 dataSource", out)
 
+    def test_what_auto_means(self):
+        given = {"delivery.mode": "push"}
+        document = drill.config(
+            ["a", "b", harness.data_source("c", properties=given)],
+            "http://127.0.0.1:1")
+        path = os.path.join(self.folder, "tranqd.json")
+        with open(path, "w") as f:
+            json.dump(document, f)
+        code, out, err = self.check(path)
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(out.count("delivery.mode auto"), 1, out)
+        self.assertIn("delivery.mode auto (2 dataSources): push up to Druid "
+                      "30, from 31 on append; for pull: ", out)
+
     def test_all_at_once(self):
         """Of the properties, the spec, the parser and the files."""
         document = drill.config(["a", "b", "b"], "http://127.0.0.1:1",

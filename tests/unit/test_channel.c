@@ -447,6 +447,26 @@ quiet(void **state)
 	return 0;
 }
 
+/* Push from the start; what a worker has written over is push too. */
+static void
+test_delivery(void **state)
+{
+	struct ends e;
+
+	(void)state;
+	open_ends(&e);
+	assert_int_equal(channel_delivery(&e.receiver), DELIVERY_PUSH);
+	for (int i = DELIVERY_MODES; i-- > 0;) {
+		channel_deliver(&e.worker, (enum delivery_mode)i);
+		assert_int_equal(channel_delivery(&e.receiver), i);
+	}
+	e.worker.header->delivery = DELIVERY_MODES;
+	assert_int_equal(channel_delivery(&e.receiver), DELIVERY_PUSH);
+	e.worker.header->delivery = UINT32_MAX;
+	assert_int_equal(channel_delivery(&e.receiver), DELIVERY_PUSH);
+	close_ends(&e);
+}
+
 int
 main(void)
 {
@@ -456,6 +476,7 @@ main(void)
 		cmocka_unit_test(test_cannot_be_cut),
 		cmocka_unit_test(test_rings_are_apart),
 		cmocka_unit_test(test_refuses_what_is_none),
+		cmocka_unit_test(test_delivery),
 		cmocka_unit_test(test_bells),
 		cmocka_unit_test(test_successor_rings),
 		cmocka_unit_test(test_acks),

@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""delivery.mode auto: the way that this Druid takes, remembered, and changed
+when Druid becomes another one; each event arrives once."""
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
+import drill  # noqa: E402
+import harness  # noqa: E402
+import liar  # noqa: E402
+from auto_case import DS, AutoCase  # noqa: E402
+from harness import wait_for  # noqa: E402
+
+
+class TestChoice(AutoCase):
+    def test_push(self):
+        """Up to Druid 30: as ever."""
+        self.start()
+        self.assertEqual(self.post(10, "a", is_async=False).sent, 10)
+        d = self.await_mode("push", "Druid 30.0.1 has realtime tasks")
+        self.assertEqual((d["auto"], d["druid"]), (True, "30.0.1"))
+        self.assertNotIn("better", d)
+        late = self.server.post(DS, harness.events(1, at=0))
+        self.assertEqual(late.headers["X-Tranq-Dropped"], "1; window=1")
+        self.check_all()
+        self.assertEqual(len(self.tasks("index_realtime")), 1)
+        self.assertEqual(self.note(), "push 30.0.1 kafka\n")
+        self.assertIn("delivery    push (auto): Druid 30.0.1 has realtime",
+                      self.server.tranqctl("status").stdout)
+        self.assertEqual(self.server.log().count("delivery.mode auto"), 1)
+
+    def test_append_without_the_extension(self):
+        self.druid.druid("31.0.1", kafka=False)
+        self.start()
+        d = self.await_mode("append", "Kafka ingestion is not loaded")
+        self.assertIn("load druid-kafka-indexing-service", d["better"])
+        # answered at the commit, of any time
+        self.assertEqual(self.post(5, "a", is_async=False).sent, 5)
+        self.assertEqual(self.post(5, "old", hours=99, is_async=False).sent, 5)
+        self.check_all()
+        self.assertEqual(self.tasks("index_realtime"), [])
+        self.assertEqual(self.note(), "append 31.0.1\n")
+        self.assertIn("delivery.mode auto: append from now on: Druid 31.0.1",
+                      self.server.log())
+        self.assertIn("load druid-kafka-indexing-service",
+                      self.server.tranqctl("status").stdout)
+
+    def test_what_is_given_is_not_asked_for(self):
+        self.druid.druid("31.0.1", kafka=False)
+        self.start(**{"delivery.mode": "push"})
+        self.await_mode("push")
+        self.post(3, "a")
+        wait_for(lambda: "index_realtime" in self.server.log())
+        self.assertEqual(self.delivery(), {"mode": "push", "auto": False})
+        self.assertEqual(self.note(), "push\n")
+
+
+class TestDiscovery(drill.ZooKeeperCase):
+    def test_by_discovery(self):
+        self.druid.druid("31.0.1", kafka=False)
+        server = self.tranqd(drill.config(
+            [DS], zookeeper=self.zk.connect,
+            properties=dict(self.paths, **AutoCase.properties)))
+        events = harness.events(5)
+        self.assertEqual(server.post(DS, events, is_async=True).status, 200)
+        self.check_ids(self.druid, DS, drill.ids(events))
+        self.assertEqual(
+            server.data_source(DS)["beams"]["delivery"]["mode"], "append")
+
+
+class TestNoAnswer(AutoCase):
+    """Who is no Druid that says its version is pushed to as ever."""
+
+    def setUp(self):
+        super().setUp()
+        self.front = liar.Liar(self.druid)
+        self.addCleanup(self.front.close)
+
+    def document(self, **properties):
+        return drill.config(
+            [harness.data_source(DS)], self.front.url,
+            properties=dict(self.properties, **properties))
+
+    def check_lie(self, lie, why):
+        self.front.lie(lie, path="/status")
+        self.start()
+        d = self.await_mode("push", why)
+        self.assertIn("set delivery.mode to push, pull or append", d["better"])
+        self.assertNotIn("druid", d)
+        self.assertEqual(self.post(3, why, is_async=False).sent, 3)
+        self.check_all()
+
+    def test_forbidden(self):
+        self.check_lie(liar.answer(403, "no"), "/status answered 403")
+
+    def test_not_there(self):
+        self.check_lie(liar.answer(404, "<html>", "text/html"),
+                       "/status answered 404")
+
+    def test_no_druid(self):
+        self.check_lie(liar.answer(200, '{"hello":1}'), "no version of Druid")
+
+    def test_a_vendors_numbers(self):
+        self.front.lie(liar.answer(200, '{"version":"2024.05.0-iap"}'),
+                       path="/status")
+        self.start()
+        d = self.await_mode("push", "'2024.05.0-iap' does not say which")
+        self.assertIn("set delivery.mode", d["better"])
+        self.assertEqual(self.post(3, "a", is_async=False).sent, 3)
+        self.check_all()
+
+    def test_known_before(self):
+        """It goes on, with what was chosen."""
+        self.druid.druid("31.0.1", kafka=False)
+        self.start()
+        self.await_mode("append")
+        self.front.lie(liar.answer(403, "no"), path="/status")
+        self.server.restart()
+        self.post(3, "a", hours=99)
+        self.await_mode("append", "31.0.1")
+        self.check_all()
+
+
+class TestMemory(AutoCase):
+    druid_options = ("--druid", "31.0.1", "--no-kafka")
+
+    def restart_druid(self, *options):
+        """Another one at its place, of an empty cluster."""
+        port = self.druid.port
+        self.druid.stop()
+        self.druid.options = ("--check", "full", *options)
+        return lambda: self.druid.start(port)
+
+    def test_overlord_away_at_the_start(self):
+        self.start()
+        self.await_mode("append")
+        back = self.restart_druid(*self.druid_options)
+        self.server.restart()
+        self.assertEqual(self.delivery()["mode"], "append")
+        # receivers know it before the worker does
+        self.assertEqual(self.post(5, "a", hours=99, is_async=False).sent, 5)
+        self.server.kill_all()
+        self.server.start()
+        self.assertEqual(self.post(5, "b", hours=99, is_async=False).sent, 5)
+        back()
+        self.check_all()
+        self.assertNotIn("from now on: Druid has not", self.server.log())
+
+    def test_fresh_and_overlord_away(self):
+        """Events wait as those to push do, and move when it is known."""
+        back = self.restart_druid(*self.druid_options)
+        self.start(**{"druidBeam.firehoseRetryPeriod": "PT30S"})
+        d = self.await_mode("push", "not said its version: http")
+        self.assertIn("push goes on", d["better"])
+        self.post(20, "a")
+        self.await_spooled(self.server, DS, 20)
+        self.server.kill_worker(DS)
+        self.post(20, "b")
+        self.await_spooled(self.server, DS, 40)
+        back()
+        # one that waits for Druid is answered when they move
+        self.assertEqual(self.post(5, "c", is_async=False).sent, 5)
+        self.await_mode("append", "31.0.1")
+        self.check_all()
+        self.assertEqual(self.tasks("index_realtime"), [])
+        self.assertNotIn("death", self.server.log().replace(
+            "death 1", "", 1))
+
+    def test_what_cannot_be_remembered_is_not_chosen(self):
+        self.druid.druid("30.0.1")
+        self.start()
+        self.await_mode("push", "30.0.1")
+        in_the_way = f"{self.server.data_dir}/spool/{DS}/delivery.new"
+        os.mkdir(in_the_way)
+        self.druid.druid("31.0.1", kafka=False)
+        wait_for(lambda: f"{DS}/delivery cannot be written: Is a directory"
+                 in self.server.log())
+        self.assertEqual(self.delivery()["mode"], "push")
+        os.rmdir(in_the_way)
+        self.await_mode("append", "31.0.1")
+
+    def test_a_spool_from_before(self):
+        """That had events, and no note: it was push."""
+        self.druid.druid("30.0.1")
+        self.start()
+        self.post(5, "a", is_async=False)
+        self.server.stop()
+        os.unlink(f"{self.server.data_dir}/spool/{DS}/delivery")
+        self.server.start()
+        self.post(5, "b", is_async=False)
+        self.check_all()
+
+
+class TestUpgrade(AutoCase):
+    def test_while_events_wait(self):
+        self.druid.fault("no-slots")
+        self.start()
+        self.await_mode("push")
+        self.post(50, "a")
+        self.await_spooled(self.server, DS, 50)
+        self.druid.druid("34.0.0", kafka=False)
+        self.await_mode("append", "34.0.0")
+        self.druid.request(
+            "POST", f"/druid/indexer/v1/datasources/{DS}/shutdownAllTasks")
+        self.druid.fault("none")
+        self.post(5, "b", hours=99)
+        self.check_all(seconds=60)
+
+    def test_and_back(self):
+        """What was taken to be appended is appended."""
+        self.druid.druid("31.0.1", kafka=False)
+        self.start(**{"append.period": "PT1H", "late.appendPeriod": "PT1S"})
+        self.await_mode("append")
+        self.post(5, "a", hours=99)
+        self.await_spooled(self.server, DS, 5)
+        self.druid.druid("30.0.1")
+        self.await_mode("push", "30.0.1")
+        self.post(5, "b")
+        self.check_all()
+        self.assertEqual(self.note(), "push 30.0.1 kafka\n")
+
+    def test_given_instead(self):
+        self.druid.druid("31.0.1", kafka=False)
+        self.start()
+        self.await_mode("append")
+        self.druid.druid("30.0.1")
+        self.assertTrue(self.server.reload(
+            self.document(**{"delivery.mode": "append"}))[0])
+        self.post(5, "a", hours=99)
+        self.check_all()
+        self.assertEqual(self.tasks("index_realtime"), [])
+        self.assertTrue(self.server.reload(self.document())[0])
+        self.await_mode("push", "30.0.1")
+
+
+if __name__ == "__main__":
+    harness.main()

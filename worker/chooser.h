@@ -1,0 +1,46 @@
+/*
+ * chooser - delivery.mode auto: asks Druid, chooses the way, remembers it
+ *
+ * Process: worker.   Before: druid, choice.
+ *
+ * A worker has one way for its whole life. When another one is to be taken that
+ * is noted in the spool's folder (delivery_note.h), and a successor begins with
+ * it: it finds what waits for tasks in the queue, and moves it. Killed before
+ * the note: nothing has happened; behind it: the successor does the rest.
+ *
+ * As long as it is not known, on a spool that never had an event, push holds:
+ * nothing is sent before Druid has been asked once, and is as ever then.
+ */
+#pragma once
+
+#include "conf.h"
+#include "druid.h"
+#include "json.h"
+#include "loop.h"
+#include "overlord.h"
+#include "spool.h"
+
+struct chooser;
+
+struct chooser_parts {
+	struct loop *loop;
+	const struct conf *conf;
+	struct ds_conf *ds; /* the worker's own copy */
+	struct spool *spool;
+	const char *dir; /* its folder */
+};
+
+/* Brings the way that holds into `ds`. With any delivery.mode: that is noted,
+ * so that auto knows where to begin. */
+struct chooser *chooser_new(const struct chooser_parts *);
+void chooser_free(struct chooser **);
+/* Begins to ask, if delivery.mode is auto. */
+void chooser_ask(struct chooser *, struct overlord *);
+/* Nothing is to be sent yet. */
+bool chooser_holds(const struct chooser *);
+/* At the end of a turn: true, once, when a successor is to take over. */
+bool chooser_look(struct chooser *) MUST_CHECK;
+/* Adds the member "delivery" to the status document. */
+void chooser_describe(const struct chooser *, struct json *to);
+/* Whether that may be another one than at the last call. */
+bool chooser_changed(struct chooser *);
