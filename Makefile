@@ -32,7 +32,7 @@ RECEIVER = receiver listener connection patience exchange http_request request_k
 	json_index json_string java_string memory
 FEED = feed feed_door feed_link feed_serve kafka_request kafka_sasl feed_users \
 	feed_topic kafka_answer feed_check | kafka_wire scram
-WORKER = worker realm heap intake keys batch spool spool_read spool_log spool_keys spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
+WORKER = worker realm heap rings intake keys batch spool spool_read spool_log spool_keys spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
 	spool_survey spool_pin spool_compact ways delivery push log_delivery pull_care append_delivery queue_move dispatch dispatch_trial dispatch_move \
 	late late_plan archive append dead drain dead_letter condemned quarantine \
 	feed firehose ack replicant \

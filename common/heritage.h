@@ -144,6 +144,9 @@ int feed_main(const struct heritage *);
 /* A conf_check: what workers cannot do with it. After those that read files and
  * addresses. */
 void worker_check(const struct conf *, struct conf_problems *);
+/* What stands in the configuration against pull, and what to do: new text; NULL:
+ * nothing does. */
+char *worker_no_pull(const struct conf *, const struct ds_conf *);
 
 /* For whom each connection, or each secret, is a descriptor: as many open files
  * as may be. */

@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "heritage.h"
 #include "log.h"
 #include "panic.h"
-#include "pull_wish.h"
 
 #include "supervisor.h"
 #include "title.h"
@@ -125,7 +125,7 @@ print_ways(const struct conf *conf)
 
 		if (!conf->ds[i].is_auto)
 			continue;
-		one = pull_wish_obstacle(conf, &conf->ds[i]);
+		one = worker_no_pull(conf, &conf->ds[i]);
 		obstacles[count++] = one != NULL ? one : must_strdup("");
 	}
 	qsort(obstacles, count, sizeof obstacles[0], compare_texts);

@@ -12,9 +12,9 @@
 #include "choice.h"
 #include "delivery_note.h"
 #include "fault.h"
+#include "heritage.h"
 #include "log.h"
 #include "panic.h"
-#include "pull_wish.h"
 #include "spool_log.h"
 
 /* Questions are so much rarer than those for tasks: an upgrade of Druid is. */
@@ -85,7 +85,7 @@ chooser_new(const struct chooser_parts *parts)
 	struct delivery_note note = { .mode = DELIVERY_PUSH };
 
 	c->p = *parts;
-	c->no_pull = pull_wish_obstacle(parts->conf, parts->ds);
+	c->no_pull = worker_no_pull(parts->conf, parts->ds);
 	c->is_noted = delivery_note_read(parts->dir, &c->note);
 	note.mode = mode_at_start(c);
 	/* that another way was chosen for this Druid says nothing of this one */

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "conf_pull.h"
 #include "druid.h"
+#include "heritage.h"
 #include "iso.h"
 #include "kafka_supervisor.h"
 #include "log.h"
@@ -78,7 +79,7 @@ struct pull_care *
 pull_care_new(const struct pull_care_parts *parts)
 {
 	struct pull_care *c = must_calloc(1, sizeof *c);
-	char *obstacle = pull_wish_obstacle(parts->conf, parts->ds);
+	char *obstacle = worker_no_pull(parts->conf, parts->ds);
 
 	c->p = *parts;
 	/* with delivery.mode auto, which keeps what is in the log and says so:

@@ -64,7 +64,7 @@ problems_of(const struct conf *conf, const struct ds_conf *ds)
 }
 
 char *
-pull_wish_obstacle(const struct conf *conf, const struct ds_conf *ds)
+worker_no_pull(const struct conf *conf, const struct ds_conf *ds)
 {
 	struct json *found;
 	char *first = NULL;

@@ -19,9 +19,6 @@ struct pull_wish {
 void pull_wish_init(struct pull_wish *, const struct conf *,
     const struct ds_conf *, unsigned port);
 void pull_wish_fini(struct pull_wish *);
-/* What stands in the configuration against pull, and what to do: new text; NULL:
- * nothing does. */
-char *pull_wish_obstacle(const struct conf *, const struct ds_conf *);
 /* How long a task reads: spec.ioConfig.taskDuration stands above
  * pull.taskDuration. */
 int64_t pull_wish_task_ms(const struct ds_conf *);

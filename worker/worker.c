@@ -36,6 +36,7 @@
 #include "overlord.h"
 #include "panic.h"
 #include "realm.h"
+#include "rings.h"
 #include "session.h"
 #include "spool.h"
 #include "spool_dead.h"
@@ -68,8 +69,7 @@ struct worker {
 	const struct ds_conf *ds; /* `own`, of the heritage */
 	struct ds_conf *own; /* with the way that was chosen */
 	struct loop *loop;
-	struct channel *channels;
-	unsigned channel_count;
+	struct rings rings;
 	struct spool *spool;
 	struct http_client *http;
 	struct session *session; /* NULL: without ZooKeeper */
@@ -247,23 +247,6 @@ describe_timer_due(struct loop_timer *t)
 	look_for_changes(t->context);
 }
 
-/* A predecessor's word stands until we know better. */
-static void
-tell_wishes(struct worker *w)
-{
-	bool want = way(w)->is_spread(w->delivery);
-	bool durable = way(w)->answers_durable(w->delivery);
-
-	for (unsigned i = 0; i < w->channel_count; i++) {
-		if (channel_wants_hashes(&w->channels[i]) != want)
-			channel_want_hashes(&w->channels[i], want);
-		if (channel_answers_durable(&w->channels[i]) != durable)
-			channel_answer_durable(&w->channels[i], durable);
-		if (channel_delivery(&w->channels[i]) != w->ds->delivery)
-			channel_deliver(&w->channels[i], w->ds->delivery);
-	}
-}
-
 /* The first change is told at once, what follows it in one go later. */
 static void
 look_for_changes(struct worker *w)
@@ -304,19 +287,12 @@ reopen_spool(struct worker *w)
 }
 
 static void
-tell_receivers(struct worker *w, bool stopped)
-{
-	for (unsigned i = 0; i < w->channel_count; i++)
-		channel_stop(&w->channels[i], stopped);
-}
-
-static void
 go_on_taking(struct worker *w)
 {
 	w->stopped = STOPPED_NOT;
 	w->describe_due = true;
 	loop_timer_stop(&w->disk_timer);
-	tell_receivers(w, false);
+	rings_stop(&w->rings, false);
 }
 
 static bool
@@ -346,7 +322,7 @@ stop_taking(struct worker *w, enum stopped why, const char *error)
 	if (w->complained != why)
 		log_error("%s; no events are taken until then", error);
 	if (w->stopped == STOPPED_NOT)
-		tell_receivers(w, true);
+		rings_stop(&w->rings, true);
 	w->describe_due |= w->stopped != why;
 	w->stopped = w->complained = why;
 	snprintf(w->trouble, sizeof w->trouble, "%s", error);
@@ -491,18 +467,12 @@ take_and_commit(struct worker *w)
 
 /* ---- turn ---- */
 
-/* Whether all rings are empty; announces the sleep to the receivers. */
+/* What is there is not taken now, or there is nothing. */
 static bool
-rings_quiet(struct worker *w)
+is_quiet(const struct worker *w)
 {
-	bool quiet = true;
-
-	if (w->stopped == STOPPED_FULL || w->stopped == STOPPED_DISK ||
-	    w->hands_over)
-		return true; /* what is there is not taken now */
-	for (unsigned i = 0; i < w->channel_count; i++)
-		quiet &= ring_consumer_may_sleep(&w->channels[i].events);
-	return quiet;
+	return w->stopped == STOPPED_FULL || w->stopped == STOPPED_DISK ||
+	    w->hands_over || rings_may_sleep(&w->rings);
 }
 
 /* What was begun with Druid has ended, and the spool knows how. */
@@ -565,14 +535,14 @@ turn_end(void *context)
 	if (!w->hands_over && !w->is_orphan && !chooser_holds(w->chooser))
 		way(w)->run(w->delivery);
 	ack_flush(w->acks);
-	tell_wishes(w);
+	rings_tell(&w->rings, w->delivery, w->ds->delivery);
 	at_step(w, LIFE_TELL);
 	w->describe_due |=
 	    drain_look(w->drain, w->stopped == STOPPED_NOT && !w->hands_over);
 	look_for_changes(w);
 	publish(w);
 	report_dead(w);
-	quiet = rings_quiet(w);
+	quiet = is_quiet(w);
 	if (w->is_leaving && is_done(w, quiet))
 		loop_stop(w->loop);
 	if (!quiet || (dead_wants_commit(w->dead) && !spool_failed(w->spool)))
@@ -595,8 +565,7 @@ bell_ready(struct loop_io *io, uint32_t events UNUSED)
 	struct worker *w = io->context;
 
 	bell_silence(io->fd);
-	for (unsigned i = 0; i < w->channel_count; i++)
-		ring_consumer_awake(&w->channels[i].events);
+	rings_awake(&w->rings);
 }
 
 /* ---- orders ---- */
@@ -740,23 +709,12 @@ quarantine(struct worker *w)
 }
 
 static bool
-attach_channels(struct worker *w)
+attach_rings(struct worker *w)
 {
-	const struct heritage *h = w->heritage;
-
-	w->channel_count = h->channel_count;
-	w->channels = must_calloc(h->channel_count, sizeof w->channels[0]);
-	for (unsigned i = 0; i < h->channel_count; i++) {
-		const struct heritage_channel *c = &h->channels[i];
-
-		if (!channel_attach(&w->channels[i], c->memory_fd,
-			c->worker_bell, c->receiver_bell)) {
-			panic_words(RINGS_CANNOT);
-			return false;
-		}
-	}
-	tell_receivers(w, false); /* whatever our predecessor said */
-	return true;
+	if (rings_attach(&w->rings, w->heritage))
+		return true;
+	panic_words(RINGS_CANNOT);
+	return false;
 }
 
 static void
@@ -789,11 +747,11 @@ make_parts(struct worker *w)
 	struct drain_parts drain = { .loop = w->loop,
 		.dir = w->spool_dir,
 		.spool = w->spool,
-		.channels = w->channels,
-		.channel_count = w->channel_count };
+		.channels = w->rings.all,
+		.channel_count = w->rings.count };
 	struct intake_parts intake = { .ds = w->ds,
-		.channels = w->channels,
-		.channel_count = w->channel_count,
+		.channels = w->rings.all,
+		.channel_count = w->rings.count,
 		.generation = w->heritage->generation,
 		.spool = w->spool,
 		.hand = &w->heritage->life->hand,
@@ -806,7 +764,7 @@ make_parts(struct worker *w)
 	w->overlord = overlord_new(w->http, w->ds, finder_find, w->finder);
 	chooser_ask(w->chooser, w->overlord);
 	w->acks =
-	    acks_new(w->channels, w->channel_count, w->heritage->generation);
+	    acks_new(w->rings.all, w->rings.count, w->heritage->generation);
 	keys.acks = w->acks;
 	w->keys = intake.keys = keys_new(&keys);
 	late.overlord = w->overlord;
@@ -820,7 +778,7 @@ make_parts(struct worker *w)
 	w->delivery = dead.delivery = intake.delivery = w->ways.delivery;
 	w->dead = dead_new(&dead);
 	w->intake = intake_new(&intake);
-	tell_wishes(w);
+	rings_tell(&w->rings, w->delivery, w->ds->delivery);
 	intake_resume(w->intake);
 	FAULT_POINT(RESUMED);
 	way(w)->replay(w->delivery);
@@ -841,7 +799,7 @@ watch(struct worker *w)
 	w->control.context = w->bell.context = w;
 	if (!loop_io_start(w->loop, &w->control, w->heritage->control_fd,
 		EPOLLIN, control_ready) ||
-	    !loop_io_start(w->loop, &w->bell, w->channels[0].worker_bell,
+	    !loop_io_start(w->loop, &w->bell, w->rings.all[0].worker_bell,
 		EPOLLIN, bell_ready))
 		fatal("worker: epoll");
 	loop_set_turn(w->loop, turn_end, w);
@@ -867,9 +825,7 @@ free_parts(struct worker *w)
 	spool_close(&w->spool);
 	free(w->quarantine_dir);
 	free(w->spool_dir);
-	for (unsigned i = 0; i < w->channel_count; i++)
-		channel_detach(&w->channels[i]);
-	free(w->channels);
+	rings_detach(&w->rings);
 	loop_free(&w->loop);
 }
 
@@ -885,7 +841,7 @@ worker_main(const struct heritage *heritage)
 	w.loop = loop_new();
 	realm_enter(heritage);
 	at_step(&w, LIFE_OPEN);
-	if (!open_spool(&w) || !attach_channels(&w))
+	if (!open_spool(&w) || !attach_rings(&w))
 		return CHILD_TEMPFAIL;
 	at_step(&w, LIFE_REPLAY);
 	if (!quarantine(&w))
