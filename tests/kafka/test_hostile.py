@@ -23,7 +23,7 @@ from kafka_client import Client, fetch, metadata  # noqa: E402
 
 MANY = 20000 if drill.LONG else 500
 FLOOD = 1000000 if drill.LONG else 20000
-SESSIONS = 50000 if drill.LONG else 1000
+SESSIONS = 20000 if drill.LONG else 1000
 MIB = 1 << 20
 # with sanitizers everything is larger
 GROWTH = 16 * MIB
@@ -37,6 +37,8 @@ def open_files(pid):
 
 
 class HostileCase(feed_stage.Case):
+    time_bound = 900 if drill.LONG else 120
+
     def setUp(self):
         super().setUp()
         self.clients = []
