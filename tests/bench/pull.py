@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helper"))
 import kafka_client  # noqa: E402
 
 TOPIC = "wikipedia"
+DRUID = "34.0.0"
 CODECS = ("lz4", "none", "zstd", "gzip")
 GOAL, GOAL_P99_MS = 1_000_000, 10
 ANSWER_MAX = 80 << 20
