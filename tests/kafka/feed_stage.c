@@ -6,10 +6,11 @@
  *
  * CONF is a configuration with pull.listen and one dataSource, whose spool is
  * made in its data folder. Lines of standard input, each answered by a line
- * "ok START END PORT PID" (offsets of the log; of the feed):
+ * "ok START END PORT PID" (offsets of partition 0; of the feed):
  *
  *   put BATCHES RECORDS BYTES CODEC   record n is {"n":n,"pad":"xx…"} with so many
- *                   x, and of the time 1700000000000 + n ms; n from 0 on
+ *                   x, and of the time 1700000000000 + n ms; n from 0 on;
+ *                   the batches go to the partitions in turn
  *   trim OFFSET     what lies before it is removed
  *   kill            the feed is killed, and another one born
  *   stop            the same, asked to end
@@ -59,6 +60,7 @@ static struct {
 	unsigned port;
 	pid_t feed;
 	uint64_t put; /* records */
+	unsigned partitions, next; /* where the next batch goes */
 } stage;
 
 static NORETURN void
@@ -116,7 +118,7 @@ open_spool(void)
 	if (stage.spool == NULL)
 		die(path, error);
 	spool_begin(stage.spool);
-	spool_log_begin(stage.spool, 1, clock_wall_ms());
+	spool_log_begin(stage.spool, stage.partitions, clock_wall_ms());
 	commit();
 	free(path);
 	free(dir);
@@ -198,7 +200,8 @@ end_feed(bool gently)
 static void
 tell(void)
 {
-	log_page_tell(stage.page, 0, spool_log_range(stage.spool, 0));
+	for (unsigned i = 0; i < stage.partitions; i++)
+		log_page_tell(stage.page, i, spool_log_range(stage.spool, i));
 	log_page_ring(stage.page, stage.bell);
 }
 
@@ -231,7 +234,9 @@ put_batch(unsigned records, size_t bytes, struct compression *codec)
 	sealed = record_batch_seal(&batch, codec, &size);
 	record_batch_free(&batch);
 	spool_begin(stage.spool);
-	(void)spool_log_put(stage.spool, 0, sealed, size, clock_wall_ms());
+	(void)spool_log_put(
+	    stage.spool, stage.next, sealed, size, clock_wall_ms());
+	stage.next = (stage.next + 1) % stage.partitions;
 	commit();
 	free(sealed);
 }
@@ -316,6 +321,7 @@ main(int argc, char **argv)
 		die("usage", "feed_stage CONF");
 	signal(SIGPIPE, SIG_IGN);
 	read_conf(argv[1]);
+	stage.partitions = (unsigned)stage.conf->ds[0].pull_partitions;
 	if (stage.conf->confine && confine_obstacle() == NULL)
 		stage.confine = confine_new();
 	stage.page_fd = log_page_create();

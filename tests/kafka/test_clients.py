@@ -106,6 +106,30 @@ class TestKcat(ClientCase):
         self.assertEqual(read_all(stage, stage.end - 1)[0][2],
                          value(200, 3000000))
 
+    def test_partitions(self):
+        """Each record is in one of them, and read once; whoever has one of
+        them assigned reads that."""
+        stage = self.stage(pull__partitions=3)
+        stage.put(30, 20)
+        found = json.loads(kcat(stage, "-L", "-J").stdout)
+        self.assertEqual([p["partition"] for p in
+                          found["topics"][0]["partitions"]], [0, 1, 2])
+        done = kcat(stage, "-C", "-t", "foo", "-o", "beginning", "-e", "-q",
+                    "-f", "%p %o %s\\n")
+        rows = [line.split(b" ", 2) for line in done.stdout.splitlines()]
+        self.assertEqual(sorted(v for _, _, v in rows),
+                         sorted(value(n) for n in range(600)))
+        for p in range(3):
+            batches = [n for n in range(30) if n % 3 == p]
+            self.assertEqual(
+                [(int(o), v) for q, o, v in rows if int(q) == p],
+                [(stage.start + 20 * i + k, value(20 * n + k))
+                 for i, n in enumerate(batches) for k in range(20)])
+        alone = kcat(stage, "-C", "-t", "foo", "-p", "2", "-o", "beginning",
+                     "-e", "-q", "-f", "%p %o %s\\n")
+        self.assertEqual(alone.stdout.splitlines(),
+                         [b" ".join(r) for r in rows if r[0] == b"2"])
+
     def test_trimmed(self):
         stage = self.stage()
         stage.put(10, 100)
@@ -229,15 +253,16 @@ c.close()
 
 
 class TestFollow(ClientCase):
-    """A consumer that stays, while records come and the feed dies."""
+    """A consumer that stays, while records come, those that it has leave, and
+    the feed dies."""
 
     def follow(self, text, codecs=CODECS):
         stage = self.stage()
         stage.put(1, 10)
-        rounds = 15
+        start, rounds = stage.start, 15
         process = subprocess.Popen(
             [PYTHON, "-c", "import sys\n" + text, stage.address,
-             str(stage.start), str(10 * (rounds + 1))],
+             str(start), str(10 * (rounds + 1))],
             stdout=subprocess.PIPE)
         rows = []
 
@@ -251,6 +276,8 @@ class TestFollow(ClientCase):
         try:
             take(10)
             for i in range(rounds):
+                if i % 5 == 1:
+                    stage.tell("trim", stage.end)
                 if i % 5 == 2:
                     stage.tell("kill")
                 if i % 5 == 3:
@@ -266,7 +293,7 @@ class TestFollow(ClientCase):
             process.kill()
             process.wait()
             process.stdout.close()
-        self.check(rows, stage.start, 10 * (rounds + 1))
+        self.check(rows, start, 10 * (rounds + 1))
 
     @needs_confluent
     def test_confluent(self):

@@ -104,10 +104,13 @@ class TestDruid(JavaCase):
         for classes in FOUND:
             stage = self.stage()
             stage.put(1, 10)
-            process = self.reader(classes, stage, "read", stage.start, 130,
+            start = stage.start
+            process = self.reader(classes, stage, "read", start, 130,
                                   reconnect__backoff__ms=50)
             lines = [process.stdout.readline() for _ in range(10)]
             for i in range(12):
+                if i % 4 == 0:
+                    stage.tell("trim", stage.end)
                 if i % 4 == 1:
                     stage.tell("kill")
                 if i % 4 == 2:
@@ -120,8 +123,7 @@ class TestDruid(JavaCase):
                 lines += [process.stdout.readline() for _ in range(10)]
             process.communicate(timeout=SECONDS)
             self.assertEqual(process.returncode, 0)
-            self.check([line.rstrip(b"\n") for line in lines], stage.start,
-                       130)
+            self.check([line.rstrip(b"\n") for line in lines], start, 130)
 
 
 class TestSecurity(JavaCase):
