@@ -203,13 +203,35 @@ class TestSecurity(ClientCase):
             pull__tls="true", pull__auth__file=self.users(),
             https__certificateFile=leaf.certificate, https__keyFile=leaf.key)
         stage.put(10, 100, 5000, "zstd")
+        stage.put(30, 100, 5000)  # more than a socket takes at once
         how = self.login("SCRAM-SHA-512", security__protocol="SASL_SSL",
                          ssl__ca__location=ca.certificate,
                          ssl__endpoint__identification__algorithm="https")
-        self.check(read_all(stage, **how), stage.start, 1000, 5000)
+        self.check(read_all(stage, **how), stage.start, 4000, 5000)
         # whoever speaks no TLS, or does not know our CA, gets nothing
         self.assertNotEqual(kcat(stage, "-L", "-m", "2").returncode, 0)
         self.assertIn("TLS", stage.log())
+
+    def test_client_certificates(self):
+        """Who has one of the CA that is asked for, and nobody else."""
+        store = certificates.Store(self.folder)
+        ca, others = store.authority("ca"), store.authority("others")
+        leaf = store.leaf("server", ca)
+        stage = self.stage(
+            pull__tls="true", https__clientCA=ca.certificate,
+            https__certificateFile=leaf.certificate, https__keyFile=leaf.key)
+        stage.put(1, 10)
+        how = {"security__protocol": "SSL", "ssl__ca__location":
+               ca.certificate}
+        mine, foreign = store.leaf("druid", ca), store.leaf("no", others)
+        self.check(read_all(
+            stage, ssl__certificate__location=mine.certificate,
+            ssl__key__location=mine.key, **how), stage.start, 10)
+        self.assertNotEqual(kcat(stage, "-L", "-m", "2", **how).returncode, 0)
+        self.assertNotEqual(kcat(
+            stage, "-L", "-m", "2",
+            ssl__certificate__location=foreign.certificate,
+            ssl__key__location=foreign.key, **how).returncode, 0)
 
     def test_plain_port(self):
         """TLS where there is none is named in the log."""
