@@ -323,6 +323,28 @@ text_in_memory(const struct conf *conf)
 	return fd;
 }
 
+/* Druid's supervisors that nobody cares for any more. */
+static void
+warn_of_supervisors(struct supervisor *s)
+{
+	const struct conf *then = s->reload.other;
+
+	for (unsigned i = 0; i < s->conf->ds_count; i++) {
+		const struct ds_conf *old = &s->conf->ds[i];
+		const struct ds_conf *new =
+		    conf_find(then, old->name, strlen(old->name));
+
+		if (old->delivery == DELIVERY_PULL &&
+		    (new == NULL || new->delivery != DELIVERY_PULL))
+			report(s, LOG_LEVEL_WARN,
+			    "%s: its supervisor stays in Druid, and what it "
+			    "has "
+			    "not pulled in the spool; take delivery.mode pull "
+			    "back until that is done, then end it in Druid",
+			    old->name);
+	}
+}
+
 /* From here on the new configuration is the one in force. */
 static void
 commit(struct supervisor *s)
@@ -339,6 +361,7 @@ commit(struct supervisor *s)
 		undo(s);
 		return;
 	}
+	warn_of_supervisors(s);
 	s->conf = r->other;
 	r->other = old;
 	r->number++;

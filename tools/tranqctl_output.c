@@ -681,8 +681,11 @@ print_puller(const struct json *s, struct buf *to)
 	if (!json_is_object(s))
 		return;
 	buf_add_text(to, "  supervisor  ");
-	add_clean(to, json_get_text(s, "id", ""));
-	buf_addf(to, " (%s)", json_get_text(s, "care", "-"));
+	if (json_get(s, "id") != NULL) {
+		add_clean(to, json_get_text(s, "id", ""));
+		buf_add_text(to, " ");
+	}
+	buf_addf(to, "(%s)", json_get_text(s, "care", "-"));
 	if (json_get(s, "state") != NULL) {
 		buf_add_text(to, ": ");
 		add_clean(to, json_get_text(s, "state", "-"));
@@ -691,6 +694,7 @@ print_puller(const struct json *s, struct buf *to)
 		    count_of(s, "publishing", n[2]));
 	}
 	buf_add_text(to, "\n");
+	print_line("", json_get_text(s, "waits", NULL), to);
 	for (size_t i = 0; i < json_size(errors); i++)
 		print_line("", json_text(json_at(errors, i), NULL), to);
 }

@@ -17,6 +17,9 @@
 #include "panic.h"
 
 #define API "druid/indexer/v1/supervisor"
+/* Without it Druid ends the tasks of one that gets the same spec again, as
+ * after an answer that was lost; 33 and newer know it. */
+#define UNLESS_SAME "?skipRestartIfUnmodified=true"
 #define NOTE_BYTES 600
 #define ERRORS_SHOWN 3
 #define TASKS_MAX 8 /* asked for after one status */
@@ -31,7 +34,8 @@ struct kafka_supervisor {
 	bool was_made, is_stored; /* that it was made: in the spool */
 	bool trusted; /* what it commits is of our log */
 	bool stays; /* suspended, when it is seeded */
-	bool retires, is_retired;
+	enum supervisor_rest rests;
+	bool is_retired;
 	/* as it was found last */
 	bool is_ours, is_suspended, is_drained;
 	char *tasks[TASKS_MAX]; /* to be asked for */
@@ -270,7 +274,7 @@ status_known(void *context, enum result result,
 	    loop_now_ms(k->p.loop));
 	set_state(k, json_get(status, "payload"));
 	set_text(k, k->trouble, "%s", "");
-	if (!k->retires || !retire(k, json_get(status, "payload")))
+	if (k->rests == REST_NOT || !retire(k, json_get(status, "payload")))
 		ask_tasks(k);
 	json_free(&status);
 }
@@ -341,7 +345,7 @@ post(struct kafka_supervisor *k, bool suspended)
 	if (suspended)
 		json_set_bool(spec, "suspended", true);
 	FAULT_POINT(PULL_POST);
-	ask(k, must_strdup(API), spec, posted);
+	ask(k, must_strdup(API UNLESS_SAME), spec, posted);
 	json_free(&spec);
 }
 
@@ -488,7 +492,7 @@ post_unseeded(struct kafka_supervisor *k)
 	struct json *spec = kafka_spec_unseeded(k->wanted, k->stays);
 
 	FAULT_POINT(PULL_POST);
-	ask(k, must_strdup(API), spec, posted_unseeded);
+	ask(k, must_strdup(API UNLESS_SAME), spec, posted_unseeded);
 	json_free(&spec);
 }
 
@@ -569,7 +573,7 @@ post_drained(struct kafka_supervisor *k)
 	struct json *spec = kafka_spec_drained(k->wanted, k->stays);
 
 	FAULT_POINT(PULL_DRAIN);
-	ask(k, must_strdup(API), spec, posted_drained);
+	ask(k, must_strdup(API UNLESS_SAME), spec, posted_drained);
 	json_free(&spec);
 }
 
@@ -586,7 +590,14 @@ retire(struct kafka_supervisor *k, const struct json *payload)
 	switch (step) {
 	case KAFKA_RETIRE_WAIT: return false;
 	case KAFKA_RETIRE_SUSPEND: post_drained(k); break;
-	case KAFKA_RETIRE_END: end(k); break;
+	case KAFKA_RETIRE_END:
+		if (k->rests == REST_RETIRED)
+			end(k);
+		else if (k->is_drained) /* it is not the log that is full */
+			post(k, k->stays);
+		else
+			return false;
+		break;
 	case KAFKA_RETIRE_RESUME:
 		log_warnx("supervisor %s: a task that was to publish has "
 			  "failed; it reads once more",
@@ -637,8 +648,12 @@ set_note(
 		    remedy);
 		return;
 	case KAFKA_SPEC_FOREIGN:
-		set_text(k, k->note, "tranqd has not made it%s",
-		    k->p.care == CARE_MANAGE ? remedy : "");
+		/* as it should be with pull.supervisor=observe */
+		if (k->p.care == CARE_MANAGE)
+			set_text(
+			    k, k->note, "tranqd has not made it%s", remedy);
+		else
+			set_text(k, k->note, "%s", "");
 		return;
 	}
 }
@@ -696,7 +711,7 @@ mend(struct kafka_supervisor *k, enum kafka_spec_match match,
 		return false;
 	if (match == KAFKA_SPEC_LOG && !k->was_made)
 		begin_anew(k);
-	else if (k->retires && match != KAFKA_SPEC_UNSEEDED)
+	else if (k->rests != REST_NOT && match != KAFKA_SPEC_UNSEEDED)
 		return false;
 	else if (match == KAFKA_SPEC_OLD || (k->is_ours && k->is_drained))
 		post(k, k->stays);
@@ -761,7 +776,7 @@ found(void *context, enum result result, const struct overlord_answer *answer,
 		k->changed |= k->state != NULL;
 		json_free(&k->state);
 		r = retirement(k, NULL);
-		if (k->retires && kafka_retire_is_empty(&r))
+		if (k->rests == REST_RETIRED && kafka_retire_is_empty(&r))
 			end_retirement(k);
 		else
 			make(k);
@@ -784,13 +799,14 @@ look(struct kafka_supervisor *k)
 }
 
 void
-kafka_supervisor_retire(struct kafka_supervisor *k, bool on)
+kafka_supervisor_rest(struct kafka_supervisor *k, enum supervisor_rest why)
 {
-	if (k->retires == on)
+	if (k->rests == why)
 		return;
-	k->retires = on;
+	k->rests = why;
 	k->is_retired = false;
-	set_text(k, k->waits, "%s", on ? "its state is asked for" : "");
+	set_text(k, k->waits, "%s",
+	    why == REST_RETIRED ? "its state is asked for" : "");
 	/* else what is under way leads to the next look */
 	if (loop_timer_active(&k->timer))
 		loop_timer_start(k->p.loop, &k->timer, 0, poll_due);
@@ -799,7 +815,7 @@ kafka_supervisor_retire(struct kafka_supervisor *k, bool on)
 bool
 kafka_supervisor_is_retired(const struct kafka_supervisor *k)
 {
-	return k->retires && k->is_retired;
+	return k->rests == REST_RETIRED && k->is_retired;
 }
 
 void

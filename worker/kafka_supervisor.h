@@ -70,12 +70,20 @@ void kafka_supervisor_want(struct kafka_supervisor *, struct json *spec);
 bool kafka_supervisor_was_made(const struct kafka_supervisor *);
 /* What that says is in the spool by now: what waits for it goes on. */
 void kafka_supervisor_stored(struct kafka_supervisor *);
-/* No more comes into the log: when all of it is read, the supervisor is suspended,
- * so that its tasks publish and what they have committed is known; when nothing
- * is left in the log it is ended, or, where it has the dataSource's name, stays
- * suspended. With false it is made to be as it was. One that is not ours to
- * change is only waited for. */
-void kafka_supervisor_retire(struct kafka_supervisor *, bool on);
+/* Why no more comes into the log. */
+enum supervisor_rest {
+	REST_NOT, /* it does come */
+	REST_FULL, /* there is no room */
+	REST_RETIRED, /* it was drained */
+};
+
+/* When all of it is read the supervisor is suspended, so that its tasks publish
+ * and what they have committed is known: with a full log that is what makes room,
+ * since the floor otherwise follows events that come later. When nothing is left
+ * of a log that is retired it is ended, or, where it has the dataSource's name,
+ * stays suspended. With REST_NOT it is made to be as it was. One that is not ours
+ * to change is only waited for. */
+void kafka_supervisor_rest(struct kafka_supervisor *, enum supervisor_rest);
 /* It has come to that. */
 bool kafka_supervisor_is_retired(const struct kafka_supervisor *);
 /* Nothing is begun any more. */

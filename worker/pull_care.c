@@ -26,7 +26,7 @@
 #define WORD_DOCUMENT "pull"
 #define WORD_VERSION 1
 #define FLOOR_DOCUMENT "floor"
-/* Between two looks at Druid, a quarter of what the floor wants to see agreed. */
+/* Of what the floor wants to see agreed: between two looks at Druid. */
 #define POLL_SHARE 4
 #define POLL_MS_MIN 250
 #define AGREE_SHARE 4 /* of a task's time, at most that */
@@ -46,7 +46,7 @@ struct pull_care {
 	bool is_stored, made_is_stored;
 	bool word_is_written, made_is_written; /* in the open transaction */
 	bool floor_due;
-	bool retires; /* kafka_supervisor_retire */
+	bool retires, is_full;
 	uint64_t floors[LOG_PAGE_PARTITIONS_MAX]; /* with pull.retain */
 	int64_t looked_ms;
 	char trouble[NOTE_BYTES];
@@ -154,6 +154,12 @@ make_spec(const struct pull_care *c)
 	return spec;
 }
 
+static enum supervisor_rest
+rest_of(const struct pull_care *c)
+{
+	return c->retires ? REST_RETIRED : c->is_full ? REST_FULL : REST_NOT;
+}
+
 /* The word on it is in the spool. */
 static void
 begin_supervisor(struct pull_care *c)
@@ -172,7 +178,7 @@ begin_supervisor(struct pull_care *c)
 		.context = c };
 
 	c->supervisor = kafka_supervisor_new(&parts, c->made_is_stored);
-	kafka_supervisor_retire(c->supervisor, c->retires);
+	kafka_supervisor_rest(c->supervisor, rest_of(c));
 	kafka_supervisor_want(c->supervisor, make_spec(c));
 	c->changed = true;
 }
@@ -325,10 +331,22 @@ retained(const struct pull_care *c, unsigned partition, uint64_t floor)
 	return MIN_OF(floor, keep);
 }
 
+/* The worker takes no more then. */
+static void
+look_at_room(struct pull_care *c)
+{
+	uint64_t share = (uint64_t)c->p.ds->spool_bytes_max / SPOOL_ROOM_SHARE;
+
+	c->is_full = !spool_has_room(c->p.spool, share);
+	if (c->supervisor != NULL)
+		kafka_supervisor_rest(c->supervisor, rest_of(c));
+}
+
+/* What is kept for reading again gives way to events that come. */
 static void
 look_at_floors(struct pull_care *c)
 {
-	bool retains = !c->retires &&
+	bool retains = !c->retires && !c->is_full &&
 	    (c->p.ds->retain_ms > 0 || c->p.ds->retain_bytes > 0);
 	int64_t now = loop_now_ms(c->p.loop);
 
@@ -382,6 +400,7 @@ pull_care_wants_commit(struct pull_care *c)
 		return false;
 	if (log_floor_changed(c->floor))
 		c->floor_due = c->changed = true;
+	look_at_room(c);
 	look_at_floors(c);
 	return c->floor_due || word_is_due(c);
 }
@@ -435,7 +454,7 @@ pull_care_retire(struct pull_care *c, bool on)
 	c->retires = on;
 	c->changed = true;
 	if (c->supervisor != NULL)
-		kafka_supervisor_retire(c->supervisor, on);
+		kafka_supervisor_rest(c->supervisor, rest_of(c));
 }
 
 /* Without a name there never was one. */

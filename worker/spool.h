@@ -34,6 +34,9 @@
 #include "result.h"
 
 #define SPOOL_DATABASES_MAX 16
+/* A spool with less than this part of spool.bytesMax free is full: no events are
+ * taken. */
+#define SPOOL_ROOM_SHARE 16
 #define SPOOL_IDENTITY_BYTES 37 /* a UUID's text and NUL */
 
 struct spool;

@@ -46,8 +46,6 @@
 
 #define REMOVAL_DELAY_MS 20 /* removals wait this long for a commit to join */
 #define DISK_RETRY_MS 1000
-/* A full spool takes events again when this part of it is free. */
-#define ROOM_SHARE 16
 #define DESCRIBE_MS 100 /* at most one new description in that time */
 #define OLDEST_MS 500
 /* So long an orphan waits for answers of Druid. Shorter than a successor waits
@@ -299,7 +297,7 @@ static bool
 has_room(struct worker *w)
 {
 	return spool_has_room(
-	    w->spool, (uint64_t)w->ds->spool_bytes_max / ROOM_SHARE);
+	    w->spool, (uint64_t)w->ds->spool_bytes_max / SPOOL_ROOM_SHARE);
 }
 
 static void

@@ -21,6 +21,7 @@
 #include "script_server.h"
 
 #define API "/druid/indexer/v1/supervisor"
+#define UNLESS_SAME "?skipRestartIfUnmodified=true"
 #define POLL_MS 5
 #define ABSENT "{\"error\":\"[foo] does not exist\"}"
 
@@ -241,7 +242,7 @@ test_make(void **state)
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
-	expect_body(next(r, "POST", API), unseeded(r));
+	expect_body(next(r, "POST", API UNLESS_SAME), unseeded(r));
 	next(r, "GET", TASKS);
 	assert_false(kafka_supervisor_was_made(r->care));
 	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
@@ -253,7 +254,7 @@ test_make(void **state)
 	answer_status(r);
 	kafka_supervisor_stored(r->care);
 	assert_false(kafka_supervisor_is_settled(r->care));
-	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
 	assert_true(kafka_supervisor_is_settled(r->care));
 	kafka_supervisor_stored(r->care);
@@ -272,7 +273,7 @@ test_make_again(void **state)
 	answer_status(r);
 	open_care(r, CARE_MANAGE, true);
 	next(r, "GET", API "/foo");
-	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
 }
 
@@ -294,7 +295,7 @@ test_make_on(void **state)
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
-	next(r, "POST", API);
+	next(r, "POST", API UNLESS_SAME);
 	next(r, "GET", API "/foo");
 	next(r, "GET", TASKS);
 	next(r, "GET", API "/foo");
@@ -315,7 +316,7 @@ test_make_on(void **state)
 	next(r, "GET", API "/foo");
 	next(r, "GET", TASKS);
 	next(r, "POST", API "/foo/resetOffsets");
-	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
 }
 
@@ -344,7 +345,7 @@ test_other_log(void **state)
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
-	expect_body(next(r, "POST", API), unseeded(r));
+	expect_body(next(r, "POST", API UNLESS_SAME), unseeded(r));
 	next(r, "GET", TASKS);
 	next(r, "GET", API "/foo");
 	expect_note(r, "1 tasks still publish");
@@ -371,7 +372,7 @@ test_other_log_suspended(void **state)
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
-	expect_body(next(r, "POST", API), wanted);
+	expect_body(next(r, "POST", API UNLESS_SAME), wanted);
 	next(r, "GET", API "/foo");
 	next(r, "GET", TASKS);
 	next(r, "POST", API "/foo/resetOffsets");
@@ -380,7 +381,7 @@ test_other_log_suspended(void **state)
 	answer_status(r);
 	kafka_supervisor_stored(r->care);
 	json_set_bool(j, "suspended", true);
-	expect_body(next(r, "POST", API), j);
+	expect_body(next(r, "POST", API UNLESS_SAME), j);
 	next(r, "GET", API "/foo/status");
 }
 
@@ -400,7 +401,7 @@ test_resumed(void **state)
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	answer_status(r);
 	kafka_supervisor_stored(r->care);
-	expect_body(next(r, "POST", API), spec(r, ISO_HOUR_MS));
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
 }
 
@@ -439,7 +440,7 @@ test_update(void **state)
 	answer_status(r);
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
-	expect_body(next(r, "POST", API), wanted);
+	expect_body(next(r, "POST", API UNLESS_SAME), wanted);
 	next(r, "GET", API "/foo/status");
 	LOOP_UNTIL(r->loop, script_left(r->server) == 0);
 	/* a reload with the same; with another one */
@@ -456,7 +457,7 @@ test_update(void **state)
 	r->asked = script_requests(r->server);
 	kafka_supervisor_want(r->care, spec(r, ISO_MINUTE_MS));
 	next(r, "GET", API "/foo");
-	expect_body(next(r, "POST", API), spec(r, ISO_MINUTE_MS));
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_MINUTE_MS));
 }
 
 /* Held: what is on its way is answered, and nothing follows. */
@@ -471,7 +472,7 @@ test_hold(void **state)
 	next(r, "GET", API "/foo");
 	LOOP_UNTIL(r->loop, !kafka_supervisor_is_settled(r->care));
 	kafka_supervisor_hold(r->care);
-	next(r, "POST", API);
+	next(r, "POST", API UNLESS_SAME);
 	expect_rest(r);
 	assert_true(kafka_supervisor_is_settled(r->care));
 }
@@ -600,11 +601,11 @@ test_refused(void **state)
 	script_answer(r->server, 200, "[]");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
-	next(r, "POST", API);
+	next(r, "POST", API UNLESS_SAME);
 	next(r, "GET", API "/foo");
 	expect_note(r, "must be in druid.extensions.loadList");
 	expect_note(r, "answered 400 {\"error\":\"Could not resolve");
-	next(r, "POST", API);
+	next(r, "POST", API UNLESS_SAME);
 	next(r, "GET", TASKS);
 }
 
@@ -620,7 +621,7 @@ test_misnamed(void **state)
 	script_answer(r->server, 404, ABSENT);
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
-	next(r, "POST", API);
+	next(r, "POST", API UNLESS_SAME);
 	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo");
 	expect_note(r, "does not know supervisors' ids");
@@ -676,7 +677,7 @@ test_vanishes(void **state)
 	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
 	next(r, "GET", API "/foo");
-	next(r, "POST", API);
+	next(r, "POST", API UNLESS_SAME);
 	next(r, "GET", API "/foo/status");
 }
 
