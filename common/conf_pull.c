@@ -27,7 +27,7 @@ is_name(const char *text)
 
 	while (is_in_names(text[bytes]))
 		bytes++;
-	return text[bytes] == '\0' && bytes <= CONF_PULL_INSTANCE_MAX;
+	return bytes <= CONF_PULL_INSTANCE_MAX && text[bytes] == '\0';
 }
 
 void

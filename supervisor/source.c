@@ -27,6 +27,7 @@
 #include "supervisor.h"
 
 #define HEADER_BYTES 4096u
+#define RENEW_SPACING_MS 1000
 
 _Static_assert(sizeof(struct channel_header) <= HEADER_BYTES, "one page");
 
@@ -116,6 +117,19 @@ worker_changed(struct child *c)
 	supervisor_look(src->supervisor);
 }
 
+/* A worker that asks for it all the time would be no better than one that dies
+ * all the time. One that is refused asks again. */
+static void
+renew(struct source *src)
+{
+	int64_t now = loop_now_ms(src->supervisor->loop);
+
+	if (src->worker.state != CHILD_READY || now < src->renew_from_ms)
+		return;
+	src->renew_from_ms = now + RENEW_SPACING_MS;
+	child_reload(&src->worker, RELOAD_SETTLE_MS);
+}
+
 static void
 worker_report(struct child *c, const struct order_message *m)
 {
@@ -123,8 +137,8 @@ worker_report(struct child *c, const struct order_message *m)
 		dead_order_done(c->owner, m);
 	if (m->order == ORDER_DRAIN_DONE)
 		drain_order_done(c->owner, m);
-	if (m->order == ORDER_RENEW && c->state == CHILD_READY)
-		child_reload(c, RELOAD_SETTLE_MS);
+	if (m->order == ORDER_RENEW)
+		renew(c->owner);
 }
 
 static int64_t

@@ -40,6 +40,7 @@ struct source {
 	struct child worker;
 	enum source_change change;
 	struct rate rate; /* received, sent */
+	int64_t renew_from_ms; /* not before that again (ORDER_RENEW) */
 	uint64_t dead_ticket; /* dead_order.c; 0: nobody waits */
 	struct order_message dead_order;
 	uint64_t drain_ticket; /* drain_order.c; 0: nobody waits */

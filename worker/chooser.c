@@ -27,11 +27,9 @@ struct chooser {
 	struct druid *druid; /* NULL: nobody is asked */
 	struct delivery_note note; /* as it is in the file */
 	bool is_noted;
-	/* The way holds for a reason: Druid, or what was before. */
-	bool is_decided;
 	struct choice choice; /* the last one */
 	bool is_due; /* Druid has been heard */
-	bool renews, changed, is_told;
+	bool changed, is_told;
 	char told_version[DELIVERY_NOTE_DRUID_BYTES];
 	int64_t failed_said_ms;
 };
@@ -40,19 +38,16 @@ struct chooser {
 
 /* Without a note: what the spool has. Before there were notes all was push. */
 static enum delivery_mode
-mode_at_start(struct chooser *c)
+mode_at_start(const struct chooser *c)
 {
 	const struct ds_conf *ds = c->p.ds;
 
-	c->is_decided = true;
 	if (!ds->is_auto)
 		return ds->delivery;
 	if (c->is_noted)
 		return c->note.mode;
-	if (spool_log_counts(c->p.spool).events > 0)
-		return DELIVERY_PULL;
-	c->is_decided = spool_totals(c->p.spool)->received > 0;
-	return DELIVERY_PUSH;
+	return spool_log_counts(c->p.spool).events > 0 ? DELIVERY_PULL
+						       : DELIVERY_PUSH;
 }
 
 static bool
@@ -91,8 +86,7 @@ chooser_new(const struct chooser_parts *parts)
 	/* that another way was chosen for this Druid says nothing of this one */
 	if (c->is_noted && c->note.mode == note.mode)
 		note = c->note;
-	if (c->is_decided)
-		(void)remember(c, &note);
+	(void)remember(c, &note);
 	c->choice.mode = note.mode;
 	if (parts->ds->is_auto)
 		conf_deliver(parts->ds, note.mode);
@@ -148,12 +142,6 @@ chooser_ask(struct chooser *c, struct overlord *overlord)
 	c->is_due = true;
 }
 
-bool
-chooser_holds(const struct chooser *c)
-{
-	return c->druid != NULL && !c->is_decided && !druid_was_asked(c->druid);
-}
-
 /* What is said is what was chosen, for which Druid, and what to do; the rest of
  * the reason changes too often. */
 static void
@@ -161,7 +149,7 @@ tell(struct chooser *c, const struct choice *now, const char *version)
 {
 	bool is_other = now->mode != c->p.ds->delivery;
 
-	if (c->is_told && !is_other &&
+	if (c->is_told && now->mode == c->choice.mode &&
 	    strcmp(now->better, c->choice.better) == 0 &&
 	    strcmp(version, c->told_version) == 0)
 		return;
@@ -172,9 +160,9 @@ tell(struct chooser *c, const struct choice *now, const char *version)
 	    now->why, now->better[0] != '\0' ? "; " : "", now->better);
 }
 
-/* A choice that is not remembered is none: it is made again at the next word
- * of Druid. */
-static void
+/* Whether another way is to be taken. A choice that is not remembered is none:
+ * it is made again at the next word of Druid. */
+static bool
 follow(struct chooser *c, const struct choice *now)
 {
 	const struct druid_facts *druid = druid_facts(c->druid);
@@ -187,15 +175,14 @@ follow(struct chooser *c, const struct choice *now)
 		if (is_other)
 			FAULT_POINT(CHOOSE);
 		if (!remember(c, &note) && is_other)
-			return;
-		c->is_decided = true;
+			return false;
 	}
 	if (druid != NULL || druid_was_asked(c->druid))
 		tell(c, now, note.druid);
 	c->choice = *now;
-	c->renews = is_other;
 	if (is_other)
 		FAULT_POINT(CHOSEN);
+	return is_other;
 }
 
 bool
@@ -206,15 +193,14 @@ chooser_look(struct chooser *c)
 		.no_pull = c->no_pull };
 	struct choice now;
 
-	if (!c->is_due || c->renews)
+	if (!c->is_due)
 		return false;
 	c->is_due = false;
 	c->changed = true;
 	facts.druid = druid_facts(c->druid);
 	facts.trouble = druid_trouble(c->druid);
 	choice_make(&facts, &now);
-	follow(c, &now);
-	return c->renews;
+	return follow(c, &now);
 }
 
 /* ---- what can be seen ---- */

@@ -8,8 +8,8 @@
  * it: it finds what waits for tasks in the queue, and moves it. Killed before
  * the note: nothing has happened; behind it: the successor does the rest.
  *
- * As long as it is not known, on a spool that never had an event, push holds:
- * nothing is sent before Druid has been asked once, and is as ever then.
+ * As long as nobody has said anything else, that is push: what a Druid without
+ * realtime tasks refuses waits, and moves.
  */
 #pragma once
 
@@ -36,9 +36,8 @@ struct chooser *chooser_new(const struct chooser_parts *);
 void chooser_free(struct chooser **);
 /* Begins to ask, if delivery.mode is auto. */
 void chooser_ask(struct chooser *, struct overlord *);
-/* Nothing is to be sent yet. */
-bool chooser_holds(const struct chooser *);
-/* At the end of a turn: true, once, when a successor is to take over. */
+/* At the end of a turn: true when a successor is to take over, and again with
+ * each word of Druid until it does. */
 bool chooser_look(struct chooser *) MUST_CHECK;
 /* Adds the member "delivery" to the status document. */
 void chooser_describe(const struct chooser *, struct json *to);

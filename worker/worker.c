@@ -530,7 +530,7 @@ turn_end(void *context)
 	hand_drop(&w->heritage->life->hand);
 	at_step(w, LIFE_SEND);
 	choose(w);
-	if (!w->hands_over && !w->is_orphan && !chooser_holds(w->chooser))
+	if (!w->hands_over && !w->is_orphan)
 		way(w)->run(w->delivery);
 	ack_flush(w->acks);
 	rings_tell(&w->rings, w->delivery, w->ds->delivery);

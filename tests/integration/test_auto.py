@@ -2,8 +2,10 @@
 """delivery.mode auto: the way that this Druid takes, remembered, and changed
 when Druid becomes another one; each event arrives once."""
 
+import concurrent.futures
 import os
 import sys
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
@@ -93,6 +95,7 @@ class TestNoAnswer(AutoCase):
         self.assertNotIn("druid", d)
         self.assertEqual(self.post(3, why, is_async=False).sent, 3)
         self.check_all()
+        self.assertEqual(self.note(), "push\n")
 
     def test_forbidden(self):
         self.check_lie(liar.answer(403, "no"), "/status answered 403")
@@ -111,6 +114,27 @@ class TestNoAnswer(AutoCase):
         d = self.await_mode("push", "'2024.05.0-iap' does not say which")
         self.assertIn("set delivery.mode", d["better"])
         self.assertEqual(self.post(3, "a", is_async=False).sent, 3)
+        self.check_all()
+
+    def test_no_answer_yet(self):
+        """Nothing waits for it; what is refused does."""
+        asked, answers = threading.Event(), threading.Event()
+
+        def slow(handler):
+            asked.set()
+            answers.wait(30)
+            liar.answer(200, '{"version":"31.0.1"}')(handler)
+        self.front.lie(slow, path="/status")
+        self.addCleanup(answers.set)
+        self.start()
+        self.assertTrue(asked.wait(30))
+        self.assertEqual(self.post(5, "a", is_async=False).sent, 5)
+        self.druid.druid("31.0.1", kafka=False)
+        self.druid.fault("kill-task")
+        self.post(5, "b")
+        wait_for(lambda: "Could not resolve type id" in self.server.log())
+        answers.set()
+        self.await_mode("append")
         self.check_all()
 
     def test_known_before(self):
@@ -149,6 +173,31 @@ class TestMemory(AutoCase):
         back()
         self.check_all()
         self.assertNotIn("from now on: Druid has not", self.server.log())
+
+    def test_receivers_know_before_the_worker(self):
+        """What it will take is not dropped while it cannot be asked."""
+        self.start()
+        self.await_mode("append")
+        self.post(5, "a", hours=99)
+        self.check_all()
+        self.server.stop()
+        spool = f"{self.server.data_dir}/spool/{DS}/data.mdb"
+        with open(spool, "r+b") as f:
+            good = f.read(8192)
+            f.seek(0)
+            f.write(bytes(8192))
+        self.server.spawn()
+        wait_for(lambda: os.path.exists(self.server.control_socket))
+        wait_for(lambda: self.server.data_source(DS)["worker"]["deathCount"],
+                 "its worker cannot open the spool")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            answer = pool.submit(self.post, 5, "b", hours=99)
+            wait_for(lambda: self.server.accounts(DS)["inRings"] == 5)
+            with open(spool, "r+b") as f:
+                f.write(good)
+            answer.result()
+        self.server.wait_ready()
+        self.check_all()
 
     def test_fresh_and_overlord_away(self):
         """Events wait as those to push do, and move when it is known."""
