@@ -39,7 +39,7 @@ WORKER = worker realm heap rings intake keys batch spool spool_read spool_log sp
 	overlord finder chooser druid kafka_supervisor beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff \
 	batch_task pile parcel ndjson narrow \
-	partition place beam_data task choice pull_wish kafka_spec kafka_retire log_floor log_floor_group log_floor_document
+	partition place beam_data task choice pull_wish kafka_spec kafka_state kafka_retire log_floor log_floor_group log_floor_document
 TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \
 	tranqctl_reindex tranqctl_rows tranqctl_spool tranqctl_dead tranqctl_drain \
 	tranqctl_password

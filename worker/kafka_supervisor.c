@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "kafka_retire.h"
 #include "kafka_spec.h"
+#include "kafka_state.h"
 #include "log.h"
 #include "panic.h"
 
@@ -21,7 +22,6 @@
  * after an answer that was lost; 33 and newer know it. */
 #define UNLESS_SAME "?skipRestartIfUnmodified=true"
 #define NOTE_BYTES 600
-#define ERRORS_SHOWN 3
 #define TASKS_MAX 8 /* asked for after one status */
 struct kafka_supervisor {
 	struct kafka_supervisor_parts p;
@@ -33,6 +33,7 @@ struct kafka_supervisor {
 	bool is_misnamed; /* Druid made another one of it */
 	bool was_made, is_stored; /* that it was made: in the spool */
 	bool trusted; /* what it commits is of our log */
+	bool has_been; /* as it shall be, since we know what that is */
 	bool stays; /* suspended, when it is seeded */
 	enum supervisor_rest rests;
 	bool is_retired;
@@ -209,49 +210,10 @@ ask_tasks(struct kafka_supervisor *k)
 }
 
 static void
-copy_member(struct json *to, const char *as, const struct json *payload,
-    const char *name)
-{
-	const struct json *j = json_get(payload, name);
-
-	if (j != NULL && !json_is_null(j))
-		json_set(to, as, json_clone(j));
-}
-
-/* The last few, as texts. */
-static struct json *
-errors_of(const struct json *payload)
-{
-	const struct json *errors = json_get(payload, "recentErrors");
-	size_t count = json_is_array(errors) ? json_size(errors) : 0;
-	struct json *texts = json_new_array();
-	char text[NOTE_BYTES];
-
-	for (size_t i = count - MIN_OF(count, ERRORS_SHOWN); i < count; i++) {
-		const struct json *e = json_at(errors, i);
-
-		snprintf(text, sizeof text, "%.40s %.150s: %.300s",
-		    json_get_text(e, "timestamp", ""),
-		    json_get_text(e, "exceptionClass", "error"),
-		    json_get_text(e, "message", ""));
-		json_append(texts, json_new_text(text));
-	}
-	return texts;
-}
-
-static void
 set_state(struct kafka_supervisor *k, const struct json *payload)
 {
-	struct json *state = json_new_object();
+	struct json *state = kafka_state_of(payload);
 
-	copy_member(state, "state", payload, "detailedState");
-	copy_member(state, "suspended", payload, "suspended");
-	copy_member(state, "lag", payload, "aggregateLag");
-	json_set_int(state, "reading",
-	    (int64_t)json_size(json_get(payload, "activeTasks")));
-	json_set_int(state, "publishing",
-	    (int64_t)json_size(json_get(payload, "publishingTasks")));
-	json_set(state, "errors", errors_of(payload));
 	k->changed |= !json_same(state, k->state);
 	json_free(&k->state);
 	k->state = state;
@@ -332,7 +294,7 @@ posted(void *context, enum result result, const struct overlord_answer *answer,
 		return;
 	log_info("supervisor %s: is as our configuration has it", k->p.id);
 	set_text(k, k->note, "%s", "");
-	k->trusted = true;
+	k->trusted = k->has_been = true;
 	watch(k);
 }
 
@@ -620,9 +582,12 @@ set_note(
 	switch (match) {
 	case KAFKA_SPEC_SAME: set_text(k, k->note, "%s", ""); return;
 	case KAFKA_SPEC_OLD:
-		set_text(k, k->note,
-		    "its spec is of another configuration; with "
-		    "pull.supervisor=manage tranqd updates it");
+		set_text(k, k->note, "its spec is of another configuration%s",
+		    k->has_been
+			? ", which another tranqd with a copy of our spool has "
+			  "given it, or somebody by hand; it is let alone, and "
+			  "what comes here is not read"
+			: "; with pull.supervisor=manage tranqd updates it");
 		return;
 	case KAFKA_SPEC_EDITED:
 		set_text(k, k->note,
@@ -666,7 +631,8 @@ judge(struct kafka_supervisor *k, enum kafka_spec_match match,
 	bool is_ours = match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_OLD ||
 	    match == KAFKA_SPEC_EDITED || match == KAFKA_SPEC_FOREIGN;
 
-	k->trusted = is_ours && kafka_spec_reads_from(found, k->p.servers);
+	k->trusted = is_ours && kafka_spec_reads_from(found, k->p.servers) &&
+	    !(match == KAFKA_SPEC_OLD && k->has_been);
 	if (is_ours && !k->trusted && match != KAFKA_SPEC_OLD)
 		set_text(k, k->note,
 		    "its bootstrap.servers does not have %s, so that it pulls "
@@ -713,6 +679,8 @@ mend(struct kafka_supervisor *k, enum kafka_spec_match match,
 		begin_anew(k);
 	else if (k->rests != REST_NOT && match != KAFKA_SPEC_UNSEEDED)
 		return false;
+	else if (match == KAFKA_SPEC_OLD && k->has_been)
+		return false; /* they would take it from each other for ever */
 	else if (match == KAFKA_SPEC_OLD || (k->is_ours && k->is_drained))
 		post(k, k->stays);
 	else if (match != KAFKA_SPEC_UNSEEDED)
@@ -742,7 +710,7 @@ compare(struct kafka_supervisor *k, const struct json *found)
 	judge(k, match, found);
 	if (match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_EDITED) {
 		k->changed |= !k->was_made;
-		k->was_made = true;
+		k->was_made = k->has_been = true;
 	}
 	watch(k);
 }
@@ -823,6 +791,7 @@ kafka_supervisor_want(struct kafka_supervisor *k, struct json *spec)
 {
 	json_free(&k->wanted);
 	k->wanted = spec;
+	k->has_been = false;
 	if (k->p.care == CARE_OFF)
 		return;
 	/* what is under way is of the spec before */

@@ -22,7 +22,8 @@
  * are Druid's business, also when it is ended there, and made again by step 5
  * alone. The same steps bring one that was made for another log to this one, if
  * ours is a new one; if not, another tranqd has taken it over, and it is let
- * alone.
+ * alone. So is one that has been as it shall be and is not any more: a tranqd
+ * with a copy of our spool has it now.
  *
  * Its status goes to the log's floor, with that of the tasks it asks for, as
  * long as its spec says that it pulls from us; each status comes after a look at

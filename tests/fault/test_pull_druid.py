@@ -8,6 +8,7 @@ with two tranqds that claim the same supervisor.
 tranq-sandbox has the supervisors, tests/helper/puller.py plays the tasks.
 """
 
+import json
 import os
 import random
 import shutil
@@ -420,6 +421,37 @@ class TestTwo(EndCase):
         other.start()
         sent += self.post(100, "d", other)
         self.check_pulled(sent)
+
+    def test_two_copies(self):
+        """The one that was started last has the supervisor: they do not take
+        it from each other for ever. The other one keeps what was not read."""
+        puller = self.pull(cycle=CYCLE_S, gaps=True)
+        sent = self.post(100, "a")
+        puller.await_events(100)
+        self.server.stop()
+        shutil.copytree(self.server.data_dir,
+                        os.path.join(self.folder, "second", "data"))
+        self.server.start()
+        sent += self.post(50, "b")
+        self.check_pulled(sent)
+        self.await_second()
+        other = self.second()
+        wait_for(lambda: "a copy of our spool" in self.notes(),
+                 "the first one complains")
+        posts = puller.supervisor()["posts"]
+        unread = self.post(30, "unread")
+        start = self.log()["start"]
+        sent += self.post(50, "c", other)
+        self.check_pulled(sent)
+        sent += self.await_trim(self.log(other)["start"], other)
+        self.check_pulled(sent)
+        self.assertEqual(self.log()["start"], start)
+        done = self.server.tranqctl("spool", "export", self.ds)
+        self.assertEqual(set(unread) - {
+            json.loads(line)["id"] for line in done.stdout.splitlines()},
+            set())
+        self.assertEqual(puller.supervisor()["posts"], posts)
+        self.assertEqual(self.notes(other), "")
 
     def test_one_name(self):
         """The second one takes the supervisor over; the first complains, and

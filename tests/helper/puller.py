@@ -180,10 +180,11 @@ class Puller:
         if client is None:
             raise OSError("nobody leads")
         with client:
-            self._read(client, topic, partition, group["at"][str(partition)])
+            self._read(client, topic, partition, group)
 
-    def _read(self, client, topic, partition, at):
+    def _read(self, client, topic, partition, group):
         """Until the group is no longer there."""
+        name, at = group["name"], group["at"][str(partition)]
         is_there = True
         while is_there and not self._ends.is_set() and not self._held.is_set():
             client.send(fetch(at, topic=topic, partition=partition,
@@ -199,7 +200,9 @@ class Puller:
                 raise OSError(f"error {got.error}")
             records = [r for r in got.values() if r[0] >= at]
             if not records:
-                is_there = self._is_at(partition, at)
+                group = self._group(partition)
+                is_there = group is not None and (
+                    group["name"], group["at"][str(partition)]) == (name, at)
                 continue
             behind = self._check(partition, at, records)
             is_there = self.druid.read_on(
@@ -208,10 +211,6 @@ class Puller:
             if is_there:
                 self.pulled += len(records)
                 at = behind
-
-    def _is_at(self, partition, at):
-        group = self._group(partition)
-        return group is not None and group["at"][str(partition)] == at
 
     def _check(self, partition, at, records):
         for offset, _ in records:

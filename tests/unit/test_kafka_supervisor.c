@@ -460,6 +460,36 @@ test_update(void **state)
 	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_MINUTE_MS));
 }
 
+/* It has been as we want it, and another one of the same log has updated it: two
+ * that did so would never come to an end. */
+static void
+test_copy(void **state)
+{
+	struct rig *r = *state;
+
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
+	answer_json(r, spec(r, ISO_MINUTE_MS));
+	answer_status(r);
+	open_care(r, CARE_MANAGE, true);
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	expect_note(r, "");
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	expect_note(r, "another tranqd with a copy of our spool");
+	/* until we want something else */
+	answer_json(r, spec(r, ISO_MINUTE_MS));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	r->asked = script_requests(r->server);
+	kafka_supervisor_want(r->care, spec(r, ISO_HOUR_MS));
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
+	next(r, "GET", API "/foo/status");
+	expect_note(r, "");
+}
+
 /* Held: what is on its way is answered, and nothing follows. */
 static void
 test_hold(void **state)
@@ -696,6 +726,7 @@ main(void)
 		CASE(test_hold),
 		CASE(test_same),
 		CASE(test_update),
+		CASE(test_copy),
 		CASE(test_let_alone),
 		CASE(test_observe),
 		CASE(test_off),

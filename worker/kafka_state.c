@@ -1,0 +1,58 @@
+/*
+ * kafka_state - what of a supervisor's status is worth to be seen
+ *
+ * Process: worker. Pure.
+ */
+#include "kafka_state.h"
+
+#include <stdio.h>
+
+#define ERRORS_SHOWN 3
+#define TEXT_BYTES 600
+
+static void
+copy_member(struct json *to, const char *as, const struct json *payload,
+    const char *name)
+{
+	const struct json *j = json_get(payload, name);
+
+	if (j != NULL && !json_is_null(j))
+		json_set(to, as, json_clone(j));
+}
+
+/* The last few, as texts. */
+static struct json *
+errors_of(const struct json *payload)
+{
+	const struct json *errors = json_get(payload, "recentErrors");
+	size_t count = json_is_array(errors) ? json_size(errors) : 0;
+	struct json *texts = json_new_array();
+	char text[TEXT_BYTES];
+
+	for (size_t i = count - MIN_OF(count, ERRORS_SHOWN); i < count; i++) {
+		const struct json *e = json_at(errors, i);
+
+		snprintf(text, sizeof text, "%.40s %.150s: %.300s",
+		    json_get_text(e, "timestamp", ""),
+		    json_get_text(e, "exceptionClass", "error"),
+		    json_get_text(e, "message", ""));
+		json_append(texts, json_new_text(text));
+	}
+	return texts;
+}
+
+struct json *
+kafka_state_of(const struct json *payload)
+{
+	struct json *state = json_new_object();
+
+	copy_member(state, "state", payload, "detailedState");
+	copy_member(state, "suspended", payload, "suspended");
+	copy_member(state, "lag", payload, "aggregateLag");
+	json_set_int(state, "reading",
+	    (int64_t)json_size(json_get(payload, "activeTasks")));
+	json_set_int(state, "publishing",
+	    (int64_t)json_size(json_get(payload, "publishingTasks")));
+	json_set(state, "errors", errors_of(payload));
+	return state;
+}
