@@ -265,6 +265,7 @@ make_context(const struct kafka_spec_wish *w, const struct json *supervisor)
 	    digest, sizeof digest, "%016" PRIx64, conf_digest_json(supervisor));
 	json_set_text(marker, "instance", w->instance);
 	json_set_text(marker, "log", w->log);
+	json_set_int(marker, "partitions", w->partitions);
 	json_set_text(marker, "digest", digest);
 	json_set_bool(context, "useConcurrentLocks", true);
 	json_set(context, "tranqd", marker);
@@ -316,9 +317,13 @@ suspend(const struct json *wanted, const char *name, bool value, bool stays)
 }
 
 struct json *
-kafka_spec_unseeded(const struct json *wanted, bool stays)
+kafka_spec_unseeded(const struct json *wanted, bool stays, unsigned from)
 {
-	return suspend(wanted, "seeded", false, stays);
+	struct json *supervisor = suspend(wanted, "seeded", false, stays);
+
+	json_set_int(
+	    json_get(json_get(supervisor, "context"), "tranqd"), "from", from);
+	return supervisor;
 }
 
 struct json *
@@ -521,12 +526,24 @@ kafka_spec_compare(const struct json *wanted, const struct json *found,
 		return KAFKA_SPEC_LOG;
 	if (!json_get_bool(marker_of(found), "seeded", true))
 		return KAFKA_SPEC_UNSEEDED;
+	if (kafka_spec_seeded(found) < kafka_spec_seeded(wanted))
+		return KAFKA_SPEC_GROWN;
 	if (strcmp(marked(found, "digest"), marked(wanted, "digest")) != 0)
 		return KAFKA_SPEC_OLD;
 	if (object_holds(&p, wanted, found))
 		return KAFKA_SPEC_SAME;
 	memcpy(where, p.path, sizeof p.path);
 	return KAFKA_SPEC_EDITED;
+}
+
+unsigned
+kafka_spec_seeded(const struct json *found)
+{
+	const struct json *marker = marker_of(found);
+	bool is_seeded = json_get_bool(marker, "seeded", true);
+
+	return (unsigned)json_get_int(
+	    marker, is_seeded ? "partitions" : "from", 0);
 }
 
 bool

@@ -10,9 +10,9 @@
  * that would lose or double events are problems.
  *
  * The spec bears a marker, by which we know our own supervisors in Druid:
- * context.tranqd {"instance": …, "log": …, "digest": …}. A supervisor whose
- * offsets are not those of this log yet is suspended, and its marker says so
- * besides: {…, "seeded": false} (kafka_supervisor.h).
+ * context.tranqd {"instance": …, "log": …, "partitions": …, "digest": …}. A
+ * supervisor whose offsets are not those of this log yet is suspended, and its
+ * marker says so besides: {…, "seeded": false, "from": …} (kafka_supervisor.h).
  */
 #pragma once
 
@@ -48,8 +48,12 @@ struct json *kafka_spec_make(
     const struct kafka_spec_wish *, struct json *problems) MUST_CHECK;
 
 /* The same, suspended and not seeded: the form in which Druid gets it first.
- * `stays`: it shall be suspended afterwards too. New. */
-struct json *kafka_spec_unseeded(const struct json *wanted, bool stays);
+ * `stays`: it shall be suspended afterwards too; `from`: the first partition that
+ * is to be seeded. New. */
+struct json *
+kafka_spec_unseeded(const struct json *wanted, bool stays, unsigned from);
+/* The first partition of which it has no offsets of ours. */
+unsigned kafka_spec_seeded(const struct json *found);
 /* The same, suspended, since all is read and no more comes: tranqctl drain. */
 struct json *kafka_spec_drained(const struct json *wanted, bool stays);
 bool kafka_spec_is_drained(const struct json *found);
@@ -66,6 +70,7 @@ enum kafka_spec_match {
 	KAFKA_SPEC_EDITED,
 	/* ours, and its offsets are to be set: it has not begun yet */
 	KAFKA_SPEC_UNSEEDED,
+	KAFKA_SPEC_GROWN, /* ours, and there were less partitions then */
 	/* ours by its name, and made for another log: that of a spool that is
 	 * lost, or of another tranqd that goes by the same name */
 	KAFKA_SPEC_LOG,

@@ -6,6 +6,7 @@
 #include "kafka_state.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define ERRORS_SHOWN 3
 #define TEXT_BYTES 600
@@ -55,4 +56,36 @@ kafka_state_of(const struct json *payload)
 	    (int64_t)json_size(json_get(payload, "publishingTasks")));
 	json_set(state, "errors", errors_of(payload));
 	return state;
+}
+
+/* Of a task's id, "index_kafka_<supervisor>_<15 hex>_<8 letters>". */
+static bool
+is_task_of(const char *task, const char *supervisor)
+{
+	static const char start[] = "index_kafka_";
+	const char *name = task + strlen(start);
+	size_t bytes = strlen(supervisor);
+	const char *last;
+
+	if (strncmp(task, start, strlen(start)) != 0 ||
+	    strncmp(name, supervisor, bytes) != 0 || name[bytes] != '_')
+		return false;
+	last = strchr(name + bytes + 1, '_');
+	return last == NULL || strchr(last + 1, '_') == NULL;
+}
+
+unsigned
+kafka_state_alive(const struct json *tasks, const char *supervisor_id)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < json_size(tasks); i++) {
+		const struct json *t = json_at(tasks, i);
+		const char *code = json_get_text(t, "statusCode", "RUNNING");
+
+		count +=
+		    is_task_of(json_get_text(t, "id", ""), supervisor_id) &&
+		    strcmp(code, "SUCCESS") != 0 && strcmp(code, "FAILED") != 0;
+	}
+	return count;
 }

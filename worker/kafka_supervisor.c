@@ -22,6 +22,7 @@
  * after an answer that was lost; 33 and newer know it. */
 #define UNLESS_SAME "?skipRestartIfUnmodified=true"
 #define NOTE_BYTES 600
+#define SOON_MS 1000
 #define TASKS_MAX 8 /* asked for after one status */
 struct kafka_supervisor {
 	struct kafka_supervisor_parts p;
@@ -35,6 +36,7 @@ struct kafka_supervisor {
 	bool trusted; /* what it commits is of our log */
 	bool has_been; /* as it shall be, since we know what that is */
 	bool stays; /* suspended, when it is seeded */
+	unsigned from; /* the first partition that is to be seeded */
 	enum supervisor_rest rests;
 	bool is_retired;
 	/* as it was found last */
@@ -138,6 +140,14 @@ static void
 rest(struct kafka_supervisor *k)
 {
 	loop_timer_start(k->p.loop, &k->timer, k->p.poll_ms, poll_due);
+}
+
+/* Something is being made. */
+static void
+rest_soon(struct kafka_supervisor *k)
+{
+	loop_timer_start(
+	    k->p.loop, &k->timer, MIN_OF(k->p.poll_ms, SOON_MS), poll_due);
 }
 
 /* An answer that did not come, or none that was expected. The rest waits for
@@ -347,7 +357,7 @@ seed(struct kafka_supervisor *k)
 	struct json *map = json_new_object();
 	char name[16];
 
-	for (unsigned i = 0; i < k->p.partitions; i++) {
+	for (unsigned i = k->from; i < k->p.partitions; i++) {
 		snprintf(name, sizeof name, "%u", i);
 		json_set_int(
 		    map, name, (int64_t)k->p.log_start(k->p.context, i));
@@ -362,35 +372,34 @@ seed(struct kafka_supervisor *k)
 	json_free(&body);
 }
 
-/* Of a task's id, "index_kafka_<supervisor>_<15 hex>_<8 letters>". */
-static bool
-is_task_of(const char *task, const char *supervisor)
+/* Offsets are set by a supervisor that has begun: one that cannot begin (its
+ * consumer does not know our address, say) forgets what it was asked for. */
+static void
+unseeded_known(void *context, enum result result,
+    const struct overlord_answer *answer, const char *why)
 {
-	static const char start[] = "index_kafka_";
-	const char *name = task + strlen(start);
-	size_t bytes = strlen(supervisor);
-	const char *last;
+	struct kafka_supervisor *k = context;
+	const struct json *payload;
+	struct json *status;
 
-	if (strncmp(task, start, strlen(start)) != 0 ||
-	    strncmp(name, supervisor, bytes) != 0 || name[bytes] != '_')
-		return false;
-	last = strchr(name + bytes + 1, '_');
-	return last == NULL || strchr(last + 1, '_') == NULL;
-}
-
-static unsigned
-tasks_alive(const struct kafka_supervisor *k, const struct json *tasks)
-{
-	unsigned count = 0;
-
-	for (size_t i = 0; i < json_size(tasks); i++) {
-		const struct json *t = json_at(tasks, i);
-		const char *code = json_get_text(t, "statusCode", "RUNNING");
-
-		count += is_task_of(json_get_text(t, "id", ""), k->p.id) &&
-		    strcmp(code, "SUCCESS") != 0 && strcmp(code, "FAILED") != 0;
+	k->ask = NULL;
+	if (!is_good(result, answer)) {
+		give_up(k, "its status is not known", answer, why);
+		return;
 	}
-	return count;
+	status = json_parse(answer->body, answer->body_bytes, NULL);
+	payload = json_get(status, "payload");
+	set_state(k, payload);
+	if (strcmp(json_get_text(payload, "detailedState", ""), "SUSPENDED") ==
+	    0) {
+		seed(k);
+	} else {
+		set_text(k, k->trouble,
+		    "Druid has not begun with it yet; it must reach %s",
+		    k->p.servers);
+		rest_soon(k);
+	}
+	json_free(&status);
 }
 
 /* While the supervisor is suspended no more of them begin. The status would not
@@ -411,18 +420,18 @@ tasks_known(void *context, enum result result,
 		give_up(k, "its tasks are not known", answer, why);
 		return;
 	}
-	alive = tasks_alive(k, tasks);
+	alive = kafka_state_alive(tasks, k->p.id);
 	json_free(&tasks);
 	set_text(k, k->trouble, "%s", "");
 	if (alive == 0) {
-		seed(k);
+		ask_about(k, "/status", NULL, unseeded_known);
 		return;
 	}
 	set_text(k, k->trouble,
 	    "%u tasks still publish what they have read; until then it is "
 	    "suspended",
 	    alive);
-	rest(k);
+	rest_soon(k);
 }
 
 static void
@@ -451,7 +460,7 @@ posted_unseeded(void *context, enum result result,
 static void
 post_unseeded(struct kafka_supervisor *k)
 {
-	struct json *spec = kafka_spec_unseeded(k->wanted, k->stays);
+	struct json *spec = kafka_spec_unseeded(k->wanted, k->stays, k->from);
 
 	FAULT_POINT(PULL_POST);
 	ask(k, must_strdup(API UNLESS_SAME), spec, posted_unseeded);
@@ -582,6 +591,7 @@ set_note(
 	switch (match) {
 	case KAFKA_SPEC_SAME: set_text(k, k->note, "%s", ""); return;
 	case KAFKA_SPEC_OLD:
+	case KAFKA_SPEC_GROWN:
 		set_text(k, k->note, "its spec is of another configuration%s",
 		    k->has_been
 			? ", which another tranqd with a copy of our spool has "
@@ -623,17 +633,24 @@ set_note(
 	}
 }
 
+static bool
+is_old(enum kafka_spec_match match)
+{
+	return match == KAFKA_SPEC_OLD || match == KAFKA_SPEC_GROWN;
+}
+
 /* Whether what it commits is ours. */
 static void
 judge(struct kafka_supervisor *k, enum kafka_spec_match match,
     const struct json *found)
 {
 	bool is_ours = match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_OLD ||
-	    match == KAFKA_SPEC_EDITED || match == KAFKA_SPEC_FOREIGN;
+	    match == KAFKA_SPEC_GROWN || match == KAFKA_SPEC_EDITED ||
+	    match == KAFKA_SPEC_FOREIGN;
 
 	k->trusted = is_ours && kafka_spec_reads_from(found, k->p.servers) &&
-	    !(match == KAFKA_SPEC_OLD && k->has_been);
-	if (is_ours && !k->trusted && match != KAFKA_SPEC_OLD)
+	    !(is_old(match) && k->has_been);
+	if (is_ours && !k->trusted && !is_old(match))
 		set_text(k, k->note,
 		    "its bootstrap.servers does not have %s, so that it pulls "
 		    "from elsewhere; nothing is removed",
@@ -675,12 +692,15 @@ mend(struct kafka_supervisor *k, enum kafka_spec_match match,
 	k->stays = kafka_spec_stays(found);
 	if (k->p.care != CARE_MANAGE)
 		return false;
+	k->from = match == KAFKA_SPEC_LOG ? 0 : kafka_spec_seeded(found);
 	if (match == KAFKA_SPEC_LOG && !k->was_made)
 		begin_anew(k);
 	else if (k->rests != REST_NOT && match != KAFKA_SPEC_UNSEEDED)
 		return false;
-	else if (match == KAFKA_SPEC_OLD && k->has_been)
+	else if (is_old(match) && k->has_been)
 		return false; /* they would take it from each other for ever */
+	else if (match == KAFKA_SPEC_GROWN)
+		post_unseeded(k);
 	else if (match == KAFKA_SPEC_OLD || (k->is_ours && k->is_drained))
 		post(k, k->stays);
 	else if (match != KAFKA_SPEC_UNSEEDED)
@@ -701,7 +721,7 @@ compare(struct kafka_supervisor *k, const struct json *found)
 
 	k->trusted = false;
 	k->is_ours = match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_OLD ||
-	    match == KAFKA_SPEC_EDITED;
+	    match == KAFKA_SPEC_GROWN || match == KAFKA_SPEC_EDITED;
 	k->is_suspended = json_get_bool(found, "suspended", false);
 	k->is_drained = kafka_spec_is_drained(found);
 	if (mend(k, match, found))
@@ -720,6 +740,7 @@ static void
 make(struct kafka_supervisor *k)
 {
 	k->stays = false;
+	k->from = 0;
 	if (k->is_misnamed) /* not another time */
 		rest(k);
 	else if (k->p.care != CARE_MANAGE)

@@ -59,6 +59,27 @@ class TestMade(PullCase):
         self.assertEqual(self.supervisor()["posts"], 3)
         self.assertFalse(self.supervisor()["suspended"])
 
+    def test_more_partitions(self):
+        """Theirs alone are seeded."""
+        self.begin()
+        self.await_running()
+        puller = self.pull()
+        self.post(50)
+        puller.await_events(50)
+        puller.roll()
+        puller.commit()
+        stored = puller.stored()
+        self.server.reload(self.document(**{"pull.partitions": "2"}))
+        wait_for(lambda: puller.commit() and
+                 "1" in self.supervisor()["stored"], "it is seeded")
+        self.await_running(puller=puller)
+        [_, more] = self.said()["log"]["partitions"]
+        self.assertEqual(self.supervisor()["stored"],
+                         {"0": stored, "1": more["start"]})
+        self.post(50)
+        puller.await_events(100)
+        self.check_druid()
+
     def test_another_address(self):
         """pull.advertise is global: its workers are told all the same."""
         self.begin()

@@ -232,7 +232,7 @@ test_old(void **state)
 	r.wish.servers = "tq1.example:9094";
 	r.wish.partitions = 2;
 	make(&r);
-	assert_int_equal(compare(&r, found), KAFKA_SPEC_OLD);
+	assert_int_equal(compare(&r, found), KAFKA_SPEC_GROWN);
 	r.wish.partitions = 1;
 	r.wish.instance = "tq2";
 	make(&r);

@@ -205,7 +205,7 @@ static struct json *
 unseeded(struct rig *r)
 {
 	struct json *wanted = spec(r, ISO_HOUR_MS);
-	struct json *j = kafka_spec_unseeded(wanted, false);
+	struct json *j = kafka_spec_unseeded(wanted, false, 0);
 
 	json_free(&wanted);
 	return j;
@@ -239,12 +239,14 @@ test_make(void **state)
 	script_answer(r->server, 404, ABSENT);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	script_answer(r->server, 200, "[]");
+	answer_json(r, floor_status("SUSPENDED"));
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
 	expect_body(next(r, "POST", API UNLESS_SAME), unseeded(r));
 	next(r, "GET", TASKS);
 	assert_false(kafka_supervisor_was_made(r->care));
+	next(r, "GET", API "/foo/status");
 	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
 	LOOP_UNTIL(r->loop, kafka_supervisor_was_made(r->care));
 	assert_true(kafka_supervisor_changed(r->care));
@@ -289,9 +291,11 @@ test_make_on(void **state)
 	script_answer(r->server, 503, "");
 	answer_json(r, unseeded(r));
 	script_answer(r->server, 200, "[]");
+	answer_json(r, floor_status("SUSPENDED"));
 	script_answer(r->server, 503, "");
 	answer_json(r, unseeded(r));
 	script_answer(r->server, 200, "[]");
+	answer_json(r, floor_status("SUSPENDED"));
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
@@ -300,21 +304,25 @@ test_make_on(void **state)
 	next(r, "GET", TASKS);
 	next(r, "GET", API "/foo");
 	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo/status");
 	next(r, "POST", API "/foo/resetOffsets");
 	next(r, "GET", API "/foo");
 	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo/status");
 	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
 	LOOP_UNTIL(r->loop, kafka_supervisor_was_made(r->care));
 	kafka_supervisor_free(&r->care);
 	/* the spool had it, the last step was not taken */
 	answer_json(r, unseeded(r));
 	script_answer(r->server, 200, "[]");
+	answer_json(r, floor_status("SUSPENDED"));
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	answer_status(r);
 	open_care(r, CARE_MANAGE, true);
 	next(r, "GET", API "/foo");
 	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo/status");
 	next(r, "POST", API "/foo/resetOffsets");
 	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
@@ -342,6 +350,7 @@ test_other_log(void **state)
 	script_answer(r->server, 200,
 	    "[" TASK("index_kafka_foo_1_a", "FAILED") "," TASK(
 		"index_kafka_foo_b_1_a", "RUNNING") "]");
+	answer_json(r, floor_status("SUSPENDED"));
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
@@ -350,6 +359,7 @@ test_other_log(void **state)
 	next(r, "GET", API "/foo");
 	expect_note(r, "1 tasks still publish");
 	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo/status");
 	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
 	expect_note(r, "made for another spool");
 }
@@ -366,15 +376,17 @@ test_other_log_suspended(void **state)
 	answer_json(r, there);
 	script_answer(r->server, 503, "");
 	j = spec(r, ISO_HOUR_MS);
-	wanted = kafka_spec_unseeded(j, true);
+	wanted = kafka_spec_unseeded(j, true, 0);
 	answer_json(r, json_clone(wanted));
 	script_answer(r->server, 200, "[]");
+	answer_json(r, floor_status("SUSPENDED"));
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
 	expect_body(next(r, "POST", API UNLESS_SAME), wanted);
 	next(r, "GET", API "/foo");
 	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo/status");
 	next(r, "POST", API "/foo/resetOffsets");
 	LOOP_UNTIL(r->loop, kafka_supervisor_was_made(r->care));
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
@@ -383,6 +395,70 @@ test_other_log_suspended(void **state)
 	json_set_bool(j, "suspended", true);
 	expect_body(next(r, "POST", API UNLESS_SAME), j);
 	next(r, "GET", API "/foo/status");
+}
+
+/* There were less partitions: the offsets of the new ones alone are set. */
+static void
+test_grown(void **state)
+{
+	struct rig *r = *state;
+	struct json *there = spec(r, ISO_HOUR_MS), *wanted;
+	struct json *seed = text_json(SEED);
+
+	wanted = kafka_spec_unseeded(there, false, 1);
+	json_set_int(
+	    json_get(json_get(there, "context"), "tranqd"), "partitions", 1);
+	json_remove(
+	    json_get(json_get(seed, "partitions"), "partitionOffsetMap"), "0");
+	answer_json(r, json_clone(there));
+	script_answer(r->server, 503, "");
+	answer_json(r, there);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	script_answer(r->server, 503, "");
+	answer_json(r, json_clone(wanted));
+	script_answer(r->server, 200, "[]");
+	answer_json(r, floor_status("SUSPENDED"));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	open_care(r, CARE_MANAGE, true);
+	next(r, "GET", API "/foo");
+	next(r, "POST", API UNLESS_SAME);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API UNLESS_SAME), wanted);
+	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo");
+	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo/status");
+	expect_body(next(r, "POST", API "/foo/resetOffsets"), seed);
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
+	next(r, "GET", API "/foo/status");
+}
+
+/* Druid cannot begin with it: nothing is set that it would forget. */
+static void
+test_not_begun(void **state)
+{
+	struct rig *r = *state;
+	struct json *pending = floor_status("SUSPENDED");
+
+	json_set_text(json_get(pending, "payload"), "detailedState", "PENDING");
+	answer_json(r, unseeded(r));
+	script_answer(r->server, 200, "[]");
+	answer_json(r, pending);
+	answer_json(r, unseeded(r));
+	script_answer(r->server, 200, "[]");
+	answer_json(r, floor_status("SUSPENDED"));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	open_care(r, CARE_MANAGE, false);
+	next(r, "GET", API "/foo");
+	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo/status");
+	next(r, "GET", API "/foo");
+	expect_note(r, "must reach tq1:9094");
+	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo/status");
+	next(r, "POST", API "/foo/resetOffsets");
 }
 
 /* It was resumed before its offsets were set: they are as they are. */
@@ -629,6 +705,7 @@ test_refused(void **state)
 	script_answer(r->server, 404, ABSENT);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	script_answer(r->server, 200, "[]");
+	answer_json(r, floor_status("SUSPENDED"));
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
 	next(r, "POST", API UNLESS_SAME);
@@ -723,6 +800,8 @@ main(void)
 		CASE(test_other_log),
 		CASE(test_other_log_suspended),
 		CASE(test_resumed),
+		CASE(test_grown),
+		CASE(test_not_begun),
 		CASE(test_hold),
 		CASE(test_same),
 		CASE(test_update),

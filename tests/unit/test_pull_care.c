@@ -220,6 +220,8 @@ make(struct rig *r, const char *version, const char *id)
 	script_answer(r->server, 404, ABSENT);
 	script_answer(r->server, 200, done);
 	script_answer(r->server, 200, "[]");
+	script_answer(
+	    r->server, 200, "{\"payload\":{\"detailedState\":\"SUSPENDED\"}}");
 	script_answer(r->server, 200, done);
 	commit_own(r);
 	next(r, "GET", path);
@@ -227,6 +229,9 @@ make(struct rig *r, const char *version, const char *id)
 	next(r, "POST", API UNLESS_SAME);
 	next(r, "GET",
 	    "/druid/indexer/v1/tasks?datasource=foo&type=index_kafka&max=1");
+	free(path);
+	path = must_format(API "/%s/status", id);
+	next(r, "GET", path);
 	free(path);
 	path = must_format(API "/%s/resetOffsets", id);
 	next(r, "POST", path);
