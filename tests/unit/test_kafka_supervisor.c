@@ -641,7 +641,7 @@ test_let_alone(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		for (int turn = 0; turn < 3; turn++) {
-			answer_json(r, strange(r, i));
+			answer_json(r, strange(r, (enum let_alone)i));
 			answer_json(r,
 			    busy_status(turn == 0 ? "g1_a" : "g2_a",
 				turn == 0 ? "0:1000 1:1001" : "0:2000 1:2001"));

@@ -469,8 +469,8 @@ test_commands_refused(void **state)
 		"{\"id\":\"bar\",\"do\":\"roll\"}",
 		"{\"id\":\"foo\",\"do\":\"dance\"}",
 		"{\"id\":\"foo\",\"do\":\"end\",\"partition\":0}",
-		"{\"id\":\"foo\",\"do\":\"end\",\"partition\":64,"
-		"\"offset\":1}" };
+		("{\"id\":\"foo\",\"do\":\"end\",\"partition\":64,"
+		 "\"offset\":1}") };
 	struct rig *r = *state;
 	char why[PULL_WHY_BYTES];
 
