@@ -3,6 +3,7 @@
 when Druid becomes another one; each event arrives once."""
 
 import concurrent.futures
+import itertools
 import os
 import sys
 import threading
@@ -258,6 +259,42 @@ class TestUpgrade(AutoCase):
         self.druid.fault("none")
         self.post(5, "b", hours=99)
         self.check_all(seconds=60)
+
+    def test_under_load_with_killed_workers(self):
+        """No request fails, and nothing that was answered is missing. (What a
+        task had in part goes the new way whole.)"""
+        self.start()
+        self.await_mode("push")
+        ends, answered = threading.Event(), []
+
+        def send(name):
+            for n in itertools.count():
+                if ends.is_set():
+                    return
+                events = harness.events(20, run=f"{name}.{n}")
+                answer = self.server.post(DS, events, is_async=n % 2 == 0)
+                self.assertEqual((answer.status, answer.received), (200, 20))
+                answered.extend(drill.ids(events))
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            senders = [pool.submit(send, name) for name in "abcd"]
+            try:
+                wait_for(lambda: len(answered) > 1000)
+                self.server.kill_worker(DS)
+                self.druid.druid("31.0.1", kafka=False)
+                self.druid.request("POST", "/druid/indexer/v1/datasources/"
+                                   f"{DS}/shutdownAllTasks")
+                self.server.kill_worker(DS)
+                self.await_mode("append")
+                had = len(answered)
+                self.server.kill_worker(DS)
+                wait_for(lambda: len(answered) > had + 1000)
+            finally:
+                ends.set()
+            for sender in senders:
+                sender.result()
+        self.await_drained(self.server)
+        there = {e["id"] for e in self.druid.events(DS)}
+        self.assertEqual(set(answered) - there, set())
 
     def test_and_back(self):
         """What was taken to be appended is appended."""
