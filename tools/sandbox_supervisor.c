@@ -135,7 +135,7 @@ io_of(const struct json *spec)
 
 /* ---- tasks ---- */
 
-/* Letters or digits of a number that looks like chance (splitmix64). */
+/* Of a number, letters or digits that look like chance (splitmix64). */
 static void
 scramble(uint64_t number, const char *digits, size_t count, char *to)
 {
@@ -146,6 +146,17 @@ scramble(uint64_t number, const char *digits, size_t count, char *to)
 	for (size_t i = 0; i < count; i++, x >>= 4)
 		to[i] = digits[x & 15];
 	to[count] = '\0';
+}
+
+/* FNV-1a */
+static uint64_t
+hash(uint64_t h, const void *bytes, size_t count)
+{
+	const unsigned char *at = bytes;
+
+	for (size_t i = 0; i < count; i++)
+		h = (h ^ at[i]) * UINT64_C(0x100000001b3);
+	return h;
 }
 
 static struct pull_task *
@@ -241,16 +252,30 @@ next_start(const struct supervisor *s, unsigned partition)
 	    : s->end[partition];
 }
 
+/* By its spec and its beginning, so that one that begins where one that has read
+ * nothing began has its name. */
+static char *
+group_name(const struct supervisor *s, const uint64_t *start)
+{
+	char *spec = json_to_text(s->spec), hex[16];
+	uint64_t h = hash(UINT64_C(0xcbf29ce484222325), spec, strlen(spec));
+
+	h = hash(h, start, PULL_PARTITIONS_MAX * sizeof *start);
+	free(spec);
+	scramble(h, "0123456789abcdef", 15, hex);
+	return must_format("index_kafka_%s_%s", s->id, hex);
+}
+
 static struct pull_group *
-add_group(struct supervisor *s, unsigned number)
+add_group(struct supervisor *s, unsigned number, const uint64_t *start)
 {
 	struct pull_group *g = must_calloc(1, sizeof *g), **at = &s->groups;
-	char hex[16];
 
 	g->number = number;
 	g->created_ms = clock_wall_ms();
-	scramble(s->all->names++, "0123456789abcdef", 15, hex);
-	g->name = must_format("index_kafka_%s_%s", s->id, hex);
+	g->name = group_name(s, start);
+	memcpy(g->start, start, sizeof g->start);
+	memcpy(g->at, start, sizeof g->at);
 	while (*at != NULL)
 		at = &(*at)->next;
 	*at = g;
@@ -280,9 +305,7 @@ start_group(struct supervisor *s, unsigned number)
 	}
 	if (found == 0)
 		return;
-	g = add_group(s, number);
-	memcpy(g->start, start, sizeof start);
-	memcpy(g->at, start, sizeof start);
+	g = add_group(s, number, start);
 	fill_group(s, g);
 }
 
@@ -585,6 +608,16 @@ read_spec(struct supervisor_wish *w, const char **id, const char **topic)
 	return true;
 }
 
+/* Another object in the Overlord: it has not looked at the log yet. */
+static void
+begin_again(struct supervisor *s)
+{
+	for (unsigned p = 0; p < PULL_PARTITIONS_MAX; p++)
+		s->end[p] = PULL_NONE;
+	publish_groups(s, -1);
+	start_groups(s);
+}
+
 /* Tasks of the spec before publish; the next ones are of this spec. */
 static void
 renew(struct supervisor *s, const struct supervisor_wish *w, struct json *shown)
@@ -600,8 +633,7 @@ renew(struct supervisor *s, const struct supervisor_wish *w, struct json *shown)
 	s->spec = shown;
 	s->is_suspended = json_get_bool(shown, "suspended", false);
 	json_append(s->versions, json_clone(shown));
-	publish_groups(s, -1);
-	start_groups(s);
+	begin_again(s);
 }
 
 enum supervisor_post
@@ -640,8 +672,7 @@ sandbox_supervisor_suspend(struct supervisor *s, bool suspend)
 	s->is_suspended = suspend;
 	json_set_bool(s->spec, "suspended", suspend);
 	json_append(s->versions, json_clone(s->spec));
-	publish_groups(s, -1);
-	start_groups(s);
+	begin_again(s);
 	return true;
 }
 

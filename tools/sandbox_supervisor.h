@@ -14,7 +14,8 @@
  *     earliest partition offset   where the log begins: a supervisor that has
  *                                 no offset of it stored starts there (or at
  *                                 the end, by useEarliestOffset)
- *     end      partition offset   where the log ends
+ *     end      partition offset   where the log ends; to be told again after
+ *                                 each POST, suspension and resumption
  *     roll     [number]           who reads publishes, others read on from
  *                                 there
  *     commit   [task]             who publishes has done so: their ends are
@@ -88,7 +89,7 @@ struct supervisor {
 
 struct supervisors {
 	struct supervisor *first;
-	uint64_t names; /* made so far */
+	uint64_t names; /* of tasks, made so far */
 	struct store *store;
 	struct violations *violations;
 };

@@ -38,6 +38,27 @@ show_number(struct json *io, const char *name, int64_t otherwise)
 		json_set_int(io, name, otherwise);
 }
 
+/* What has two names, and the parts of the spec once more outside of it. */
+static void
+show_twice(struct json *shown, struct json *io)
+{
+	static const char *const parts[] = { "dataSchema", "tuningConfig",
+		"ioConfig" };
+	bool earliest = json_get_bool(io, "useEarliestOffset", false);
+
+	json_remove(io, "type");
+	json_set_bool(io, "useEarliestOffset", earliest);
+	json_set_bool(io, "useEarliestSequenceNumber", earliest);
+	json_set_text(io, "stream", json_get_text(io, "topic", ""));
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		const struct json *part =
+		    json_get(json_get(shown, "spec"), parts[i]);
+
+		if (part != NULL)
+			json_set(shown, parts[i], json_clone(part));
+	}
+}
+
 struct json *
 sandbox_supervisor_shown(
     const struct json *sent, unsigned version, const char *id)
@@ -57,8 +78,7 @@ sandbox_supervisor_shown(
 	show_duration(io, "startDelay", "PT5S");
 	show_duration(io, "period", "PT30S");
 	show_duration(io, "completionTimeout", "PT30M");
-	if (json_get(io, "useEarliestOffset") == NULL)
-		json_set_bool(io, "useEarliestOffset", false);
+	show_twice(shown, io);
 	json_set_bool(
 	    shown, "suspended", json_get_bool(sent, "suspended", false));
 	return shown;
@@ -132,7 +152,8 @@ sandbox_supervisor_row(const struct supervisor *s, bool is_full)
 	json_set_bool(j, "healthy", sandbox_supervisor_healthy(s));
 	json_set_text(j, "type", "kafka");
 	json_set_text(j, "source", s->topic);
-	json_set_bool(j, "suspended", s->is_suspended);
+	/* so says 33.0.0 of one that is suspended, too */
+	json_set_bool(j, "suspended", false);
 	if (is_full)
 		json_set(j, "spec", json_clone(s->spec));
 	return j;
@@ -251,16 +272,19 @@ least_lag(const struct supervisor *s)
 static void
 set_lag(struct json *payload, const struct supervisor *s)
 {
-	struct json *lag = least_lag(s);
+	struct json *lag = least_lag(s), *ends = offsets_of(s->end);
 	int64_t sum = 0;
 
 	for (struct json_member *m = json_first(lag); m != NULL;
 	     m = json_next(lag, m))
 		sum += json_int(json_member(m), 0);
-	json_set(payload, "latestOffsets", offsets_of(s->end));
 	json_set(payload, "minimumLag", lag);
 	json_set_int(payload, "aggregateLag", sum);
-	set_time(payload, "offsetsLastUpdated", clock_wall_ms());
+	if (json_size(ends) > 0) {
+		json_set(payload, "latestOffsets", json_clone(ends));
+		set_time(payload, "offsetsLastUpdated", clock_wall_ms());
+	}
+	json_free(&ends);
 }
 
 static unsigned

@@ -132,10 +132,17 @@ class Puller:
                 client.send(list_offsets(when, topic=topic,
                                          partition=partition))
                 offset = listed(client.answer())
-                if offset >= 0 and self._told.get((do, partition)) != offset:
-                    self.druid.supervisor(self.id, do, partition=partition,
-                                          offset=offset)
-                    self._told[do, partition] = offset
+                self._tell(do, partition, offset)
+
+    def _tell(self, do, partition, offset):
+        """What is new, or is not known any more."""
+        known = (do == "earliest"
+                 or str(partition) in self.supervisor()["end"])
+        if offset < 0 or (
+                known and self._told.get((do, partition)) == offset):
+            return
+        self.druid.supervisor(self.id, do, partition=partition, offset=offset)
+        self._told[do, partition] = offset
 
     def _known_partitions(self):
         host, port, topic = self._address()

@@ -1224,7 +1224,7 @@ class SupervisorTest(SandboxTest):
                          (200, {"id": more.get("id", "foo")}))
 
     def test_life(self):
-        absent = 404, {"error": "[foo] does not exist"}
+        absent = 404, "Cannot find any supervisor with id: [foo]"
         self.assertEqual(self.ask("/foo"), absent)
         self.assertEqual(self.post("/foo/suspend"), absent)
         self.make()

@@ -581,6 +581,43 @@ test_status_of_suspended(void **state)
 	json_free(&j);
 }
 
+/* kafka-pull.md does not say so, a real one does. */
+static void
+test_knows_no_end_at_first(void **state)
+{
+	struct rig *r = *state;
+	struct supervisor *s = post(r);
+	struct json *j;
+
+	reset_to(s, "{\"0\":100}");
+	tell(r, "\"do\":\"end\",\"partition\":0,\"offset\":172");
+	sandbox_supervisor_suspend(s, true);
+	tell(r, "\"do\":\"commit\"");
+	j = sandbox_supervisor_status(s, D34);
+	shows(json_get(j, "payload"), "minimumLag", "{}");
+	assert_null(json_get(json_get(j, "payload"), "latestOffsets"));
+	assert_null(json_get(json_get(j, "payload"), "offsetsLastUpdated"));
+	json_free(&j);
+}
+
+/* One that has read nothing gives its name to the next one. */
+static void
+test_names(void **state)
+{
+	struct rig *r = *state;
+	struct supervisor *s = post(r);
+	const struct pull_group *g;
+
+	reset_to(s, "{\"0\":100}");
+	tell(r, "\"do\":\"roll\"");
+	g = s->groups;
+	assert_string_equal(g->name, g->next->name);
+	assert_string_not_equal(g->tasks[0]->id, g->next->tasks[0]->id);
+	read_to(s, 0, 101);
+	tell(r, "\"do\":\"roll\"");
+	assert_string_not_equal(g->name, g->next->next->name);
+}
+
 static void
 test_told_state(void **state)
 {
@@ -617,6 +654,9 @@ test_spec_is_shown_with_defaults(void **state)
 	shows(io, "taskDuration", "\"PT3600S\"");
 	shows(io, "completionTimeout", "\"PT1800S\"");
 	shows(io, "replicas", "1");
+	shows(io, "stream", "\"foo\"");
+	assert_null(json_get(io, "type"));
+	assert_true(json_same(json_get(s->spec, "ioConfig"), io));
 	shows(s->spec, "suspended", "false");
 	shows(s->spec, "id", "\"foo\"");
 	sandbox_supervisor_suspend(s, true);
@@ -666,6 +706,8 @@ main(void)
 		TEST(test_reset_refused),
 		TEST(test_status),
 		TEST(test_status_of_suspended),
+		TEST(test_knows_no_end_at_first),
+		TEST(test_names),
 		TEST(test_told_state),
 		TEST(test_spec_is_shown_with_defaults),
 		TEST(test_tasks_are_known),
