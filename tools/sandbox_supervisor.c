@@ -11,14 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
 #include "panic.h"
+#include "sandbox_pull.h"
 
 #define KILLED "Shutdown request from user"
 #define RESET "DataSourceMetadata is updated while reset offsets is called"
 #define TOLD "Told to fail"
 #define BEHIND "Inconsistent metadata state"
-#define SUCCESSOR "An earlier task of the group failed"
 
 static bool __attribute__((format(printf, 2, 3)))
 refuse(char why[static PULL_WHY_BYTES], const char *format, ...)
@@ -41,18 +40,11 @@ sandbox_supervisor_init(
 }
 
 static void
-free_group(struct pull_group *g)
-{
-	free(g->name);
-	free(g);
-}
-
-static void
 free_supervisor(struct supervisor *s)
 {
 	for (struct pull_group *g = s->groups, *next; g != NULL; g = next) {
 		next = g->next;
-		free_group(g);
+		sandbox_pull_free(g);
 	}
 	for (struct pull_task *t = s->tasks, *next; t != NULL; t = next) {
 		next = t->next;
@@ -127,244 +119,7 @@ add_supervisor(struct supervisors *all, const char *id)
 	return s;
 }
 
-static const struct json *
-io_of(const struct json *spec)
-{
-	return json_get(json_get(spec, "spec"), "ioConfig");
-}
-
-/* ---- tasks ---- */
-
-/* Of a number, letters or digits that look like chance (splitmix64). */
-static void
-scramble(uint64_t number, const char *digits, size_t count, char *to)
-{
-	uint64_t x = (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
-
-	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	x ^= x >> 27;
-	for (size_t i = 0; i < count; i++, x >>= 4)
-		to[i] = digits[x & 15];
-	to[count] = '\0';
-}
-
-/* FNV-1a */
-static uint64_t
-hash(uint64_t h, const void *bytes, size_t count)
-{
-	const unsigned char *at = bytes;
-
-	for (size_t i = 0; i < count; i++)
-		h = (h ^ at[i]) * UINT64_C(0x100000001b3);
-	return h;
-}
-
-static struct pull_task *
-add_task(struct supervisor *s, struct pull_group *g)
-{
-	struct pull_task *t = must_calloc(1, sizeof *t);
-	char letters[9];
-
-	scramble(s->all->names++, "abcdefghijklmnop", 8, letters);
-	t->id = must_format("%s_%s", g->name, letters);
-	t->created_ms = clock_wall_ms();
-	if (s->last_task != NULL)
-		s->last_task->next = t;
-	else
-		s->tasks = t;
-	s->last_task = t;
-	return t;
-}
-
-static void
-fill_group(struct supervisor *s, struct pull_group *g)
-{
-	int64_t replicas = json_get_int(io_of(s->spec), "replicas", 1);
-
-	replicas = MIN_OF(MAX_OF(replicas, 1), PULL_REPLICAS_MAX);
-	while (g->task_count < (unsigned)replicas)
-		g->tasks[g->task_count++] = add_task(s, g);
-}
-
-static void
-end_task(struct pull_task *t, enum pull_state state, const char *error)
-{
-	t->state = state;
-	t->error = error;
-	t->ended_ms = clock_wall_ms();
-	if (error != NULL && t->source != NULL)
-		t->source->is_lost = true;
-}
-
-static void
-end_tasks(struct pull_group *g, enum pull_state state, const char *error)
-{
-	while (g->task_count > 0)
-		end_task(g->tasks[--g->task_count], state, error);
-}
-
-struct store_source *
-sandbox_supervisor_source(struct supervisor *s, struct pull_group *g)
-{
-	struct pull_task *t = g->tasks[0];
-
-	if (t->source == NULL)
-		t->source =
-		    sandbox_store_add_source(s->all->store, s->ds, t->id, 0);
-	return t->source;
-}
-
-/* ---- groups ---- */
-
-static unsigned
-task_count(const struct supervisor *s)
-{
-	int64_t count = json_get_int(io_of(s->spec), "taskCount", 1);
-
-	return (unsigned)MIN_OF(MAX_OF(count, 1), PULL_PARTITIONS_MAX);
-}
-
-struct pull_group *
-sandbox_supervisor_reader(const struct supervisor *s, unsigned partition)
-{
-	struct pull_group *g = s->groups;
-
-	while (g != NULL && (g->is_publishing || g->at[partition] == PULL_NONE))
-		g = g->next;
-	return g;
-}
-
-/* Where the next group begins; PULL_NONE: not known. */
-static uint64_t
-next_start(const struct supervisor *s, unsigned partition)
-{
-	uint64_t at = PULL_NONE;
-
-	for (const struct pull_group *g = s->groups; g != NULL; g = g->next)
-		if (!g->is_stale && g->at[partition] != PULL_NONE)
-			at = g->at[partition];
-	if (at != PULL_NONE)
-		return at;
-	if (s->stored[partition] != PULL_NONE)
-		return s->stored[partition];
-	return json_get_bool(io_of(s->spec), "useEarliestOffset", false)
-	    ? s->earliest[partition]
-	    : s->end[partition];
-}
-
-/* By its spec and its beginning, so that one that begins where one that has read
- * nothing began has its name. */
-static char *
-group_name(const struct supervisor *s, const uint64_t *start)
-{
-	char *spec = json_to_text(s->spec), hex[16];
-	uint64_t h = hash(UINT64_C(0xcbf29ce484222325), spec, strlen(spec));
-
-	h = hash(h, start, PULL_PARTITIONS_MAX * sizeof *start);
-	free(spec);
-	scramble(h, "0123456789abcdef", 15, hex);
-	return must_format("index_kafka_%s_%s", s->id, hex);
-}
-
-static struct pull_group *
-add_group(struct supervisor *s, unsigned number, const uint64_t *start)
-{
-	struct pull_group *g = must_calloc(1, sizeof *g), **at = &s->groups;
-
-	g->number = number;
-	g->created_ms = clock_wall_ms();
-	g->name = group_name(s, start);
-	memcpy(g->start, start, sizeof g->start);
-	memcpy(g->at, start, sizeof g->at);
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = g;
-	return g;
-}
-
-static bool
-has_reader(const struct supervisor *s, unsigned number)
-{
-	const struct pull_group *g = s->groups;
-
-	while (g != NULL && (g->is_publishing || g->number != number))
-		g = g->next;
-	return g != NULL;
-}
-
-static void
-start_group(struct supervisor *s, unsigned number)
-{
-	uint64_t start[PULL_PARTITIONS_MAX];
-	unsigned found = 0, step = task_count(s);
-	struct pull_group *g;
-
-	for (unsigned p = 0; p < PULL_PARTITIONS_MAX; p++) {
-		start[p] = p % step == number ? next_start(s, p) : PULL_NONE;
-		found += start[p] != PULL_NONE;
-	}
-	if (found == 0)
-		return;
-	g = add_group(s, number, start);
-	fill_group(s, g);
-}
-
-static void
-start_groups(struct supervisor *s)
-{
-	if (s->spec == NULL || s->is_suspended)
-		return;
-	for (unsigned n = 0; n < task_count(s); n++)
-		if (!has_reader(s, n))
-			start_group(s, n);
-}
-
-/* The groups of this number, or all (-1). */
-static unsigned
-publish_groups(struct supervisor *s, int64_t number)
-{
-	unsigned changed = 0;
-
-	for (struct pull_group *g = s->groups; g != NULL; g = g->next) {
-		if (g->is_publishing ||
-		    (number >= 0 && g->number != (uint64_t)number))
-			continue;
-		g->is_publishing = true;
-		g->published_ms = clock_wall_ms();
-		changed++;
-	}
-	return changed;
-}
-
-static void
-drop_group(struct supervisor *s, struct pull_group *g)
-{
-	struct pull_group **at = &s->groups;
-
-	while (*at != g)
-		at = &(*at)->next;
-	*at = g->next;
-	free_group(g);
-}
-
-/* All of this number from `g` on. What they read is read again, from what is
- * stored, whoever still publishes before them. */
-static void
-fail_groups(struct supervisor *s, struct pull_group *g, const char *error)
-{
-	unsigned number = g->number;
-
-	for (struct pull_group *next; g != NULL; g = next) {
-		next = g->next;
-		if (g->number != number)
-			continue;
-		end_tasks(g, PULL_FAILED, error);
-		drop_group(s, g);
-		error = SUCCESSOR;
-	}
-	for (g = s->groups; g != NULL; g = g->next)
-		g->is_stale |= g->number == number;
-}
+/* ---- publication ---- */
 
 /* The next one that does not fall with this one. */
 static struct pull_group *
@@ -376,8 +131,6 @@ next_but(struct pull_group *g)
 		g = g->next;
 	return g;
 }
-
-/* ---- publication ---- */
 
 enum published { PUBLISHED, PUBLISHED_AHEAD, PUBLISHED_BEHIND };
 
@@ -425,14 +178,14 @@ commit(struct supervisor *s, const char *task, struct json *answer)
 		published = publish(s, g);
 		count[published]++;
 		if (published == PUBLISHED) {
-			end_tasks(g, PULL_SUCCESS, NULL);
-			drop_group(s, g);
+			sandbox_pull_end_tasks(g, PULL_SUCCESS, NULL);
+			sandbox_pull_drop(s, g);
 		} else if (published == PUBLISHED_BEHIND) {
 			next = next_but(g);
-			fail_groups(s, g, BEHIND);
+			sandbox_pull_fail(s, g, BEHIND);
 		}
 	}
-	start_groups(s);
+	sandbox_pull_start(s);
 	json_set_int(answer, "changed", count[PUBLISHED]);
 	json_set_int(answer, "failed", count[PUBLISHED_BEHIND]);
 	json_set_int(answer, "waiting", count[PUBLISHED_AHEAD]);
@@ -451,7 +204,8 @@ fail_tasks(struct supervisor *s, struct pull_group *g, const char *task,
 
 		if (strncmp(t->id, task, strlen(task)) != 0)
 			continue;
-		end_task(t, state, state == PULL_FAILED ? TOLD : NULL);
+		sandbox_pull_end_task(
+		    t, state, state == PULL_FAILED ? TOLD : NULL);
 		/* what it read is read again, however it ended */
 		if (t->source != NULL)
 			t->source->is_lost = true;
@@ -460,7 +214,7 @@ fail_tasks(struct supervisor *s, struct pull_group *g, const char *task,
 	}
 	if (g->task_count == 0)
 		memcpy(g->at, g->start, sizeof g->at);
-	fill_group(s, g);
+	sandbox_pull_fill(s, g);
 	return ended;
 }
 
@@ -474,8 +228,8 @@ fail(struct supervisor *s, const char *task, enum pull_state state)
 	    (!g->is_publishing || *task == '\0' || !is_meant(g, task)))
 		g = g->next;
 	if (g != NULL) {
-		fail_groups(s, g, TOLD);
-		start_groups(s);
+		sandbox_pull_fail(s, g, TOLD);
+		sandbox_pull_start(s);
 		return 1;
 	}
 	for (g = s->groups; g != NULL; g = g->next)
@@ -493,8 +247,8 @@ reset_partition(struct supervisor *s, unsigned p, uint64_t to)
 
 	s->stored[p] = to;
 	if (g != NULL) {
-		end_tasks(g, PULL_FAILED, RESET);
-		drop_group(s, g);
+		sandbox_pull_end_tasks(g, PULL_FAILED, RESET);
+		sandbox_pull_drop(s, g);
 	}
 	for (g = s->groups; g != NULL; g = g->next)
 		if (g->at[p] != PULL_NONE)
@@ -571,7 +325,7 @@ sandbox_supervisor_reset(struct supervisor *s, const struct json *body,
 			    s->id, p, s->stored[p], to);
 		reset_partition(s, p, to);
 	}
-	start_groups(s);
+	sandbox_pull_start(s);
 	return true;
 }
 
@@ -582,7 +336,7 @@ read_spec(struct supervisor_wish *w, const char **id, const char **topic)
 {
 	const struct json *schema =
 	    json_get(json_get(w->spec, "spec"), "dataSchema");
-	const struct json *io = io_of(w->spec);
+	const struct json *io = sandbox_pull_io(w->spec);
 	const struct json *consumer = json_get(io, "consumerProperties");
 	const char *ds = json_get_text(schema, "dataSource", "");
 
@@ -614,8 +368,8 @@ begin_again(struct supervisor *s)
 {
 	for (unsigned p = 0; p < PULL_PARTITIONS_MAX; p++)
 		s->end[p] = PULL_NONE;
-	publish_groups(s, -1);
-	start_groups(s);
+	sandbox_pull_publish(s, -1);
+	sandbox_pull_start(s);
 }
 
 /* Tasks of the spec before publish; the next ones are of this spec. */
@@ -628,7 +382,8 @@ renew(struct supervisor *s, const struct supervisor_wish *w, struct json *shown)
 	free(s->ds);
 	free(s->topic);
 	s->ds = must_strdup(json_get_text(schema, "dataSource", ""));
-	s->topic = must_strdup(json_get_text(io_of(w->spec), "topic", ""));
+	s->topic =
+	    must_strdup(json_get_text(sandbox_pull_io(w->spec), "topic", ""));
 	json_free(&s->spec);
 	s->spec = shown;
 	s->is_suspended = json_get_bool(shown, "suspended", false);
@@ -679,7 +434,7 @@ sandbox_supervisor_suspend(struct supervisor *s, bool suspend)
 void
 sandbox_supervisor_terminate(struct supervisor *s)
 {
-	publish_groups(s, -1);
+	sandbox_pull_publish(s, -1);
 	json_free(&s->spec);
 	json_append(s->versions, json_new_null());
 	json_free(&s->errors);
@@ -692,12 +447,13 @@ sandbox_supervisor_hand_off(struct supervisor *s, const struct json *ids)
 	for (size_t i = 0; i < json_size(ids); i++) {
 		int64_t n = json_int(json_at(ids, i), -1);
 
-		if (n < 0 || n >= task_count(s) || !has_reader(s, (unsigned)n))
+		if (n < 0 || n >= sandbox_pull_numbers(s) ||
+		    !sandbox_pull_is_read(s, (unsigned)n))
 			return false;
 	}
 	for (size_t i = 0; i < json_size(ids); i++)
-		publish_groups(s, json_int(json_at(ids, i), -1));
-	start_groups(s);
+		sandbox_pull_publish(s, json_int(json_at(ids, i), -1));
+	sandbox_pull_start(s);
 	return true;
 }
 
@@ -742,6 +498,8 @@ enum verb {
 	DO_STOP,
 	DO_LOSE,
 	DO_STATE,
+	DO_PAUSE,
+	DO_START,
 	VERBS
 };
 
@@ -749,7 +507,8 @@ static enum verb
 verb_of(const struct json *command)
 {
 	static const char *const names[] = { "earliest", "end", "rewind",
-		"roll", "commit", "fail", "stop", "lose", "state" };
+		"roll", "commit", "fail", "stop", "lose", "state", "pause",
+		"start" };
 	const char *name = json_get_text(command, "do", "");
 	unsigned v = 0;
 
@@ -767,7 +526,7 @@ set_offset(struct supervisor *s, enum verb verb, unsigned p, uint64_t to)
 		s->end[p] = to;
 	else
 		reset_partition(s, p, to);
-	start_groups(s);
+	sandbox_pull_start(s);
 }
 
 static void
@@ -786,15 +545,20 @@ obey(struct supervisor *s, enum verb verb, const struct json *command,
 		    (uint64_t)json_get_int(command, "offset", 0));
 		break;
 	case DO_ROLL:
-		changed =
-		    publish_groups(s, json_get_int(command, "number", -1));
-		start_groups(s);
+		changed = sandbox_pull_publish(
+		    s, json_get_int(command, "number", -1));
+		sandbox_pull_start(s);
 		break;
 	case DO_COMMIT: commit(s, task, answer); return;
 	case DO_FAIL: changed = fail(s, task, PULL_FAILED); break;
 	case DO_STOP: changed = fail(s, task, PULL_SUCCESS); break;
 	case DO_LOSE: forget_offsets(s); break;
 	case DO_STATE: set_state(s, command); break;
+	case DO_PAUSE:
+	case DO_START:
+		s->is_paused = verb == DO_PAUSE;
+		sandbox_pull_start(s);
+		break;
 	case VERBS: unreachable("verb");
 	}
 	json_set_int(answer, "changed", changed);

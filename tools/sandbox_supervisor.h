@@ -30,6 +30,8 @@
  *                                 without having published
  *     rewind   partition offset   what resetOffsets does
  *     lose                        the stored offsets are gone
+ *     pause                       no group begins; `start`: they do again, as
+ *                                 it is for some seconds after each roll
  *     state    [state] [error]    its detailedState, until it is told without;
  *                                 one error more
  *
@@ -80,7 +82,7 @@ struct supervisor {
 	struct json *versions; /* all specs it has had, null: terminated */
 	struct json *errors; /* recentErrors */
 	char *state; /* as it was told, or NULL */
-	bool is_suspended;
+	bool is_suspended, is_paused;
 	uint64_t stored[PULL_PARTITIONS_MAX], earliest[PULL_PARTITIONS_MAX];
 	uint64_t end[PULL_PARTITIONS_MAX];
 	struct pull_group *groups;

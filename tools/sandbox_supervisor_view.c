@@ -112,7 +112,7 @@ detailed_state(const struct supervisor *s)
 		return s->state;
 	if (s->is_suspended)
 		return "SUSPENDED";
-	return s->groups != NULL ? "RUNNING" : "DISCOVERING_INITIAL_TASKS";
+	return s->tasks != NULL ? "RUNNING" : "DISCOVERING_INITIAL_TASKS";
 }
 
 /* The plain state of a detailed one. */

@@ -237,6 +237,27 @@ class TestFloor(EndCase):
         self.assertEqual(self.log()["start"], start)
         self.assertEqual(puller.complaints, [])
 
+    def test_moves_over_gaps(self):
+        """The next tasks begin some seconds after the last ones have come to
+        their end: in between nobody reads, and at times nobody publishes."""
+        puller = self.pull()
+        sent = self.post(100, "a")
+        begin = self.log()["start"]
+
+        def trimmed():
+            puller.await_events(len(sent))
+            self.druid.supervisor(puller.id, "pause")
+            puller.roll()
+            sent.extend(self.post(10, f"b{len(sent)}"))
+            time.sleep(0.4)
+            puller.commit()
+            time.sleep(0.4)
+            self.druid.supervisor(puller.id, "start")
+            self.assertLessEqual(self.log()["start"], puller.stored())
+            return self.log()["start"] >= begin + 100
+        wait_for(trimmed, "the log without what is committed", 60, step=0.7)
+        self.check_pulled(sent)
+
     def test_suspended(self):
         """By an operator: nothing is removed before it is certain, and then
         all that was committed is; resumed it goes on."""

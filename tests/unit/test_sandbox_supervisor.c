@@ -600,6 +600,24 @@ test_knows_no_end_at_first(void **state)
 	json_free(&j);
 }
 
+static void
+test_pause(void **state)
+{
+	struct rig *r = *state;
+	struct supervisor *s = post(r);
+
+	reset_to(s, "{\"0\":100}");
+	read_to(s, 0, 150);
+	tell(r, "\"do\":\"pause\"");
+	tell(r, "\"do\":\"roll\"");
+	assert_int_equal(groups(s), 1);
+	assert_null(sandbox_supervisor_reader(s, 0));
+	tell(r, "\"do\":\"commit\"");
+	assert_int_equal(groups(s), 0);
+	tell(r, "\"do\":\"start\"");
+	assert_int_equal(reader_starts(s, 0), 150);
+}
+
 /* One that has read nothing gives its name to the next one. */
 static void
 test_names(void **state)
@@ -707,6 +725,7 @@ main(void)
 		TEST(test_status),
 		TEST(test_status_of_suspended),
 		TEST(test_knows_no_end_at_first),
+		TEST(test_pause),
 		TEST(test_names),
 		TEST(test_told_state),
 		TEST(test_spec_is_shown_with_defaults),
