@@ -35,6 +35,15 @@ def batches(records):
         at += 12 + length
 
 
+def place(client, time_ms):
+    """ListOffsets; OSError while there is no topic yet."""
+    client.send(kafka_client.list_offsets(time_ms, topic=TOPIC))
+    offset = kafka_client.listed(client.answer())
+    if offset < 0:
+        raise OSError("no topic yet")
+    return offset
+
+
 class Reader(threading.Thread):
     """Everything from the first offset on, until it is told how much."""
 
@@ -42,10 +51,9 @@ class Reader(threading.Thread):
         super().__init__(daemon=True)
         self.client = kafka_client.Client(port)
         self.buffer = memoryview(bytearray(ANSWER_MAX))
-        self.events = self.bytes = self.doubled = 0
+        self.events = self.bytes = self.gaps = 0
         self.wanted = None
-        self.client.send(kafka_client.list_offsets(-2, topic=TOPIC))
-        self.at = kafka_client.listed(self.client.answer())
+        self.at = place(self.client, -2)
         self.start()
 
     def _take(self, count):
@@ -64,7 +72,7 @@ class Reader(threading.Thread):
             size, = struct.unpack(">i", self._take(4))
             fetched = kafka_client.Fetched(self._take(size))
             for base, count, used in batches(fetched.records):
-                self.doubled += base != self.at
+                self.gaps += base != self.at
                 self.at = base + count
                 self.events += count
                 self.bytes += used
@@ -73,7 +81,7 @@ class Reader(threading.Thread):
         """Whether it has read so many, each once."""
         self.wanted = events
         self.join(seconds)
-        return self.events == events and self.doubled == 0
+        return self.events == events and self.gaps == 0
 
 
 def disk_bytes(folder):
@@ -107,8 +115,7 @@ def latencies(url, port, count=LATENCIES):
     """Milliseconds from the first byte of a POST until its event has been
     read, one after the other; the log is not compressed."""
     poster, client, taken = Poster(url), kafka_client.Client(port), []
-    client.send(kafka_client.list_offsets(-1, topic=TOPIC))
-    at = kafka_client.listed(client.answer())
+    at = place(client, -1)
     now = datetime.datetime.now(datetime.timezone.utc).isoformat()
     for n in range(count):
         mark = f"<{os.getpid()}.{n}>"
