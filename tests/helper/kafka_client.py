@@ -167,13 +167,18 @@ class Records:
 
 
 class Client:
-    def __init__(self, port, *, host="127.0.0.1", receive_buffer=None):
+    """tls: an ssl.SSLContext."""
+
+    def __init__(self, port, *, host="127.0.0.1", receive_buffer=None,
+                 tls=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
                                    receive_buffer)
         self.socket.settimeout(SECONDS)
         self.socket.connect((host, port))
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
 
     def __enter__(self):
         return self

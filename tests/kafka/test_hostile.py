@@ -9,12 +9,14 @@ import os
 import random
 import resource
 import socket
+import ssl
 import struct
 import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
+import certificates  # noqa: E402
 import drill  # noqa: E402
 import feed_stage  # noqa: E402
 import kafka_client  # noqa: E402
@@ -42,6 +44,7 @@ class HostileCase(feed_stage.Case):
     def setUp(self):
         super().setUp()
         self.clients = []
+        self.tls = None
 
     def tearDown(self):
         for client in self.clients:
@@ -49,7 +52,7 @@ class HostileCase(feed_stage.Case):
         super().tearDown()
 
     def client(self, stage, **how):
-        client = Client(stage.port, **how)
+        client = Client(stage.port, tls=self.tls, **how)
         self.clients.append(client)
         return client
 
@@ -79,7 +82,7 @@ class HostileCase(feed_stage.Case):
         return sorted(taken)
 
     def check_alive(self, stage, pid):
-        with Client(stage.port) as c:
+        with Client(stage.port, tls=self.tls) as c:
             first, behind = c.fetch(stage.start).offsets()
         self.assertEqual(first, stage.start)
         self.assertGreater(behind, first)
@@ -88,9 +91,7 @@ class HostileCase(feed_stage.Case):
 
 
 class TestReaders(HostileCase):
-    def test_never_read(self):
-        """A hundred clients want 20 MB each and read nothing."""
-        stage = self.stage()
+    def never_read(self, stage, growth=GROWTH):
         stage.put(20, 100, 10000)
         pid = stage.pid
         self.check_alive(stage, pid)
@@ -100,7 +101,7 @@ class TestReaders(HostileCase):
             c.send(fetch(stage.start, partition_bytes=50 * MIB) +
                    metadata() * 100)
         self.check_alive(stage, pid)
-        self.assertLess(drill.memory_of(pid, "RssAnon") - before, GROWTH)
+        self.assertLess(drill.memory_of(pid, "RssAnon") - before, growth)
         # one of them thinks better of it
         c = self.clients[50]
         f = kafka_client.Fetched(c.answer())
@@ -108,6 +109,20 @@ class TestReaders(HostileCase):
         self.assertGreater(len(f.records), 7 * MIB)  # of 8 an answer
         for _ in range(100):
             c.answer()
+
+    def test_never_read(self):
+        """A hundred clients want 20 MB each and read nothing."""
+        self.never_read(self.stage())
+
+    def test_never_read_tls(self):
+        """The same, with what a session of OpenSSL takes."""
+        store = certificates.Store(self.folder)
+        ca = store.authority("ca")
+        leaf = store.leaf("server", ca)
+        self.tls = ssl.create_default_context(cafile=ca.certificate)
+        self.never_read(self.stage(
+            pull__tls="true", https__certificateFile=leaf.certificate,
+            https__keyFile=leaf.key), growth=2 * GROWTH)
 
     def test_trimmed_meanwhile(self):
         """What they were promised is removed: they are sent away, and the
