@@ -134,8 +134,22 @@ def latencies(url, port, count=LATENCIES):
     return taken
 
 
+def disk_latencies(folder, count=LATENCIES):
+    """What of that is the disk's: a commit of LMDB writes and syncs twice."""
+    fd = os.open(Path(folder, "floor"), os.O_RDWR | os.O_CREAT)
+    taken = []
+    for n in range(count):
+        began = time.perf_counter()
+        for at in (n + 1, 0):
+            os.pwrite(fd, bytes(4096), 4096 * at)
+            os.fdatasync(fd)
+        taken.append((time.perf_counter() - began) * 1000)
+    os.close(fd)
+    return taken
+
+
 def show_latency(name, taken):
     cuts = statistics.quantiles(taken, n=1000)
-    print(f"pull: from POST to consumer, {name}\n    latency ms: p50 "
+    print(f"pull: {name}\n    latency ms: p50 "
           f"{cuts[499]:.2f}  p99 {cuts[989]:.2f} (goal {GOAL_P99_MS})  p99.9 "
           f"{cuts[998]:.2f}", flush=True)
