@@ -703,7 +703,7 @@ print_puller(const struct json *s, struct buf *to)
 static void
 print_delivery(const struct json *delivery, struct buf *to)
 {
-	const char *better = json_get_text(delivery, "better", NULL);
+	static const char *const more[] = { "better", "silence" };
 
 	if (!json_is_object(delivery))
 		return;
@@ -716,11 +716,8 @@ print_delivery(const struct json *delivery, struct buf *to)
 		add_clean(to, json_get_text(delivery, "why", ""));
 	}
 	buf_add_text(to, "\n");
-	if (better == NULL)
-		return;
-	buf_add_text(to, "              ");
-	add_clean(to, better);
-	buf_add_text(to, "\n");
+	for (size_t i = 0; i < ARRAY_LEN(more); i++)
+		print_line("", json_get_text(delivery, more[i], NULL), to);
 }
 
 static void

@@ -20,6 +20,7 @@
 /* Questions are so much rarer than those for tasks: an upgrade of Druid is. */
 #define PERIOD_POLLS 3
 #define FAILED_SAID_MS 60000
+#define SILENT_SAID_MS 600000
 
 struct chooser {
 	struct chooser_parts p;
@@ -31,7 +32,7 @@ struct chooser {
 	bool is_due; /* Druid has been heard */
 	bool changed, is_told;
 	char told_version[DELIVERY_NOTE_DRUID_BYTES];
-	int64_t failed_said_ms;
+	int64_t failed_said_ms, silent_said_ms;
 };
 
 /* ---- the start ---- */
@@ -160,6 +161,26 @@ tell(struct chooser *c, const struct choice *now, const char *version)
 	    now->why, now->better[0] != '\0' ? "; " : "", now->better);
 }
 
+/* Druid, which has said before what it is, does not any more; "": it does. */
+static const char *
+silence(const struct chooser *c)
+{
+	return c->druid != NULL && druid_facts(c->druid) != NULL
+	    ? druid_trouble(c->druid)
+	    : "";
+}
+
+static void
+tell_silence(struct chooser *c)
+{
+	const char *why = silence(c);
+
+	if (*why != '\0' && log_may_repeat(&c->silent_said_ms, SILENT_SAID_MS))
+		log_warnx("delivery.mode auto: %s goes on; which Druid it is "
+			  "now cannot be seen: %s",
+		    delivery_mode_name(c->p.ds->delivery), why);
+}
+
 /* Whether another way is to be taken. A choice that is not remembered is none:
  * it is made again at the next word of Druid. */
 static bool
@@ -199,6 +220,7 @@ chooser_look(struct chooser *c)
 	c->changed = true;
 	facts.druid = druid_facts(c->druid);
 	facts.trouble = druid_trouble(c->druid);
+	tell_silence(c);
 	choice_make(&facts, &now);
 	return follow(c, &now);
 }
@@ -220,6 +242,8 @@ chooser_describe(const struct chooser *c, struct json *to)
 		json_set_text(j, "why", c->choice.why);
 	if (c->choice.better[0] != '\0')
 		json_set_text(j, "better", c->choice.better);
+	if (*silence(c) != '\0')
+		json_set_text(j, "silence", silence(c));
 	json_set(to, "delivery", j);
 }
 

@@ -147,7 +147,14 @@ class TestNoAnswer(AutoCase):
         self.server.restart()
         self.post(3, "a", hours=99)
         self.await_mode("append", "31.0.1")
+        wait_for(lambda: "answered 403" in self.delivery().get("silence", ""))
+        self.assertIn("append goes on; which Druid it is now cannot be seen",
+                      self.server.log())
+        self.assertIn("/status answered 403",
+                      self.server.tranqctl("status").stdout)
         self.check_all()
+        self.front.honest()
+        wait_for(lambda: "silence" not in self.delivery())
 
 
 class TestMemory(AutoCase):
