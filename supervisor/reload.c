@@ -156,6 +156,7 @@ mark(struct source *src, const struct conf *then)
 	const struct ds_conf *new = conf_find(then, src->name, bytes);
 
 	must(old != NULL);
+	src->was_pulled = source_is_pulled(src);
 	if (new == NULL)
 		src->change = SOURCE_REMOVED;
 	else if (new->digest != old->digest || !vault_same(new, old))
@@ -323,25 +324,30 @@ text_in_memory(const struct conf *conf)
 	return fd;
 }
 
+/* delivery.mode auto goes on with what there is. */
+static bool
+goes_on_pulling(const struct source *src, const struct conf *then)
+{
+	const struct ds_conf *ds =
+	    conf_find(then, src->name, strlen(src->name));
+
+	return ds != NULL && (ds->is_auto || ds->delivery == DELIVERY_PULL);
+}
+
 /* Druid's supervisors that nobody cares for any more. */
 static void
 warn_of_supervisors(struct supervisor *s)
 {
-	const struct conf *then = s->reload.other;
+	for (unsigned i = 0; i < s->source_count; i++) {
+		const struct source *src = s->sources[i];
 
-	for (unsigned i = 0; i < s->conf->ds_count; i++) {
-		const struct ds_conf *old = &s->conf->ds[i];
-		const struct ds_conf *new =
-		    conf_find(then, old->name, strlen(old->name));
-
-		if (old->delivery == DELIVERY_PULL &&
-		    (new == NULL || new->delivery != DELIVERY_PULL))
+		if (src->was_pulled && !goes_on_pulling(src, s->reload.other))
 			report(s, LOG_LEVEL_WARN,
 			    "%s: its supervisor stays in Druid, and what it "
-			    "has "
-			    "not pulled in the spool; take delivery.mode pull "
-			    "back until that is done, then end it in Druid",
-			    old->name);
+			    "has not pulled in the spool; take delivery.mode "
+			    "pull back until that is done, then end it in "
+			    "Druid",
+			    src->name);
 	}
 }
 

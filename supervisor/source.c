@@ -292,6 +292,19 @@ source_free(struct source **source)
 	free(src);
 }
 
+bool
+source_is_pulled(const struct source *src)
+{
+	const struct ds_conf *ds =
+	    conf_find(src->conf, src->name, strlen(src->name));
+	const struct channel_header *h = src->channels[0].header;
+
+	if (!ds->is_auto)
+		return ds->delivery == DELIVERY_PULL;
+	return atomic_load_explicit(&h->delivery, memory_order_relaxed) ==
+	    DELIVERY_PULL;
+}
+
 static uint64_t
 load(const _Atomic uint64_t *value)
 {

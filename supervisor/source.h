@@ -39,6 +39,7 @@ struct source {
 	int page_fd; /* of its log, for the feed (log_page.h) */
 	struct child worker;
 	enum source_change change;
+	bool was_pulled; /* when that reload began */
 	struct rate rate; /* received, sent */
 	int64_t renew_from_ms; /* not before that again (ORDER_RENEW) */
 	uint64_t dead_ticket; /* dead_order.c; 0: nobody waits */
@@ -62,6 +63,9 @@ void source_free(struct source **);
 /* Its channel to this receiver, before one of both sides is started; false:
  * channel_mend. */
 bool source_mend(struct source *, unsigned receiver);
+/* Whether Druid pulls what its worker takes, by its configuration in force or by
+ * what delivery.mode auto has chosen. */
+bool source_is_pulled(const struct source *);
 void source_sums(const struct source *, struct source_sums *);
 void source_sample(struct source *, int64_t now_ms);
 void source_rates(struct source *, int64_t now_ms, double *out);

@@ -406,6 +406,23 @@ class TestPull(AutoCase):
         self.post(5, "b", is_async=False)
         self.await_log(10)
 
+    def test_another_way_is_given(self):
+        """The supervisor that was made is nobody's then, and auto's again."""
+        def reload(**properties):
+            self.server.write(self.document(**LISTEN, **properties))
+            done = self.server.tranqctl("reload")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout + done.stderr
+        self.start(**LISTEN)
+        self.await_mode("pull")
+        stays = f"{DS}: its supervisor stays in Druid"
+        self.assertNotIn(stays, reload(**{"delivery.mode": "pull"}))
+        self.assertNotIn(stays, reload())
+        self.await_mode("pull")
+        self.assertIn(stays, reload(**{"delivery.mode": "append"}))
+        self.assertNotIn(stays, reload())
+        self.await_mode("pull")
+
     def test_left_when_empty(self):
         self.start(**LISTEN)
         self.await_mode("pull")
