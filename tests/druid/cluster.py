@@ -112,7 +112,7 @@ class Cluster:
             self._druid("down", sys.stderr)
             return
         for name in self.seen:
-            self._forget(name)
+            self.forget(name)
 
     def _druid(self, command, output):
         return subprocess.run([DRUID, command], stdin=subprocess.DEVNULL,
@@ -124,7 +124,7 @@ class Cluster:
         if self._druid("up", sys.stderr) != 0:
             raise Failure(f"Druid does not come up again; see {self.logs}")
 
-    def _forget(self, name):
+    def forget(self, name):
         """Ends what runs of it, and has its segments unloaded."""
         if self.major >= 31:
             with contextlib.suppress(Refused, OSError):

@@ -16,7 +16,7 @@ import tempfile
 import time
 
 from cluster import Failure, Refused, await_true, free_port
-from daemon import BIN, ROOT, spec
+from daemon import BIN, DIMENSIONS, ROOT, spec
 from scene import SETTLE_SECONDS, VISIBLE_SECONDS, Run, case
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "helper"))
@@ -84,17 +84,22 @@ class PullRun(Run):
         return status["activeTasks"] + status["publishingTasks"]
 
     def await_reader(self, tranqd, other_than=None):
-        """The id and the peon's pid of the task that reads."""
+        """The id and the peon's pid of the task that reads, once its
+        supervisor has heard of it (before, Druid would kill it, or leave it
+        alone to read for ever, when the supervisor ends)."""
         def reading():
             with contextlib.suppress(Refused):
                 for row in self.druid.supervisor(self.ds)["activeTasks"]:
                     pid = self.druid.peon(row["id"])
-                    if pid and row["id"] != other_than:
+                    if pid and row["startTime"] and row["id"] != other_than:
                         return row["id"], pid
         return await_true(reading, "a task that reads", VISIBLE_SECONDS,
                           lambda: self.where(tranqd))
 
     def await_hand_off(self):
+        await_true(lambda: all(r["startTime"] for r in self.rows()),
+                   "the supervisor knows its tasks", SETTLE_SECONDS,
+                   self.where)
         self.druid.order(self.ds, "terminate")
         super().await_hand_off()
 
@@ -106,8 +111,8 @@ class PullRun(Run):
                 if t["statusCode"] == "FAILED"]
 
 
-def pull_case(name, **how):
-    return case(f"pull-{name}", 2, PullRun, **how)
+def pull_case(name, slots=2, **how):
+    return case(f"pull-{name}", slots, PullRun, **how)
 
 
 def per_cent(values, share):
@@ -297,7 +302,7 @@ def handed_off(run):
         run.check(tranqd)
 
 
-@pull_case("partitions")
+@pull_case("partitions", slots=8)
 def partitions(run):
     """Two partitions, each read by two replicas."""
     with run.daemon(pull_partitions=2, task_replicants=2) as tranqd:
@@ -353,8 +358,8 @@ def login(run):
 
 
 def add_dimension(whole):
-    spec_of = whole["dataSchema"]["parser"]["parseSpec"]
-    spec_of["dimensionsSpec"]["dimensions"].append("more")
+    parse = whole["dataSchema"]["parser"]["parseSpec"]
+    parse["dimensionsSpec"] = {"dimensions": DIMENSIONS + ["more"]}
 
 
 @pull_case("reloaded")
@@ -381,7 +386,7 @@ def suspended(run):
     """By an operator, for a while: it stays so, over a restart too; then it
     goes on where it was."""
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=0.5, batch=SMALL)
+        run.begin(tranqd, allow=0.5, batch=SMALL, keys=True)
         run.await_reader(tranqd)
         run.druid.order(run.ds, "suspend")
         await_true(lambda: not run.rows(), "no task", VISIBLE_SECONDS)
@@ -402,7 +407,7 @@ def suspended(run):
 def spool_lost(run):
     """What Druid had read stays; what comes into the new spool comes once."""
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=0.5, batch=SMALL)
+        run.begin(tranqd, allow=0.5, batch=SMALL, keys=True)
         run.await_reader(tranqd)
         half = run.load.allowed
         run.load.await_answers(half, VISIBLE_SECONDS)

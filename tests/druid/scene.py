@@ -277,4 +277,6 @@ def run_case(name, druid, lines, options):
         run.error = str(e)
     except Exception:  # pylint: disable=broad-except
         run.error = traceback.format_exc()
+    if run.error and not run.keep:
+        run.druid.forget(run.ds)
     return run
