@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -114,15 +115,23 @@ class Cluster:
         for name in self.seen:
             self.forget(name)
 
-    def _druid(self, command, output):
-        return subprocess.run([DRUID, command], stdin=subprocess.DEVNULL,
-                              stdout=output, stderr=output,
-                              timeout=UP_SECONDS, check=False).returncode
+    def _druid(self, command, output, *options):
+        return subprocess.run([DRUID, command, *options],
+                              stdin=subprocess.DEVNULL, stdout=output,
+                              stderr=output, timeout=UP_SECONDS,
+                              check=False).returncode
 
-    def mend(self):
+    def mend(self, *options):
         """Starts again what has died."""
-        if self._druid("up", sys.stderr) != 0:
+        if self._druid("up", sys.stderr, *options) != 0:
             raise Failure(f"Druid does not come up again; see {self.logs}")
+
+    def restart_overlord(self, *options):
+        pid = self.service_pid("coordinator")
+        os.kill(pid, signal.SIGTERM)
+        await_true(lambda: not os.path.exists(f"/proc/{pid}"),
+                   "the Overlord's end", ASK_SECONDS)
+        self.mend(*options)
 
     def forget(self, name):
         """Ends what runs of it, and has its segments unloaded."""

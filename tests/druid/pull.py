@@ -27,6 +27,9 @@ SHORT_TASKS = "PT1M"
 AHEAD = 6  # requests that may be sent before the next kill
 KILLS, KILLS_QUICK = 10, 3
 TRIM_SECONDS = 420
+DRAIN_SECONDS = 300
+DISCOVERY_SECONDS = 360  # a partition that comes later: Druid takes its time
+STORM_SECONDS, STRIKE_SECONDS = 360, 7
 SMALL = 40, 80  # events of a request, for there to be many
 PROBES, PROBES_QUICK = 400, 100
 PROBE_PAUSE = 0.05
@@ -403,6 +406,26 @@ def suspended(run):
         run.check(tranqd)
 
 
+@pull_case("drained")
+def drained(run):
+    """tranqctl drain ends when all is in Druid, published."""
+    with run.daemon() as tranqd:
+        run.begin(tranqd)
+        run.load.join()
+        done = subprocess.run(
+            [os.path.join(BIN, "tranqctl"), "-c", tranqd.file, "drain",
+             run.ds], capture_output=True, text=True, check=False,
+            timeout=DRAIN_SECONDS)
+        if done.returncode != 0:
+            raise Failure(f"tranqctl drain: {done}; {run.where(tranqd)}")
+        log = tranqd.pulled()
+        if log["start"] != log["end"] or run.rows():
+            raise Failure(f"{log}, {run.rows()}; {run.where(tranqd)}")
+        run.notes.append(f"drained {run.elapsed():.0f} s after the first POST")
+        run.await_visible(tranqd)
+        run.check(tranqd)
+
+
 @pull_case("spool-lost")
 def spool_lost(run):
     """What Druid had read stays; what comes into the new spool comes once."""
@@ -423,3 +446,132 @@ def spool_lost(run):
         run.await_visible(tranqd)
         run.check_totals()
         run.check_rows()
+
+
+@pull_case("spool-restored")
+def spool_restored(run):
+    """From a copy that Druid has read beyond: no offset comes twice, and what
+    is new is not taken for what Druid has had."""
+    with run.daemon() as tranqd, tempfile.TemporaryDirectory() as folder:
+        data = os.path.join(tranqd.folder, "data")
+        copy = os.path.join(folder, "data")
+        run.begin(tranqd, allow=0.3, batch=SMALL, keys=True)
+        run.await_reader(tranqd)
+        run.load.await_answers(run.load.allowed, VISIBLE_SECONDS)
+        tranqd.stop()
+        shutil.copytree(data, copy)
+        tranqd.start()
+        half = len(run.load.requests) // 2
+        run.load.allow(half)
+        run.load.await_answers(half, VISIBLE_SECONDS)
+        await_true(lambda: run.count() == len(run.load.events),
+                   "the first half", VISIBLE_SECONDS, tranqd.where)
+        tranqd.kill()
+        shutil.rmtree(data)
+        shutil.copytree(copy, data)
+        tranqd.start()
+        run.load.allow(len(run.load.requests))
+        run.await_visible(tranqd)
+        run.check_totals()
+        run.check_rows()
+
+
+@pull_case("two-instances", alone=True)
+def two_instances(run):
+    """Both take events. Then one is away, and the task that reads both dies:
+    what the other takes goes on into Druid; what the first took comes in when
+    it is back."""
+    other = {"http_port": free_port(),
+             "pull_listen": f"127.0.0.1:{free_port()}"}
+    with run.daemon() as one, run.daemon(**other) as two:
+        run.begin(one, two, allow=0.3, batch=SMALL, keys=True)
+        task, pid = run.await_reader(one)
+        run.load.await_answers(run.load.allowed, VISIBLE_SECONDS)
+        await_true(lambda: run.count() == len(run.load.events),
+                   "the events of both", DISCOVERY_SECONDS,
+                   lambda: f"{run.count()} of {len(run.load.events)} are; "
+                   f"{run.where(one, two)}")
+        seen = run.count()
+        two.kill()
+        os.kill(pid, signal.SIGKILL)
+        run.killed.append(task)
+        run.load.allow(len(run.load.requests))
+        run.await_reader(one, other_than=task)
+        await_true(lambda: run.count() > seen, "more of the one that is there",
+                   VISIBLE_SECONDS, lambda: run.where(one, two))
+        run.notes.append(f"{run.count() - seen} events while one was away")
+        two.start()
+        run.await_visible(one, two)
+        run.check(one, two)
+        received = [d.source()["accounts"]["received"] for d in (one, two)]
+        if 0 in received:
+            raise Failure(f"one instance has taken nothing: {received}")
+        run.notes.append(f"{received[0]} + {received[1]} by two instances")
+
+
+class Storm:
+    """What may die, and does."""
+
+    def __init__(self, run, tranqd):
+        self.run, self.tranqd = run, tranqd
+        self.seed = random.randrange(1 << 32)
+        self.random = random.Random(self.seed)
+        self.counts = {}
+
+    def strike(self):
+        act = self.random.choice([self.worker] * 4 + [self.feed] * 3 +
+                                 [self.daemon, self.task, self.task])
+        with contextlib.suppress(Refused, OSError):
+            act()
+            self.counts[act.__name__] = self.counts.get(act.__name__, 0) + 1
+
+    def worker(self):
+        self._kill(self.tranqd.worker_pid())
+
+    def feed(self):
+        self._kill(self.tranqd.feed_pid())
+
+    def daemon(self):
+        self.tranqd.kill()
+        self.tranqd.start()
+
+    def task(self):
+        """One that reads or publishes."""
+        rows = self.run.rows()
+        if rows:
+            self._kill(self.run.druid.peon(self.random.choice(rows)["id"]))
+
+    def overlord(self):
+        self._kill(self.run.druid.service_pid("coordinator"))
+        self.run.druid.mend()
+
+    def _kill(self, pid):
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+
+
+@pull_case("storm", long=True, alone=True)
+def storm(run):
+    """Tasks of a minute, and all that is there dies at random, while the log
+    is trimmed."""
+    run.task_duration = SHORT_TASKS
+    run.may_fail = True
+    with run.daemon() as tranqd:
+        run.begin(tranqd, allow=1, keys=True, batch=SMALL)
+        storm_ = Storm(run, tranqd)
+        run.await_reader(tranqd)
+        first = tranqd.pulled()["start"]
+        requests = len(run.load.requests)
+        for due in range(STORM_SECONDS):
+            run.load.allow(max(requests * due // STORM_SECONDS, 1))
+            if due == STORM_SECONDS // 2:
+                storm_.overlord()
+            elif due % STRIKE_SECONDS == 0:
+                storm_.strike()
+            await_true(lambda d=due: run.elapsed() > d, "a second", 60)
+        run.load.allow(requests)
+        run.await_visible(tranqd)
+        run.check(tranqd)
+        trimmed = tranqd.pulled()["start"] - first
+    run.notes.append(f"killed: {storm_.counts} and the Overlord, seed "
+                     f"{storm_.seed}; {trimmed} events trimmed")

@@ -262,7 +262,7 @@ def modes(druid):
     """Of delivery that this Druid has, and is tried for."""
     if druid.major < 31:
         return {"push"}
-    return {"append", "auto", "pull"} if druid.kafka else {"append", "auto"}
+    return {"append", "pull"} if druid.kafka else {"append"}
 
 
 def run_case(name, druid, lines, options):
