@@ -311,6 +311,7 @@ def partitions(run):
     with run.daemon(pull_partitions=2, task_replicants=2) as tranqd:
         run.begin(tranqd)
         run.await_visible(tranqd)
+        run.await_replicants()
         run.check(tranqd)
         counts = [p["end"] - p["start"] for p in
                   tranqd.source()["beams"]["log"]["partitions"]]
