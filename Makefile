@@ -17,7 +17,7 @@ TIME = iso period granularity granularity_read granularity_calendar zone \
 COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 endpoint json \
 	yaml loop ring \
 	delivery_mode delivery_note late_policy \
-	channel drain_mark log_page event hand life landlock confine heritage sealed smile_writer conf conf_reader conf_file conf_reference conf_value \
+	channel drain_mark log_peers log_page event hand life landlock confine heritage sealed smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_pull conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
 	conf_show conf_secret trust_store key_store ctl record_batch | log_view compression checksum
 SUPERVISOR = main vault supervisor prepare port source spawn privileges child restart reload \
@@ -36,10 +36,10 @@ WORKER = worker realm heap rings intake keys batch spool spool_read spool_log sp
 	spool_survey spool_pin spool_compact ways delivery push log_delivery pull_care append_delivery queue_move dispatch dispatch_trial dispatch_move \
 	late late_plan archive append dead drain dead_letter condemned quarantine \
 	feed firehose ack replicant \
-	overlord finder chooser druid kafka_supervisor beam_cluster beam_store_zk beam_store_local curator_mutex \
+	overlord finder chooser druid pull_share kafka_supervisor beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff \
 	batch_task pile parcel ndjson narrow \
-	partition place beam_data task choice pull_wish kafka_spec kafka_state kafka_retire log_floor log_floor_group log_floor_document
+	partition place beam_data task choice share_view pull_wish kafka_spec kafka_note kafka_state kafka_retire log_floor log_floor_group log_floor_document
 TRANQCTL = tranqctl tranqctl_output tranqctl_archive tranqctl_files \
 	tranqctl_reindex tranqctl_rows tranqctl_spool tranqctl_dead tranqctl_drain \
 	tranqctl_password

@@ -19,7 +19,7 @@
 #include "panic.h"
 
 #define LOG_PAGE_MAGIC UINT64_C(0x0031676f6c717274) /* "trqlog1" */
-#define LOG_PAGE_VERSION 1
+#define LOG_PAGE_VERSION 2
 
 struct told_range {
 	_Atomic uint64_t start, end;
@@ -34,6 +34,9 @@ struct log_page {
 	char identity[LOG_PAGE_IDENTITY_BYTES]; /* while it is closed */
 	_Alignas(CACHE_LINE) _Atomic uint32_t is_awaited; /* feed's */
 	_Alignas(CACHE_LINE) struct told_range told[LOG_PAGE_PARTITIONS_MAX];
+	/* odd while the worker writes what follows */
+	_Alignas(CACHE_LINE) _Atomic uint64_t peers_version;
+	struct log_peers peers;
 };
 
 static struct log_page *
@@ -155,7 +158,49 @@ log_page_asked_beyond(struct log_page *p, unsigned partition)
 	    &p->told[partition].asked_beyond, 0, memory_order_relaxed);
 }
 
+void
+log_page_tell_peers(struct log_page *p, const struct log_peers *peers)
+{
+	/* a predecessor that was killed amid it has left it odd */
+	uint64_t odd =
+	    atomic_load_explicit(&p->peers_version, memory_order_relaxed) | 1;
+
+	atomic_store_explicit(&p->peers_version, odd, memory_order_relaxed);
+	/* nothing of what follows is seen before the version is odd */
+	atomic_thread_fence(memory_order_release);
+	memcpy(&p->peers, peers, sizeof p->peers);
+	atomic_store_explicit(&p->peers_version, odd + 1, memory_order_release);
+}
+
+bool
+log_page_has_peers(const struct log_page *p)
+{
+	return atomic_load_explicit(&p->peers_version, memory_order_relaxed) >
+	    0;
+}
+
 /* ---- feed ---- */
+
+bool
+log_page_peers(
+    const struct log_page *p, uint64_t *version, struct log_peers *to)
+{
+	uint64_t now =
+	    atomic_load_explicit(&p->peers_version, memory_order_acquire);
+	struct log_peers copy;
+
+	if (now == *version || (now & 1) != 0)
+		return false;
+	memcpy(&copy, &p->peers, sizeof copy);
+	atomic_thread_fence(memory_order_acquire);
+	if (atomic_load_explicit(&p->peers_version, memory_order_relaxed) !=
+	    now)
+		return false; /* the worker's ring wakes us, or a request does */
+	*version = now;
+	*to = copy;
+	log_peers_bound(to);
+	return true;
+}
 
 uint64_t
 log_page_opening(const struct log_page *p, char *identity)

@@ -26,6 +26,7 @@
 #include <stdatomic.h>
 
 #include "base.h"
+#include "log_peers.h"
 
 #define LOG_PAGE_PARTITIONS_MAX 64 /* of pull.partitions */
 #define LOG_PAGE_IDENTITY_BYTES 37 /* a UUID's text and NUL */
@@ -59,7 +60,17 @@ void log_page_ring(struct log_page *, int feed_bell);
  * reason to look at the clock (spool_log_jump), not a number to believe. */
 uint64_t log_page_asked_beyond(struct log_page *, unsigned partition);
 
+/* Who else has a part of the topic. */
+void log_page_tell_peers(struct log_page *, const struct log_peers *);
+/* Something was told, by whoever. */
+bool log_page_has_peers(const struct log_page *);
+
 /* ---- feed ---- */
+
+/* Copies what was told last, when that is another one than *version (0 at
+ * first), and bounds it. False: it is the same, or a worker is at it. */
+bool log_page_peers(
+    const struct log_page *, uint64_t *version, struct log_peers *) MUST_CHECK;
 
 /* Which opening this is; 0: closed, nothing may be read from the spool (answer
  * what is known, or wait). Another one than the view's: open it anew. Copies

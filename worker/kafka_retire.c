@@ -14,7 +14,7 @@
 bool
 kafka_retire_is_empty(const struct kafka_retire *r)
 {
-	for (unsigned i = 0; i < r->partitions; i++)
+	for (unsigned i = r->first; i < r->first + r->partitions; i++)
 		if (r->log_start(r->context, i) != r->log_end(r->context, i))
 			return false;
 	return true;
@@ -45,7 +45,7 @@ unread_in_all(const struct kafka_retire *r)
 {
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i < r->partitions; i++)
+	for (unsigned i = r->first; i < r->first + r->partitions; i++)
 		sum += unread(r, i);
 	return sum;
 }
@@ -54,7 +54,7 @@ unread_in_all(const struct kafka_retire *r)
 static bool
 has_come_short(const struct kafka_retire *r)
 {
-	for (unsigned i = 0; i < r->partitions; i++) {
+	for (unsigned i = r->first; i < r->first + r->partitions; i++) {
 		uint64_t exact = log_floor_exact(r->floor, i);
 
 		if (exact != UINT64_MAX && exact < r->log_end(r->context, i))

@@ -17,7 +17,7 @@
 
 struct kafka_retire {
 	const struct log_floor *floor;
-	unsigned partitions;
+	unsigned first, partitions; /* of whom, and how many */
 	uint64_t (*log_start)(void *context, unsigned partition);
 	uint64_t (*log_end)(void *context, unsigned partition);
 	void *context;

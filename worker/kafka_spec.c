@@ -580,3 +580,16 @@ kafka_spec_reads_from(const struct json *found, const char *servers)
 	}
 	return false;
 }
+
+bool
+kafka_spec_is_old(enum kafka_spec_match match)
+{
+	return match == KAFKA_SPEC_OLD || match == KAFKA_SPEC_GROWN;
+}
+
+bool
+kafka_spec_is_ours(enum kafka_spec_match match)
+{
+	return kafka_spec_is_old(match) || match == KAFKA_SPEC_SAME ||
+	    match == KAFKA_SPEC_EDITED;
+}

@@ -78,6 +78,10 @@ enum kafka_spec_match {
 	KAFKA_SPEC_FOREIGN, /* bears no marker */
 };
 
+/* We have made it for the log that is here; and from another configuration. */
+bool kafka_spec_is_ours(enum kafka_spec_match);
+bool kafka_spec_is_old(enum kafka_spec_match);
+
 #define KAFKA_SPEC_WHERE_BYTES 256
 
 /* `wanted` is by kafka_spec_make; `found` is what Druid shows, with defaults

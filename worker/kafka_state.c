@@ -1,5 +1,5 @@
 /*
- * kafka_state - what of a supervisor's status is worth to be seen
+ * kafka_state - what Druid tells of a Kafka supervisor and its tasks
  *
  * Process: worker. Pure.
  */
@@ -88,4 +88,27 @@ kafka_state_alive(const struct json *tasks, const char *supervisor_id)
 		    strcmp(code, "SUCCESS") != 0 && strcmp(code, "FAILED") != 0;
 	}
 	return count;
+}
+
+bool
+kafka_state_is_of(const struct overlord_answer *answer, const char *supervisor)
+{
+	struct json *j = json_parse(answer->body, answer->body_bytes, NULL);
+	bool good = strcmp(json_get_text(j, "id", supervisor), supervisor) == 0;
+
+	json_free(&j);
+	return good;
+}
+
+struct json *
+kafka_state_offsets(const char *topic, struct json *map)
+{
+	struct json *body = json_new_object(), *partitions = json_new_object();
+
+	json_set_text(partitions, "type", "end");
+	json_set_text(partitions, "stream", topic);
+	json_set(partitions, "partitionOffsetMap", map);
+	json_set_text(body, "type", "kafka");
+	json_set(body, "partitions", partitions);
+	return body;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fault.h"
+#include "kafka_note.h"
 #include "kafka_retire.h"
 #include "kafka_spec.h"
 #include "kafka_state.h"
@@ -39,6 +40,8 @@ struct kafka_supervisor {
 	unsigned from; /* the first partition that is to be seeded */
 	enum supervisor_rest rests;
 	bool is_retired;
+	bool suspends; /* a shared one: others want that */
+	unsigned seeds; /* the partition that is being seeded */
 	/* as it was found last */
 	bool is_ours, is_suspended, is_drained;
 	char *tasks[TASKS_MAX]; /* to be asked for */
@@ -101,6 +104,12 @@ kafka_supervisor_free(struct kafka_supervisor **supervisor)
 	json_free(&k->wanted);
 	json_free(&k->state);
 	free(k);
+}
+
+static bool
+is_shared(const struct kafka_supervisor *k)
+{
+	return k->p.own >= 0;
 }
 
 /* ---- asking ---- */
@@ -259,17 +268,6 @@ watch(struct kafka_supervisor *k)
 
 /* ---- making ---- */
 
-/* Before Druid 34 there are no ids: another supervisor was made. */
-static bool
-is_named(const struct kafka_supervisor *k, const struct overlord_answer *answer)
-{
-	struct json *j = json_parse(answer->body, answer->body_bytes, NULL);
-	bool good = strcmp(json_get_text(j, "id", k->p.id), k->p.id) == 0;
-
-	json_free(&j);
-	return good;
-}
-
 /* Whether it was taken; else the rest waits. */
 static bool
 check_posted(struct kafka_supervisor *k, enum result result,
@@ -277,7 +275,7 @@ check_posted(struct kafka_supervisor *k, enum result result,
 {
 	k->ask = NULL;
 	FAULT_POINT(PULL_POSTED);
-	if (is_good(result, answer) && is_named(k, answer))
+	if (is_good(result, answer) && kafka_state_is_of(answer, k->p.id))
 		return true;
 	k->is_misnamed = is_good(result, answer);
 	if (k->is_misnamed)
@@ -350,26 +348,49 @@ seeded(void *context, enum result result, const struct overlord_answer *answer,
 	begin(k);
 }
 
+/* Stores where `count` partitions begin. */
 static void
-seed(struct kafka_supervisor *k)
+seed_some(struct kafka_supervisor *k, unsigned first, unsigned count,
+    overlord_answer_fn *done)
 {
-	struct json *body = json_new_object(), *partitions = json_new_object();
-	struct json *map = json_new_object();
+	struct json *map = json_new_object(), *body;
 	char name[16];
 
-	for (unsigned i = k->from; i < k->p.partitions; i++) {
+	for (unsigned i = first; i < first + count; i++) {
 		snprintf(name, sizeof name, "%u", i);
 		json_set_int(
 		    map, name, (int64_t)k->p.log_start(k->p.context, i));
 	}
-	json_set_text(partitions, "type", "end");
-	json_set_text(partitions, "stream", k->p.topic);
-	json_set(partitions, "partitionOffsetMap", map);
-	json_set_text(body, "type", "kafka");
-	json_set(body, "partitions", partitions);
+	body = kafka_state_offsets(k->p.topic, map);
 	FAULT_POINT(PULL_SEED);
-	ask_about(k, "/resetOffsets", body, seeded);
+	ask_about(k, "/resetOffsets", body, done);
 	json_free(&body);
+}
+
+static void
+seed(struct kafka_supervisor *k)
+{
+	seed_some(k, k->from,
+	    k->p.partitions - MIN_OF(k->from, k->p.partitions), seeded);
+}
+
+/* A partition more: its reading tasks begin again where they have committed. */
+static void
+seeded_more(void *context, enum result result,
+    const struct overlord_answer *answer, const char *why)
+{
+	struct kafka_supervisor *k = context;
+
+	k->ask = NULL;
+	FAULT_POINT(PULL_SEEDED);
+	if (!is_good(result, answer)) {
+		give_up(k, "a new partition's offset is not stored yet", answer,
+		    why);
+		return;
+	}
+	log_info("supervisor %s: has partition %u, too", k->p.id, k->seeds);
+	k->p.seeded(k->p.context, k->seeds);
+	rest(k);
 }
 
 /* Offsets are set by a supervisor that has begun: one that cannot begin (its
@@ -473,12 +494,14 @@ static struct kafka_retire
 retirement(const struct kafka_supervisor *k, const struct json *payload)
 {
 	return (struct kafka_retire){ .floor = k->p.floor,
-		.partitions = k->p.partitions,
+		.first = (unsigned)MAX_OF(k->p.own, 0),
+		.partitions = is_shared(k) ? 1 : k->p.partitions,
 		.log_start = k->p.log_start,
 		.log_end = k->p.log_end,
 		.context = k->p.context,
 		.payload = payload,
-		.can = k->is_ours && k->trusted && k->p.care == CARE_MANAGE,
+		.can = k->is_ours && k->trusted &&
+		    (is_shared(k) || k->p.care == CARE_MANAGE),
 		.is_suspended = k->is_suspended,
 		.by_us = k->is_drained };
 }
@@ -548,6 +571,18 @@ post_drained(struct kafka_supervisor *k)
 	json_free(&spec);
 }
 
+/* Whoever manages it does it. */
+static bool
+retire_shared(struct kafka_supervisor *k, enum kafka_retire_step step)
+{
+	if (step != KAFKA_RETIRE_WAIT)
+		k->p.suspend(k->p.context, step == KAFKA_RETIRE_SUSPEND);
+	if (step != KAFKA_RETIRE_END || k->rests != REST_RETIRED)
+		return false;
+	end_retirement(k);
+	return true;
+}
+
 /* After a status. false: nothing was begun. */
 static bool
 retire(struct kafka_supervisor *k, const struct json *payload)
@@ -558,6 +593,8 @@ retire(struct kafka_supervisor *k, const struct json *payload)
 
 	set_text(k, k->waits, "%s", text);
 	k->is_retired &= step == KAFKA_RETIRE_END;
+	if (is_shared(k))
+		return retire_shared(k, step);
 	switch (step) {
 	case KAFKA_RETIRE_WAIT: return false;
 	case KAFKA_RETIRE_SUSPEND: post_drained(k); break;
@@ -581,62 +618,16 @@ retire(struct kafka_supervisor *k, const struct json *payload)
 
 /* ---- the spec ---- */
 
-static const char remedy[] =
-    "; tranqd does not touch it: end it in Druid, and tranqd makes its own";
-
 static void
 set_note(
     struct kafka_supervisor *k, enum kafka_spec_match match, const char *where)
 {
-	switch (match) {
-	case KAFKA_SPEC_SAME: set_text(k, k->note, "%s", ""); return;
-	case KAFKA_SPEC_OLD:
-	case KAFKA_SPEC_GROWN:
-		set_text(k, k->note, "its spec is of another configuration%s",
-		    k->has_been
-			? ", which another tranqd with a copy of our spool has "
-			  "given it, or somebody by hand; it is let alone, and "
-			  "what comes here is not read"
-			: "; with pull.supervisor=manage tranqd updates it");
-		return;
-	case KAFKA_SPEC_EDITED:
-		set_text(k, k->note,
-		    "its %s was changed in Druid; tranqd leaves it so until "
-		    "its own configuration changes",
-		    where);
-		return;
-	case KAFKA_SPEC_UNSEEDED:
-		set_text(k, k->note,
-		    "is suspended until its offsets are set; with "
-		    "pull.supervisor=manage tranqd does that");
-		return;
-	case KAFKA_SPEC_LOG:
-		set_text(k, k->note,
-		    "was made for another log, not for the one in our spool%s",
-		    k->p.care == CARE_MANAGE
-			? ", by another tranqd of the same pull.instance; one "
-			  "of the two needs a name of its own"
-			: "");
-		return;
-	case KAFKA_SPEC_OTHER:
-		set_text(k, k->note, "tranqd instance %s has made it%s", where,
-		    remedy);
-		return;
-	case KAFKA_SPEC_FOREIGN:
-		/* as it should be with pull.supervisor=observe */
-		if (k->p.care == CARE_MANAGE)
-			set_text(
-			    k, k->note, "tranqd has not made it%s", remedy);
-		else
-			set_text(k, k->note, "%s", "");
-		return;
-	}
-}
+	struct kafka_note note = { match, where, k->p.care == CARE_MANAGE,
+		is_shared(k), k->has_been };
+	char text[NOTE_BYTES];
 
-static bool
-is_old(enum kafka_spec_match match)
-{
-	return match == KAFKA_SPEC_OLD || match == KAFKA_SPEC_GROWN;
+	kafka_note(&note, text, sizeof text);
+	set_text(k, k->note, "%s", text);
 }
 
 /* Whether what it commits is ours. */
@@ -644,13 +635,11 @@ static void
 judge(struct kafka_supervisor *k, enum kafka_spec_match match,
     const struct json *found)
 {
-	bool is_ours = match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_OLD ||
-	    match == KAFKA_SPEC_GROWN || match == KAFKA_SPEC_EDITED ||
-	    match == KAFKA_SPEC_FOREIGN;
+	bool is_ours = kafka_spec_is_ours(match) || match == KAFKA_SPEC_FOREIGN;
 
 	k->trusted = is_ours && kafka_spec_reads_from(found, k->p.servers) &&
-	    !(is_old(match) && k->has_been);
-	if (is_ours && !k->trusted && !is_old(match))
+	    !(kafka_spec_is_old(match) && k->has_been);
+	if (is_ours && !k->trusted && !kafka_spec_is_old(match))
 		set_text(k, k->note,
 		    "its bootstrap.servers does not have %s, so that it pulls "
 		    "from elsewhere; nothing is removed",
@@ -684,6 +673,16 @@ leave_unseeded(struct kafka_supervisor *k)
 	begin(k);
 }
 
+static bool
+seeds_more(struct kafka_supervisor *k)
+{
+	if (!is_shared(k) || !k->is_ours ||
+	    !k->p.unseeded(k->p.context, &k->seeds))
+		return false;
+	seed_some(k, k->seeds, 1, seeded_more);
+	return true;
+}
+
 /* What is to be done to it; false: nothing. */
 static bool
 mend(struct kafka_supervisor *k, enum kafka_spec_match match,
@@ -693,18 +692,23 @@ mend(struct kafka_supervisor *k, enum kafka_spec_match match,
 	if (k->p.care != CARE_MANAGE)
 		return false;
 	k->from = match == KAFKA_SPEC_LOG ? 0 : kafka_spec_seeded(found);
-	if (match == KAFKA_SPEC_LOG && !k->was_made)
+	/* never one that others may share */
+	if (match == KAFKA_SPEC_LOG && !k->was_made && !is_shared(k))
 		begin_anew(k);
-	else if (k->rests != REST_NOT && match != KAFKA_SPEC_UNSEEDED)
+	else if (k->suspends && k->is_ours &&
+	    !(k->is_drained && k->is_suspended))
+		post_drained(k);
+	else if ((is_shared(k) ? k->suspends : k->rests != REST_NOT) &&
+	    match != KAFKA_SPEC_UNSEEDED)
 		return false;
-	else if (is_old(match) && k->has_been)
+	else if (kafka_spec_is_old(match) && k->has_been)
 		return false; /* they would take it from each other for ever */
 	else if (match == KAFKA_SPEC_GROWN)
 		post_unseeded(k);
 	else if (match == KAFKA_SPEC_OLD || (k->is_ours && k->is_drained))
 		post(k, k->stays);
 	else if (match != KAFKA_SPEC_UNSEEDED)
-		return false;
+		return seeds_more(k);
 	else if (json_get_bool(found, "suspended", false))
 		ask_for_tasks(k);
 	else
@@ -720,8 +724,7 @@ compare(struct kafka_supervisor *k, const struct json *found)
 	    kafka_spec_compare(k->wanted, found, where);
 
 	k->trusted = false;
-	k->is_ours = match == KAFKA_SPEC_SAME || match == KAFKA_SPEC_OLD ||
-	    match == KAFKA_SPEC_GROWN || match == KAFKA_SPEC_EDITED;
+	k->is_ours = kafka_spec_is_ours(match);
 	k->is_suspended = json_get_bool(found, "suspended", false);
 	k->is_drained = kafka_spec_is_drained(found);
 	if (mend(k, match, found))
@@ -745,7 +748,9 @@ make(struct kafka_supervisor *k)
 		rest(k);
 	else if (k->p.care != CARE_MANAGE)
 		give_up(k, "there is none", NULL,
-		    "pull.supervisor=manage lets tranqd make it");
+		    is_shared(k)
+			? "the tranqd that sees to it has not made it yet"
+			: "pull.supervisor=manage lets tranqd make it");
 	else if (k->was_made)
 		begin(k);
 	else
@@ -794,11 +799,19 @@ kafka_supervisor_rest(struct kafka_supervisor *k, enum supervisor_rest why)
 		return;
 	k->rests = why;
 	k->is_retired = false;
+	if (is_shared(k) && why == REST_NOT)
+		k->p.suspend(k->p.context, false);
 	set_text(k, k->waits, "%s",
 	    why == REST_RETIRED ? "its state is asked for" : "");
 	/* else what is under way leads to the next look */
 	if (loop_timer_active(&k->timer))
 		loop_timer_start(k->p.loop, &k->timer, 0, poll_due);
+}
+
+void
+kafka_supervisor_suspend(struct kafka_supervisor *k, bool on)
+{
+	k->suspends = on;
 }
 
 bool

@@ -58,6 +58,16 @@ struct kafka_supervisor_parts {
 	uint64_t (*log_start)(void *context, unsigned partition);
 	uint64_t (*log_end)(void *context, unsigned partition);
 	void *context;
+	/* One that is shared with others, which have the other partitions: our
+	 * own one, else −1; then, too: */
+	int own;
+	/* a partition that is new, and of which Druid has no offset; it has one
+	 * now */
+	bool (*unseeded)(void *context, unsigned *partition);
+	void (*seeded)(void *context, unsigned partition);
+	/* what kafka_supervisor_rest wants: whoever manages it suspends it, or
+	 * does so no longer (kafka_supervisor_suspend) */
+	void (*suspend)(void *context, bool on);
 };
 
 /* was_made: kafka_supervisor_was_made of an earlier life, as the spool has it. */
@@ -87,6 +97,8 @@ enum supervisor_rest {
 void kafka_supervisor_rest(struct kafka_supervisor *, enum supervisor_rest);
 /* It has come to that. */
 bool kafka_supervisor_is_retired(const struct kafka_supervisor *);
+/* Of a shared one: somebody wants it to be suspended, to know what is committed. */
+void kafka_supervisor_suspend(struct kafka_supervisor *, bool on);
 /* Nothing is begun any more. */
 void kafka_supervisor_hold(struct kafka_supervisor *);
 /* Nothing is on its way that changes something in Druid. */

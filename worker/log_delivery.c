@@ -350,6 +350,21 @@ written(struct delivery *d)
 	pull_care_written(l->p.care);
 }
 
+/* Who serves which partition is told when it is another one. */
+static void
+run(struct delivery *d)
+{
+	struct log_delivery *l = log_of(d);
+	static struct log_peers peers;
+	bool is_first;
+
+	if (!pull_care_peers(l->p.care, &peers, &is_first) ||
+	    l->p.page == NULL || (is_first && log_page_has_peers(l->p.page)))
+		return;
+	log_page_tell_peers(l->p.page, &peers);
+	log_page_ring(l->p.page, l->p.feed_bell);
+}
+
 /* ---- ends ---- */
 
 static void
@@ -444,7 +459,7 @@ static const struct delivery_table table = { .name = "pull",
 	.written = written,
 	.look_again = delivery_nothing,
 	.warm = delivery_no_warmth,
-	.run = delivery_nothing,
+	.run = run,
 	.hold = hold,
 	.drain = drain,
 	.is_dry = is_dry,

@@ -20,11 +20,14 @@
 #include "log_floor.h"
 #include "log_page.h"
 #include "panic.h"
+#include "pull_share.h"
 #include "pull_wish.h"
 #include "spool_log.h"
 
 #define WORD_DOCUMENT "pull"
 #define WORD_VERSION 1
+/* The name of all who share a supervisor. */
+#define SHARED_INSTANCE "shared"
 #define FLOOR_DOCUMENT "floor"
 /* Of what the floor wants to see agreed: between two looks at Druid. */
 #define POLL_SHARE 4
@@ -44,14 +47,24 @@ struct pull_care {
 	/* the word: as it is, and as the spool has it */
 	char *instance, *id, *servers;
 	bool is_stored, made_is_stored;
+	bool is_shared; /* with others: */
+	int number; /* of our partition; −1: it has none yet */
+	struct pull_share *share; /* NULL: not begun, or without ZooKeeper */
+	char *base; /* where it is agreed on */
+	char *role; /* what the supervisor was begun for */
+	unsigned begun_for; /* so many partitions */
+	bool share_changed, peers_due, peers_are_told;
 	bool word_is_written, made_is_written; /* in the open transaction */
 	bool floor_due;
 	bool retires, is_full;
+	bool is_held;
 	uint64_t floors[LOG_PAGE_PARTITIONS_MAX]; /* with pull.retain */
 	int64_t looked_ms;
 	char trouble[NOTE_BYTES];
 	bool changed;
 };
+
+static void begin_floor(struct pull_care *);
 
 static void
     PRINTF_LIKE(2, 3) set_trouble(struct pull_care *c, const char *format, ...)
@@ -75,6 +88,22 @@ care_of(const struct ds_conf *ds)
 							   : CARE_MANAGE;
 }
 
+/* A log that is one partition of a shared topic has no others. */
+static void
+forbid_partitions(const struct pull_care *c)
+{
+	char *text = spool_document(c->p.spool, WORD_DOCUMENT);
+	struct json *j =
+	    text != NULL ? json_parse(text, strlen(text), NULL) : NULL;
+
+	if (json_get(j, "partition") != NULL && c->p.ds->pull_partitions > 1)
+		fatalx("pull.partitions must be 1: this spool's log is one "
+		       "partition of a topic that it shares with other "
+		       "tranqds");
+	json_free(&j);
+	free(text);
+}
+
 struct pull_care *
 pull_care_new(const struct pull_care_parts *parts)
 {
@@ -88,6 +117,11 @@ pull_care_new(const struct pull_care_parts *parts)
 	if (obstacle == NULL)
 		c->servers = conf_pull_servers(parts->conf, parts->port);
 	free(obstacle);
+	forbid_partitions(c);
+	c->base = must_format(
+	    "%s/tranqd/pull/%s", parts->ds->zookeeper_path, parts->ds->name);
+	c->number = -1;
+	c->peers_due = true;
 	return c;
 }
 
@@ -101,7 +135,10 @@ pull_care_free(struct pull_care **care)
 		return;
 	druid_free(&c->druid);
 	kafka_supervisor_free(&c->supervisor);
+	pull_share_free(&c->share);
 	log_floor_free(&c->floor);
+	free(c->base);
+	free(c->role);
 	free(c->instance);
 	free(c->id);
 	free(c->servers);
@@ -110,20 +147,30 @@ pull_care_free(struct pull_care **care)
 
 /* ---- the supervisor ---- */
 
+/* Of the topic's partition, which may be another's log. */
+static struct log_range
+range_of(const struct pull_care *c, unsigned partition)
+{
+	const struct share_member *m;
+
+	if (!c->is_shared)
+		return spool_log_range(c->p.spool, partition);
+	if ((int)partition == c->number)
+		return spool_log_range(c->p.spool, 0);
+	m = &pull_share_view(c->share)->all[partition];
+	return (struct log_range){ m->start, m->end };
+}
+
 static uint64_t
 log_start(void *context, unsigned partition)
 {
-	const struct pull_care *c = context;
-
-	return spool_log_range(c->p.spool, partition).start;
+	return range_of(context, partition).start;
 }
 
 static uint64_t
 log_end(void *context, unsigned partition)
 {
-	const struct pull_care *c = context;
-
-	return spool_log_range(c->p.spool, partition).end;
+	return range_of(context, partition).end;
 }
 
 static int64_t
@@ -137,6 +184,7 @@ static struct json *
 make_spec(const struct pull_care *c)
 {
 	struct json *problems = json_new_array(), *spec;
+	char *servers = NULL;
 	struct pull_wish p;
 
 	pull_wish_init(&p, c->p.conf, c->p.ds, c->p.port);
@@ -145,12 +193,19 @@ make_spec(const struct pull_care *c)
 	p.wish.druid = DRUID_WITH_IDS; /* or the id is none of its own */
 	p.wish.log = spool_log_identity(c->p.spool);
 	p.wish.partitions = c->partitions;
+	if (c->is_shared) {
+		servers = share_view_servers(pull_share_view(c->share));
+		p.wish.servers = servers;
+		/* of all whose logs are its partitions */
+		p.wish.log = c->base;
+	}
 	spec = kafka_spec_make(&p.wish, problems);
 	/* worker_check would have found them before */
 	if (spec == NULL)
 		fatalx("%s", json_text(json_at(problems, 0), "pull: no spec"));
 	json_free(&problems);
 	pull_wish_fini(&p);
+	free(servers);
 	return spec;
 }
 
@@ -160,10 +215,51 @@ rest_of(const struct pull_care *c)
 	return c->retires ? REST_RETIRED : c->is_full ? REST_FULL : REST_NOT;
 }
 
+static bool
+next_unseeded(void *context, unsigned *partition)
+{
+	const struct pull_care *c = context;
+	int number = pull_share_unseeded(c->share);
+
+	*partition = (unsigned)number;
+	return number >= 0;
+}
+
+static void
+seeded(void *context, unsigned partition)
+{
+	const struct pull_care *c = context;
+
+	pull_share_seeded(c->share, partition, 1);
+}
+
+static void
+suspend(void *context, bool on)
+{
+	const struct pull_care *c = context;
+
+	pull_share_suspend(c->share, on);
+}
+
+/* One of those who share it sees to it, the others look on. */
+static void
+share_parts(struct pull_care *c, struct kafka_supervisor_parts *p)
+{
+	p->partitions = c->begun_for = pull_share_view(c->share)->count;
+	p->own = c->number;
+	p->suspend = suspend;
+	if (p->care == CARE_MANAGE && !pull_share_manages(c->share))
+		p->care = CARE_OBSERVE;
+	p->unseeded = next_unseeded;
+	p->seeded = seeded;
+}
+
 /* The word on it is in the spool. */
 static void
 begin_supervisor(struct pull_care *c)
 {
+	bool was_made = c->made_is_stored;
+
 	struct kafka_supervisor_parts parts = { .loop = c->p.loop,
 		.overlord = c->p.overlord,
 		.floor = c->floor,
@@ -175,12 +271,131 @@ begin_supervisor(struct pull_care *c)
 		.poll_ms = MAX_OF(agree_ms(c) / POLL_SHARE, POLL_MS_MIN),
 		.log_start = log_start,
 		.log_end = log_end,
+		.own = -1,
 		.context = c };
 
-	c->supervisor = kafka_supervisor_new(&parts, c->made_is_stored);
+	if (c->is_shared) {
+		share_parts(c, &parts);
+		was_made = share_view_has_begun(pull_share_view(c->share));
+	}
+	kafka_supervisor_free(&c->supervisor);
+	c->supervisor = kafka_supervisor_new(&parts, was_made);
+	if (c->is_shared)
+		kafka_supervisor_suspend(c->supervisor,
+		    share_view_suspends(pull_share_view(c->share)));
 	kafka_supervisor_rest(c->supervisor, rest_of(c));
 	kafka_supervisor_want(c->supervisor, make_spec(c));
 	c->changed = true;
+}
+
+static bool
+was_made(const struct pull_care *c)
+{
+	return c->supervisor != NULL &&
+	    kafka_supervisor_was_made(c->supervisor);
+}
+
+/* ---- those who share it ---- */
+
+static void
+share_told(void *context)
+{
+	struct pull_care *c = context;
+
+	c->share_changed = c->changed = c->peers_due = true;
+}
+
+static void
+begin_share(struct pull_care *c)
+{
+	struct pull_share_parts parts = { .loop = c->p.loop,
+		.zk = c->p.zk,
+		.base = c->base,
+		.log = spool_log_identity(c->p.spool),
+		.changed = share_told,
+		.context = c };
+
+	if (c->p.zk == NULL) {
+		set_trouble(c,
+		    "pull: this spool's log is a partition of a topic that is "
+		    "shared by way of ZooKeeper; nothing is served without "
+		    "zookeeper.connect");
+		return;
+	}
+	conf_pull_address(c->p.conf, c->p.port, &parts.at);
+	c->share = pull_share_new(&parts, c->number);
+	pull_share_tell(c->share, spool_log_range(c->p.spool, 0));
+}
+
+/* What the supervisor is begun anew for. */
+static char *
+role_of(const struct pull_care *c)
+{
+	const struct share_view *v = pull_share_view(c->share);
+	char *servers = share_view_servers(v);
+	char *role = must_format("%d %u %d %d %s", pull_share_manages(c->share),
+	    v->count, share_view_suspends(v), share_view_has_begun(v), servers);
+
+	free(servers);
+	return role;
+}
+
+/* With a supervisor that is new all that it has been told of begin; those that
+ * come later are seeded one by one. Without care of ours somebody else sees to
+ * that. */
+static void
+look_at_seeds(struct pull_care *c)
+{
+	const struct share_view *v = pull_share_view(c->share);
+
+	if (pull_share_unseeded(c->share) < 0)
+		return;
+	if (c->care != CARE_MANAGE)
+		pull_share_seeded(c->share, 0, v->count);
+	else if (was_made(c) && !share_view_has_begun(v))
+		pull_share_seeded(c->share, 0, c->begun_for);
+}
+
+static void
+look_at_share(struct pull_care *c)
+{
+	char *role;
+
+	c->share_changed = false;
+	c->number = pull_share_number(c->share);
+	if (!c->is_stored || !pull_share_holds(c->share))
+		return;
+	if (c->care == CARE_OFF || c->is_held)
+		return;
+	role = role_of(c);
+	if (c->role != NULL && strcmp(role, c->role) == 0) {
+		free(role);
+		return;
+	}
+	free(c->role);
+	c->role = role;
+	begin_supervisor(c);
+}
+
+bool
+pull_care_peers(struct pull_care *c, struct log_peers *to, bool *is_first)
+{
+	struct share_self self;
+
+	/* the name decides whether it is shared */
+	if (!c->peers_due || (c->id == NULL && c->peers_are_told))
+		return false;
+	*is_first = !c->peers_are_told;
+	*to = (struct log_peers){ .is_shared = c->is_shared ||
+		    (c->id == NULL && c->p.zk != NULL && c->care != CARE_OFF) };
+	c->peers_due = c->id == NULL;
+	c->peers_are_told = true;
+	if (c->share == NULL || pull_share_view(c->share)->count == 0)
+		return true;
+	self = pull_share_self(c->share);
+	share_view_peers(pull_share_view(c->share), &self, to);
+	*is_first = false;
+	return true;
 }
 
 /* ---- its name ---- */
@@ -204,6 +419,15 @@ druid_heard(void *context)
 	c->instance = conf_pull_instance(c->p.conf, c->p.port);
 	c->id =
 	    kafka_spec_id(c->p.ds, c->instance, f->has_major ? f->major : 0);
+	c->peers_due = true;
+	if (strcmp(c->id, c->p.ds->name) != 0 || c->p.zk == NULL ||
+	    c->partitions > 1)
+		return;
+	c->is_shared = true;
+	free(c->instance);
+	c->instance = must_strdup(SHARED_INSTANCE);
+	begin_floor(c);
+	begin_share(c);
 }
 
 static void
@@ -259,6 +483,8 @@ restore_word(struct pull_care *c)
 	c->instance = must_strdup(json_get_text(j, "instance", ""));
 	c->id = must_strdup(json_get_text(j, "id", ""));
 	c->made_is_stored = json_get_bool(j, "made", false);
+	c->number = (int)json_get_int(j, "partition", -1);
+	c->is_shared = c->number >= 0;
 	c->is_stored = true;
 	json_free(&j);
 	if (*c->id == '\0')
@@ -278,13 +504,6 @@ restore_floor(struct pull_care *c)
 	json_free(&j);
 }
 
-static bool
-was_made(const struct pull_care *c)
-{
-	return c->supervisor != NULL &&
-	    kafka_supervisor_was_made(c->supervisor);
-}
-
 /* Nobody was ever to pull, and nobody is to begin. */
 static bool
 is_needless(const struct pull_care *c)
@@ -297,6 +516,7 @@ static bool
 word_is_due(const struct pull_care *c)
 {
 	return c->id != NULL && !is_needless(c) &&
+	    (!c->is_shared || c->number >= 0) &&
 	    (!c->is_stored || (was_made(c) && !c->made_is_stored));
 }
 
@@ -311,6 +531,8 @@ write_word(struct pull_care *c)
 	json_set_text(j, "instance", c->instance);
 	json_set_text(j, "id", c->id);
 	json_set_bool(j, "made", c->made_is_written);
+	if (c->is_shared)
+		json_set_int(j, "partition", c->number);
 	set_document(c, WORD_DOCUMENT, j);
 }
 
@@ -329,6 +551,13 @@ retained(const struct pull_care *c, unsigned partition, uint64_t floor)
 		keep = spool_log_bytes_behind(c->p.spool, partition,
 		    (uint64_t)ds->retain_bytes / c->partitions);
 	return MIN_OF(floor, keep);
+}
+
+/* The partition that this one of our log is in the topic. */
+static unsigned
+part_of(const struct pull_care *c, unsigned of_log)
+{
+	return c->is_shared ? (unsigned)c->number : of_log;
 }
 
 /* The worker takes no more then. */
@@ -354,11 +583,22 @@ look_at_floors(struct pull_care *c)
 		return;
 	c->looked_ms = now;
 	for (unsigned i = 0; i < c->partitions; i++) {
-		uint64_t floor = log_floor_removable(c->floor, i);
+		uint64_t floor = log_floor_removable(c->floor, part_of(c, i));
 
 		c->floors[i] =
 		    retains && floor > 0 ? retained(c, i, floor) : floor;
 	}
+}
+
+/* Of all partitions that may be in a status; those of others do not matter. */
+static void
+begin_floor(struct pull_care *c)
+{
+	unsigned count = c->is_shared ? LOG_PAGE_PARTITIONS_MAX : c->partitions;
+
+	log_floor_free(&c->floor);
+	c->floor = log_floor_new(c->p.ds->name, count, agree_ms(c));
+	restore_floor(c);
 }
 
 /* ---- as the delivery calls it ---- */
@@ -382,12 +622,16 @@ pull_care_begin(struct pull_care *c)
 	if (c->floor != NULL || count < c->p.ds->pull_partitions)
 		return;
 	c->partitions = count;
-	c->floor = log_floor_new(c->p.ds->name, c->partitions, agree_ms(c));
-	restore_floor(c);
 	restore_word(c);
-	if (c->care == CARE_OFF)
+	begin_floor(c);
+	c->peers_due = true;
+	if (c->servers == NULL)
+		return; /* there is no feed */
+	if (c->is_shared)
+		begin_share(c);
+	else if (c->care == CARE_OFF)
 		return;
-	if (c->id != NULL)
+	else if (c->id != NULL)
 		begin_supervisor(c);
 	else
 		ask_druid(c);
@@ -398,10 +642,15 @@ pull_care_wants_commit(struct pull_care *c)
 {
 	if (c->floor == NULL)
 		return false;
+	if (c->share_changed)
+		look_at_share(c);
+	if (c->share != NULL)
+		look_at_seeds(c);
 	if (log_floor_changed(c->floor))
 		c->floor_due = c->changed = true;
 	look_at_room(c);
-	look_at_floors(c);
+	if (!c->is_shared || c->is_stored)
+		look_at_floors(c);
 	return c->floor_due || word_is_due(c);
 }
 
@@ -422,12 +671,16 @@ void
 pull_care_written(struct pull_care *c)
 {
 	c->floor_due = false;
+	if (c->share != NULL)
+		pull_share_tell(c->share, spool_log_range(c->p.spool, 0));
 	if (!c->word_is_written)
 		return;
 	c->is_stored = true;
 	c->made_is_stored = c->made_is_written;
 	druid_free(&c->druid);
-	if (c->supervisor == NULL)
+	if (c->is_shared)
+		pull_share_stored(c->share);
+	else if (c->supervisor == NULL)
 		begin_supervisor(c);
 	else if (c->made_is_stored)
 		kafka_supervisor_stored(c->supervisor);
@@ -436,6 +689,7 @@ pull_care_written(struct pull_care *c)
 void
 pull_care_hold(struct pull_care *c)
 {
+	c->is_held = true;
 	druid_free(&c->druid);
 	if (c->supervisor != NULL)
 		kafka_supervisor_hold(c->supervisor);
@@ -461,16 +715,17 @@ pull_care_retire(struct pull_care *c, bool on)
 bool
 pull_care_is_retired(const struct pull_care *c)
 {
-	return c->supervisor == NULL ||
-	    kafka_supervisor_is_retired(c->supervisor);
+	return c->supervisor == NULL
+	    ? !c->is_shared || !c->is_stored || c->care == CARE_OFF
+	    : kafka_supervisor_is_retired(c->supervisor);
 }
 
 uint64_t
 pull_care_floor(const struct pull_care *c, unsigned partition)
 {
 	/* at once when nothing may go any more */
-	return partition < c->partitions &&
-		log_floor_removable(c->floor, partition) > 0
+	return partition < c->partitions && (!c->is_shared || c->is_stored) &&
+		log_floor_removable(c->floor, part_of(c, partition)) > 0
 	    ? c->floors[partition]
 	    : 0;
 }
@@ -478,8 +733,9 @@ pull_care_floor(const struct pull_care *c, unsigned partition)
 uint64_t
 pull_care_known(const struct pull_care *c, unsigned partition)
 {
-	return partition < c->partitions ? log_floor_known(c->floor, partition)
-					 : 0;
+	return partition < c->partitions && (!c->is_shared || c->is_stored)
+	    ? log_floor_known(c->floor, part_of(c, partition))
+	    : 0;
 }
 
 /* ---- what can be seen ---- */
@@ -490,7 +746,7 @@ note_instance(const struct pull_care *c, struct json *notes)
 	const char *wanted = c->p.conf->pull_instance;
 	char *text;
 
-	if (c->instance == NULL || *wanted == '\0' ||
+	if (c->instance == NULL || *wanted == '\0' || c->is_shared ||
 	    strcmp(wanted, c->instance) == 0)
 		return;
 	text = must_format("pull.instance is %s, but this spool's supervisor "
@@ -499,6 +755,35 @@ note_instance(const struct pull_care *c, struct json *notes)
 	    wanted, c->instance);
 	json_append(notes, json_new_text(text));
 	free(text);
+}
+
+static void
+describe_share(const struct pull_care *c, struct json *to, struct json *notes)
+{
+	const struct share_view *v = pull_share_view(c->share);
+	struct json *j = json_new_object(), *members = json_new_array();
+	const char *trouble = pull_share_trouble(c->share);
+
+	json_set_int(j, "partition", c->number);
+	json_set_bool(j, "serves", pull_share_holds(c->share));
+	json_set_bool(j, "manages", pull_share_manages(c->share));
+	for (unsigned i = 0; i < v->count; i++) {
+		const struct share_member *m = &v->all[i];
+		char *at = must_format("%s:%u", m->at.host, m->at.port);
+		struct json *one = json_new_object();
+
+		json_set_int(one, "partition", i);
+		json_set_text(one, "at", at);
+		json_set_text(one, "state",
+		    m->holder.is_there ? (m->seeded ? "there" : "comes")
+				       : "away");
+		json_append(members, one);
+		free(at);
+	}
+	json_set(j, "members", members);
+	json_set(to, "share", j);
+	if (*trouble != '\0')
+		json_append(notes, json_new_text(trouble));
 }
 
 void
@@ -510,6 +795,8 @@ pull_care_describe(
 	if (*c->trouble != '\0')
 		json_append(notes, json_new_text(c->trouble));
 	note_instance(c, notes);
+	if (c->share != NULL)
+		describe_share(c, to, notes);
 	if (c->floor != NULL)
 		log_floor_describe(c->floor, notes);
 	if (c->supervisor != NULL) {

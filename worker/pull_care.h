@@ -9,14 +9,20 @@
  * configuration changes, since Druid keeps the offsets by it. The floor's
  * document ("floor") is written by the transaction that removes what is below
  * it.
+ *
+ * Before Druid 34 a dataSource has one supervisor, by its own name. With
+ * ZooKeeper several tranqds then share it and its topic (pull_share.h): the log
+ * is one partition, which number is in the spool with the name.
  */
 #pragma once
 
 #include "conf.h"
 #include "json.h"
+#include "log_peers.h"
 #include "loop.h"
 #include "overlord.h"
 #include "spool.h"
+#include "zk.h"
 
 struct pull_care;
 
@@ -27,6 +33,7 @@ struct pull_care_parts {
 	const struct ds_conf *ds;
 	struct spool *spool;
 	struct overlord *overlord;
+	struct zk *zk; /* NULL: without ZooKeeper */
 	unsigned port; /* where the feed listens */
 };
 
@@ -47,6 +54,11 @@ bool pull_care_is_settled(const struct pull_care *);
 /* What lies below may leave the log: Druid has committed it, and pull.retain
  * does not keep it. 0: nothing, for now. */
 uint64_t pull_care_floor(const struct pull_care *, unsigned partition);
+/* Who serves which partition, as the feed is to know it. False: it is the same
+ * as at the last call. Before anything is agreed on there is no topic; *is_first:
+ * what was told before, in another life, may still hold. */
+bool pull_care_peers(
+    struct pull_care *, struct log_peers *, bool *is_first) MUST_CHECK;
 /* Up to where Druid has committed, as far as is known; 0: nothing is. */
 uint64_t pull_care_known(const struct pull_care *, unsigned partition);
 

@@ -73,6 +73,7 @@ make_pull(struct ways *w, const struct ways_parts *p)
 		.ds = p->heritage->ds,
 		.spool = p->spool,
 		.overlord = p->overlord,
+		.zk = p->zk,
 		.port = p->heritage->pull_port };
 
 	w->page = log_page_attach(p->heritage->page_fd);

@@ -24,7 +24,6 @@
 
 #define ORPHAN_DRAIN_MS 2000 /* the supervisor is gone */
 #define TELL_MS 1000 /* how often the state is described */
-#define NODE 1 /* in Metadata: there is no other */
 #define CLUSTER "tranqd"
 
 struct feed {
@@ -107,27 +106,31 @@ bell_rang(struct loop_io *io UNUSED, uint32_t events UNUSED)
 /* ---- what it says of itself ---- */
 
 static struct json *
-describe_partition(const struct feed_topic *t, unsigned partition)
+describe_partition(const struct feed_topic *t, unsigned at)
 {
-	struct log_range r = log_page_range(t->page, partition);
 	struct json *o = json_new_object();
+	struct feed_topic_part part;
 
-	json_set_int(o, "index", partition);
-	json_set_int(o, "start", (int64_t)r.start);
-	json_set_int(o, "end", (int64_t)r.end);
-	if (t->asked[partition] != 0)
-		json_set_int(o, "asked", (int64_t)t->asked[partition]);
+	feed_topic_part(t, at, &part);
+	json_set_int(o, "index", part.number);
+	json_set_int(o, "start", (int64_t)part.range.start);
+	json_set_int(o, "end", (int64_t)part.range.end);
+	if (part.asked != 0)
+		json_set_int(o, "asked", (int64_t)part.asked);
+	if (!part.is_ours)
+		json_set_text(o, "of",
+		    part.stands_in ? "one who is away" : "another tranqd");
 	return o;
 }
 
 static void
-describe(const struct feed *f, struct buf *to)
+describe(struct feed *f, struct buf *to)
 {
 	struct json *o = json_new_object(), *topics = json_new_array();
 	const struct feed_topics *all = &f->server.topics;
 
 	for (unsigned i = 0; i < all->count; i++) {
-		const struct feed_topic *t = &all->all[i];
+		struct feed_topic *t = &f->server.topics.all[i];
 		unsigned partitions = feed_topic_partitions(t);
 		struct json *topic, *list;
 
@@ -234,10 +237,10 @@ take_address(struct feed *f)
 	struct endpoint listen;
 
 	conf_pull_address(conf, f->heritage->pull_port, &f->address);
-	s->self = (struct kafka_answer_broker){ NODE, (int32_t)f->address.port,
-		kafka_wire_text(f->address.host) };
-	s->cluster = (struct kafka_answer_cluster){ kafka_wire_text(CLUSTER),
-		NODE, &s->self, 1 };
+	s->self = (struct kafka_answer_broker){ log_peers_node(f->address.host,
+						    f->address.port),
+		(int32_t)f->address.port, kafka_wire_text(f->address.host) };
+	s->cluster = kafka_wire_text(CLUSTER);
 	/* passwords in the clear go over what cannot be overheard only, or
 	 * where the operator says so */
 	must(endpoint_parse(conf->pull_listen, &listen));

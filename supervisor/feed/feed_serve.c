@@ -55,15 +55,73 @@ answer_api_versions(struct feed_server *s)
 	kafka_answer_api_versions(&s->head, &s->request, apis, count);
 }
 
+/* One that has no room is left out; its partitions then have no leader for whom
+ * asks for all topics. */
 static void
-put_topic(struct feed_server *s, struct kafka_text name, unsigned partitions)
+add_broker(struct feed_server *s, const struct kafka_answer_broker *b)
 {
+	unsigned at = 0;
+
+	while (at < s->broker_count && s->brokers[at].node < b->node)
+		at++;
+	if ((at < s->broker_count && s->brokers[at].node == b->node) ||
+	    s->broker_count == FEED_SERVE_BROKERS_MAX)
+		return;
+	memmove(&s->brokers[at + 1], &s->brokers[at],
+	    (s->broker_count - at) * sizeof s->brokers[0]);
+	s->brokers[at] = *b;
+	s->broker_count++;
+}
+
+/* Ourselves, and those with whom the topic is shared. */
+static void
+add_brokers_of(struct feed_server *s, struct feed_topic *t)
+{
+	if (t == NULL || feed_topic_partitions(t) == 0 || t->peers == NULL)
+		return;
+	for (unsigned i = 0; i < t->peers->broker_count; i++) {
+		const struct log_broker *b = &t->peers->brokers[i];
+
+		add_broker(s,
+		    &(struct kafka_answer_broker){
+			b->node, (int32_t)b->port, kafka_wire_text(b->host) });
+	}
+}
+
+static void
+put_brokers(struct feed_server *s, unsigned topics)
+{
+	const struct kafka_request *q = &s->request;
+	struct kafka_answer_cluster cluster = { .id = s->cluster,
+		.brokers = s->brokers };
+
+	s->broker_count = 0;
+	add_broker(s, &s->self);
+	for (unsigned i = 0; q->all_topics && i < s->topics.count; i++)
+		add_brokers_of(s, &s->topics.all[i]);
+	for (unsigned i = 0; !q->all_topics && i < q->topic_count; i++)
+		add_brokers_of(
+		    s, feed_topic_find(&s->topics, q->topics[i].name));
+	cluster.broker_count = s->broker_count;
+	cluster.controller = s->brokers[0].node;
+	kafka_answer_metadata(&s->head, q, &cluster, topics);
+}
+
+/* NULL: there is none of that name. */
+static void
+put_topic(struct feed_server *s, struct kafka_text name, struct feed_topic *t)
+{
+	unsigned partitions = t != NULL ? feed_topic_partitions(t) : 0;
+	struct feed_topic_part part;
+
 	kafka_answer_metadata_topic(&s->head, &s->request, name,
 	    partitions > 0 ? KAFKA_OK : KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
 	    partitions);
-	for (unsigned i = 0; i < partitions; i++)
-		kafka_answer_metadata_partition(
-		    &s->head, &s->request, (int32_t)i, s->self.node);
+	for (unsigned i = 0; i < partitions; i++) {
+		feed_topic_part(t, i, &part);
+		kafka_answer_metadata_partition(&s->head, &s->request,
+		    part.number, t->peers != NULL ? part.leader : s->self.node);
+	}
 	kafka_answer_metadata_topic_end(&s->head, &s->request);
 }
 
@@ -74,15 +132,14 @@ put_all_topics(struct feed_server *s)
 
 	for (unsigned i = 0; i < s->topics.count; i++)
 		count += feed_topic_partitions(&s->topics.all[i]) > 0;
-	kafka_answer_metadata(&s->head, &s->request, &s->cluster, count);
+	put_brokers(s, count);
 	/* one that becomes a topic meanwhile is not in the count */
 	for (unsigned i = 0; i < s->topics.count && count > 0; i++) {
-		const struct feed_topic *t = &s->topics.all[i];
-		unsigned partitions = feed_topic_partitions(t);
+		struct feed_topic *t = &s->topics.all[i];
 
-		if (partitions == 0)
+		if (feed_topic_partitions(t) == 0)
 			continue;
-		put_topic(s, kafka_wire_text(t->name), partitions);
+		put_topic(s, kafka_wire_text(t->name), t);
 		count--;
 	}
 }
@@ -95,15 +152,10 @@ answer_metadata(struct feed_server *s)
 	if (q->all_topics) {
 		put_all_topics(s);
 	} else {
-		kafka_answer_metadata(&s->head, q, &s->cluster, q->topic_count);
-		for (unsigned i = 0; i < q->topic_count; i++) {
-			struct kafka_text name = q->topics[i].name;
-			const struct feed_topic *t =
-			    feed_topic_find(&s->topics, name);
-
-			put_topic(
-			    s, name, t != NULL ? feed_topic_partitions(t) : 0);
-		}
+		put_brokers(s, q->topic_count);
+		for (unsigned i = 0; i < q->topic_count; i++)
+			put_topic(s, q->topics[i].name,
+			    feed_topic_find(&s->topics, q->topics[i].name));
 	}
 	kafka_answer_metadata_end(&s->head, q);
 }

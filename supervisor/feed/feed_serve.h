@@ -25,6 +25,8 @@
 /* A password is looked at again after that time (FEED_USERS_BUSY). */
 #define FEED_SERVE_BUSY_MS 50
 
+#define FEED_SERVE_BROKERS_MAX (2u * LOG_PEERS_MAX)
+
 enum feed_login {
 	FEED_LOGIN_NONE, /* nobody yet: he may ask for versions, and log in */
 	FEED_LOGIN_TOKENS, /* SaslAuthenticate comes */
@@ -45,7 +47,7 @@ struct feed_server {
 	struct feed_users *users; /* NULL: everybody may read */
 	bool offers_plain;
 	struct kafka_answer_broker self;
-	struct kafka_answer_cluster cluster;
+	struct kafka_text cluster; /* its id */
 	struct counters counters;
 
 	/* the answer */
@@ -55,6 +57,9 @@ struct feed_server {
 
 	/* private */
 	struct kafka_request request;
+	/* ascending by node: of a Metadata */
+	struct kafka_answer_broker brokers[FEED_SERVE_BROKERS_MAX];
+	unsigned broker_count;
 	int64_t said_login_ms, said_request_ms;
 };
 

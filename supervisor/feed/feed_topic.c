@@ -51,6 +51,7 @@ feed_topic_fini_all(struct feed_topics *t)
 	for (unsigned i = 0; i < t->count; i++) {
 		log_view_close(&t->all[i].view);
 		log_page_detach(&t->all[i].page);
+		free(t->all[i].peers);
 		free(t->all[i].dir);
 	}
 	free(t->all);
@@ -88,21 +89,100 @@ feed_topic_find(struct feed_topics *t, struct kafka_text name)
 	return NULL;
 }
 
+/* ---- partitions ---- */
+
+/* What the worker has agreed on last. */
+static void
+look_at_peers(struct feed_topic *t)
+{
+	static struct log_peers fresh;
+
+	if (!log_page_peers(t->page, &t->peers_version, &fresh))
+		return;
+	if (!fresh.is_shared) {
+		free(t->peers);
+		t->peers = NULL;
+		return;
+	}
+	if (t->peers == NULL)
+		t->peers = must_malloc(sizeof *t->peers);
+	*t->peers = fresh;
+}
+
 unsigned
-feed_topic_partitions(const struct feed_topic *t)
+feed_topic_partitions(struct feed_topic *t)
 {
 	unsigned count = LOG_PAGE_PARTITIONS_MAX;
 
+	look_at_peers(t);
+	if (t->peers != NULL)
+		return t->peers->count;
 	while (count > 0 && log_page_range(t->page, count - 1).end == 0)
 		count--;
 	return count;
 }
 
-static bool
-has_partition(const struct feed_topic *t, int32_t partition)
+static void
+shared_part(const struct feed_topic *t, const struct log_peer *peer,
+    struct feed_topic_part *to)
 {
-	return partition >= 0 && partition < (int32_t)LOG_PAGE_PARTITIONS_MAX &&
-	    (unsigned)partition < feed_topic_partitions(t);
+	bool leads = peer->leader == t->peers->node;
+
+	*to = (struct feed_topic_part){ .number = (int32_t)peer->number,
+		.leader = peer->leader,
+		.is_ours = leads && peer->number == t->peers->own,
+		.range = { peer->start, peer->end } };
+	to->stands_in = leads && !to->is_ours;
+	if (!to->is_ours)
+		return;
+	to->range = log_page_range(t->page, 0);
+	to->asked = t->asked[0];
+}
+
+void
+feed_topic_part(
+    const struct feed_topic *t, unsigned at, struct feed_topic_part *to)
+{
+	if (t->peers != NULL) {
+		must(at < t->peers->count);
+		shared_part(t, &t->peers->all[at], to);
+		return;
+	}
+	*to = (struct feed_topic_part){ .number = (int32_t)at,
+		.leader = -1,
+		.is_ours = true,
+		.range = log_page_range(t->page, at),
+		.asked = t->asked[at] };
+}
+
+/* KAFKA_OK: ours, or one that we stand in for. */
+static enum kafka_error
+find_part(struct feed_topic *t, int32_t number, struct feed_topic_part *to)
+{
+	const struct log_peer *peer;
+	unsigned count;
+
+	if (t == NULL || number < 0)
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	count = feed_topic_partitions(t);
+	if (t->peers == NULL) {
+		if ((unsigned)number >= count)
+			return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+		feed_topic_part(t, (unsigned)number, to);
+		return KAFKA_OK;
+	}
+	peer = log_peers_find(t->peers, number);
+	if (peer == NULL)
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	shared_part(t, peer, to);
+	return to->is_ours || to->stands_in ? KAFKA_OK : KAFKA_NOT_LEADER;
+}
+
+/* Where the partition is in our own log. */
+static unsigned
+index_of(const struct feed_topic *t, int32_t number)
+{
+	return t->peers != NULL ? 0 : (unsigned)number;
 }
 
 /* ---- looks ---- */
@@ -233,7 +313,7 @@ complain_of_offset(
 {
 	if (w->offset > 0 && (uint64_t)w->offset > r.end) {
 		log_page_note_beyond(
-		    t->page, (unsigned)w->partition, (uint64_t)w->offset);
+		    t->page, index_of(t, w->partition), (uint64_t)w->offset);
 		if (log_may_repeat(&t->beyond_ms, COMPLAIN_MS))
 			log_error("%s: a consumer asks partition %d for offset "
 				  "%lld, the log ends at %llu: he knows "
@@ -256,12 +336,17 @@ feed_topic_fetch(struct feed_topics *all, struct feed_topic *t,
     const struct feed_topic_wish *w, struct log_range *range,
     struct feed_piece *piece)
 {
+	struct feed_topic_part part;
+	enum kafka_error error = find_part(t, w->partition, &part);
+
 	*range = (struct log_range){ 0, 0 };
-	if (t == NULL || !has_partition(t, w->partition))
-		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	if (error != KAFKA_OK)
+		return error;
 	*piece = (struct feed_piece){ .topic = t,
-		.partition = (unsigned)w->partition };
-	*range = log_page_range(t->page, piece->partition);
+		.partition = index_of(t, w->partition) };
+	*range = part.range;
+	if (part.stands_in) /* wherever: nothing is here, until it is back */
+		return KAFKA_OK;
 	if (w->offset < 0 || (uint64_t)w->offset < range->start ||
 	    (uint64_t)w->offset > range->end) {
 		complain_of_offset(t, w, *range);
@@ -397,19 +482,19 @@ enum kafka_error
 feed_topic_place(struct feed_topic *t, int32_t partition, int64_t time_ms,
     struct feed_topic_search *s, struct feed_topic_place *place)
 {
-	struct log_range range;
+	struct feed_topic_part part;
+	enum kafka_error error = find_part(t, partition, &part);
 
 	*place = (struct feed_topic_place){ -1, -1 };
-	if (t == NULL || !has_partition(t, partition))
-		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	range = log_page_range(t->page, (unsigned)partition);
+	if (error != KAFKA_OK)
+		return error;
 	if (time_ms == KAFKA_EARLIEST)
-		place->offset = (int64_t)range.start;
+		place->offset = (int64_t)part.range.start;
 	else if (time_ms == KAFKA_LATEST)
-		place->offset = (int64_t)range.end;
+		place->offset = (int64_t)part.range.end;
 	else if (time_ms < 0)
 		return KAFKA_UNSUPPORTED_VERSION; /* a newer kind of place */
-	else
-		return search(t, (unsigned)partition, time_ms, s, place);
+	else if (part.is_ours)
+		return search(t, index_of(t, partition), time_ms, s, place);
 	return KAFKA_OK;
 }

@@ -44,6 +44,8 @@ struct feed_topic {
 	uint64_t opening; /* that the view is of */
 	char identity[LOG_PAGE_IDENTITY_BYTES];
 	unsigned log_number; /* another one when the log is another one */
+	struct log_peers *peers; /* NULL: the topic is ours alone */
+	uint64_t peers_version;
 	int64_t retry_ms; /* not before that time */
 	int64_t complained_ms, beyond_ms, before_ms, damaged_ms;
 };
@@ -71,8 +73,19 @@ bool feed_topic_init_all(
 void feed_topic_fini_all(struct feed_topics *);
 /* NULL: there is no such dataSource. */
 struct feed_topic *feed_topic_find(struct feed_topics *, struct kafka_text);
-/* How many it has, from 0 on; 0: it is no topic (yet). */
-unsigned feed_topic_partitions(const struct feed_topic *);
+/* How many it has; 0: it is no topic (yet). */
+unsigned feed_topic_partitions(struct feed_topic *);
+/* One of them, counted from 0: its number, of a shared topic who leads it (−1:
+ * nobody), and what is known of it. Behind feed_topic_partitions. */
+struct feed_topic_part {
+	int32_t number, leader;
+	bool is_ours, stands_in; /* else another one leads it */
+	struct log_range range;
+	uint64_t asked; /* ours: the offset of the last Fetch, or 0 */
+};
+
+void feed_topic_part(
+    const struct feed_topic *, unsigned at, struct feed_topic_part *);
 
 /* Begins a look. False: the spool cannot be looked into now. */
 bool feed_topic_begin(struct feed_topic *, int64_t now_ms) MUST_CHECK;

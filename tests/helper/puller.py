@@ -105,18 +105,23 @@ class Puller:
 
     # the supervisor's own looks at the log
 
-    def _address(self):
+    def _metadata(self):
+        """Of the first of bootstrap.servers that is there; and the topic."""
         io = self.supervisor()["spec"]["spec"]["ioConfig"]
-        first = io["consumerProperties"]["bootstrap.servers"].split(",")[0]
-        host, _, port = first.rpartition(":")
-        return host, int(port), io["topic"]
+        servers = io["consumerProperties"]["bootstrap.servers"].split(",")
+        for server in servers:
+            host, _, port = server.rpartition(":")
+            try:
+                with Client(int(port), host=host) as c:
+                    c.send(metadata(io["topic"]))
+                    return Metadata(c.answer()), io["topic"]
+            except OSError:
+                if server == servers[-1]:
+                    raise
 
     def _leader(self, partition):
         """A connection to it and the topic, or None."""
-        host, port, topic = self._address()
-        with Client(port, host=host) as c:
-            c.send(metadata(topic))
-            found = Metadata(c.answer())
+        found, topic = self._metadata()
         node = found.topics.get(topic, {}).get(partition)
         if node not in found.nodes:
             return None, topic
@@ -145,10 +150,8 @@ class Puller:
         self._told[do, partition] = offset
 
     def _known_partitions(self):
-        host, port, topic = self._address()
-        with Client(port, host=host) as c:
-            c.send(metadata(topic))
-            return Metadata(c.answer()).topics.get(topic, {})
+        found, topic = self._metadata()
+        return found.topics.get(topic, {})
 
     def _run(self, what, *arguments):
         """As long as it lives; a feed that is away is tried again."""

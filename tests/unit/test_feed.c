@@ -128,9 +128,7 @@ start_feed(const char *properties)
 	rig.server->conf = rig.conf;
 	rig.server->self =
 	    (struct kafka_answer_broker){ 1, 9094, kafka_wire_text("host") };
-	rig.server->cluster =
-	    (struct kafka_answer_cluster){ kafka_wire_text("tranqd"), 1,
-		    &rig.server->self, 1 };
+	rig.server->cluster = kafka_wire_text("tranqd");
 	feed_serve_init(rig.server);
 	assert_true(feed_topic_init_all(&rig.server->topics, rig.conf, pages));
 	rig.links =
@@ -290,6 +288,7 @@ has_no_answer(struct peer *p)
 struct fetch {
 	const char *topic;
 	int32_t max_wait_ms, bytes_min, bytes_max, partition_bytes_max;
+	int32_t partition;
 	int64_t offset;
 };
 
@@ -315,7 +314,7 @@ put_fetch(struct peer *p, const struct fetch *f)
 	kafka_wire_put_string(
 	    b, kafka_wire_text(f->topic != NULL ? f->topic : "foo"));
 	kafka_wire_put_i32(b, 1);
-	kafka_wire_put_i32(b, 0);
+	kafka_wire_put_i32(b, f->partition);
 	kafka_wire_put_i32(b, -1);
 	kafka_wire_put_i64(b, f->offset);
 	kafka_wire_put_i64(b, -1);
@@ -332,6 +331,7 @@ put_fetch(struct peer *p, const struct fetch *f)
 	}
 
 struct fetched {
+	int32_t partition;
 	int16_t error;
 	int64_t end, start;
 	struct kafka_text records;
@@ -348,7 +348,7 @@ read_fetched(struct kafka_reader r)
 	assert_int_equal(kafka_wire_i32(&r), 1);
 	(void)kafka_wire_string(&r);
 	assert_int_equal(kafka_wire_i32(&r), 1);
-	assert_int_equal(kafka_wire_i32(&r), 0);
+	f.partition = kafka_wire_i32(&r);
 	f.error = kafka_wire_i16(&r);
 	f.end = kafka_wire_i64(&r);
 	assert_int_equal(kafka_wire_i64(&r), f.end);
@@ -364,9 +364,13 @@ read_fetched(struct kafka_reader r)
 static struct fetched
 fetch(struct peer *p, const struct fetch *f)
 {
+	struct fetched got;
+
 	put_fetch(p, f);
 	flush(p);
-	return read_fetched(answer(p, p->correlation));
+	got = read_fetched(answer(p, p->correlation));
+	assert_int_equal(got.partition, f->partition);
+	return got;
 }
 
 /* The batches from `first` on, `count` of them, and nothing else. */
@@ -428,7 +432,8 @@ test_metadata(void **state)
 
 /* The same place, so many times. */
 static void
-put_list_offsets(struct peer *p, int64_t time_ms, unsigned times)
+put_list_offsets(
+    struct peer *p, int32_t partition, int64_t time_ms, unsigned times)
 {
 	struct buf *b = begin(p, KAFKA_LIST_OFFSETS, 1);
 
@@ -437,29 +442,40 @@ put_list_offsets(struct peer *p, int64_t time_ms, unsigned times)
 	kafka_wire_put_string(b, kafka_wire_text("foo"));
 	kafka_wire_put_i32(b, (int32_t)times);
 	for (unsigned i = 0; i < times; i++) {
-		kafka_wire_put_i32(b, 0);
+		kafka_wire_put_i32(b, partition);
 		kafka_wire_put_i64(b, time_ms);
 	}
 	end(p);
+}
+
+/* Of any partition; the error. */
+static int16_t
+list_partition(struct peer *p, int32_t partition, int64_t time_ms,
+    struct feed_topic_place *place)
+{
+	struct kafka_reader r;
+	int16_t error;
+
+	put_list_offsets(p, partition, time_ms, 1);
+	flush(p);
+	r = answer(p, p->correlation);
+	assert_int_equal(kafka_wire_i32(&r), 1);
+	(void)kafka_wire_string(&r);
+	assert_int_equal(kafka_wire_i32(&r), 1);
+	assert_int_equal(kafka_wire_i32(&r), partition);
+	error = kafka_wire_i16(&r);
+	place->time_ms = kafka_wire_i64(&r);
+	place->offset = kafka_wire_i64(&r);
+	assert_false(r.is_bad);
+	return error;
 }
 
 static struct feed_topic_place
 list_offset(struct peer *p, int64_t time_ms)
 {
 	struct feed_topic_place place;
-	struct kafka_reader r;
 
-	put_list_offsets(p, time_ms, 1);
-	flush(p);
-	r = answer(p, p->correlation);
-	assert_int_equal(kafka_wire_i32(&r), 1);
-	(void)kafka_wire_string(&r);
-	assert_int_equal(kafka_wire_i32(&r), 1);
-	assert_int_equal(kafka_wire_i32(&r), 0);
-	assert_int_equal(kafka_wire_i16(&r), 0);
-	place.time_ms = kafka_wire_i64(&r);
-	place.offset = kafka_wire_i64(&r);
-	assert_false(r.is_bad);
+	assert_int_equal(list_partition(p, 0, time_ms, &place), 0);
 	return place;
 }
 
@@ -505,7 +521,7 @@ test_list_often(void **state)
 	fake_log_add(10, 400 * KiB, 1000);
 	tell_range();
 	connect_peer(&peer);
-	put_list_offsets(&peer, 1007, KAFKA_REQUEST_PARTITIONS_MAX);
+	put_list_offsets(&peer, 0, 1007, KAFKA_REQUEST_PARTITIONS_MAX);
 	flush(&peer);
 	r = answer(&peer, peer.correlation);
 	(void)kafka_wire_i32(&r);
@@ -542,7 +558,7 @@ test_list_far(void **state)
 	connect_peer(&peer);
 	assert_int_equal(list_offset(&peer, 2000).offset, FIRST + 200);
 	fake_log.searches = 0;
-	put_list_offsets(&peer, 2000, KAFKA_REQUEST_PARTITIONS_MAX);
+	put_list_offsets(&peer, 0, 2000, KAFKA_REQUEST_PARTITIONS_MAX);
 	flush(&peer);
 	(void)answer(&peer, peer.correlation);
 	/* each of one batch here; 21 for each place it would be */
@@ -583,6 +599,143 @@ test_fetch(void **state)
 	fake_log_add(10, 100, 1000);
 	f = fetch(&peer, FETCH(.offset = FIRST + 90));
 	assert_batches(f.records, 9, 1);
+	stop_feed();
+}
+
+/* Three of one topic: partition 4 is ours, 2 is of one who is away, so that we
+ * stand in for him, 7 is of another one. */
+static void
+share(struct log_peers *p, int32_t leader_of_4)
+{
+	*p = (struct log_peers){ .is_shared = true,
+		.count = 3,
+		.own = 4,
+		.node = log_peers_node("host", 9094),
+		.all = { { 2, 0, 500, 800 }, { 4, leader_of_4, 1, 1 },
+		    { 7, log_peers_node("two", 1), 70, 71 } } };
+	p->all[0].leader = p->node;
+	if (leader_of_4 == 0)
+		p->all[1].leader = p->node;
+	assert_true(log_peers_add_broker(p, "host", 9094));
+	assert_true(log_peers_add_broker(p, "two", 1));
+	log_page_tell_peers(rig.page, p);
+}
+
+static void
+assert_shared_metadata(const char *topic, const struct log_peers *p)
+{
+	struct kafka_reader r;
+
+	put_metadata(&peer, topic);
+	flush(&peer);
+	r = answer(&peer, peer.correlation);
+	assert_int_equal(kafka_wire_i32(&r), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(kafka_wire_i32(&r), p->brokers[i].node);
+		assert_true(
+		    kafka_wire_is(kafka_wire_string(&r), p->brokers[i].host));
+		assert_int_equal(kafka_wire_i32(&r), p->brokers[i].port);
+		assert_null(kafka_wire_nullable(&r).at);
+	}
+	assert_int_equal(kafka_wire_i32(&r), p->brokers[0].node);
+	assert_int_equal(kafka_wire_i32(&r), 1);
+	assert_int_equal(kafka_wire_i16(&r), 0);
+	assert_true(kafka_wire_is(kafka_wire_string(&r), "foo"));
+	(void)kafka_wire_i8(&r);
+	assert_int_equal(kafka_wire_i32(&r), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(kafka_wire_i16(&r), 0);
+		assert_int_equal(kafka_wire_i32(&r), p->all[i].number);
+		assert_int_equal(kafka_wire_i32(&r), p->all[i].leader);
+		for (unsigned n = 0; n < 2; n++) { /* replicas, in sync */
+			assert_int_equal(kafka_wire_i32(&r), 1);
+			assert_int_equal(kafka_wire_i32(&r), p->all[i].leader);
+		}
+	}
+	assert_false(r.is_bad);
+}
+
+static void
+assert_listed(int32_t partition, int16_t error, int64_t start, int64_t end)
+{
+	struct feed_topic_place place;
+
+	assert_int_equal(
+	    list_partition(&peer, partition, KAFKA_EARLIEST, &place), error);
+	assert_int_equal(place.offset, start);
+	assert_int_equal(
+	    list_partition(&peer, partition, KAFKA_LATEST, &place), error);
+	assert_int_equal(place.offset, end);
+}
+
+static void
+test_shared(void **state)
+{
+	struct log_peers peers;
+	struct fetched f;
+
+	(void)state;
+	start_feed("");
+	rig.server->self.node = log_peers_node("host", 9094);
+	share(&peers, 0);
+	for (unsigned i = 0; i < 3; i++)
+		fake_log_add(10, 20, 1000);
+	tell_range();
+	connect_peer(&peer);
+	assert_shared_metadata("foo", &peers);
+	assert_shared_metadata(NULL, &peers);
+	assert_listed(2, 0, 500, 800);
+	assert_listed(4, 0, FIRST, FIRST + 30);
+	assert_listed(7, 6, -1, -1);
+	assert_listed(0, 3, -1, -1);
+	f = fetch(&peer, FETCH(.partition = 4, .offset = FIRST + 10));
+	assert_int_equal(f.error, 0);
+	assert_batches(f.records, 1, 2);
+	/* no records of one that is away, at whatever offset */
+	for (int64_t offset = 0; offset < 1000; offset += 499) {
+		f = fetch(&peer,
+		    FETCH(.partition = 2, .offset = offset, .max_wait_ms = 20));
+		assert_int_equal(f.error, 0);
+		assert_int_equal(f.records.bytes, 0);
+		assert_int_equal(f.start, 500);
+		assert_int_equal(f.end, 800);
+	}
+	put_fetch(&peer, FETCH(.partition = 2, .offset = 600));
+	flush(&peer);
+	assert_true(has_no_answer(&peer));
+	disconnect(&peer);
+	connect_peer(&peer);
+	f = fetch(
+	    &peer, FETCH(.partition = 7, .offset = 70, .max_wait_ms = 20));
+	assert_int_equal(f.error, 6);
+	f = fetch(
+	    &peer, FETCH(.partition = 0, .offset = FIRST, .max_wait_ms = 20));
+	assert_int_equal(f.error, 3);
+	/* another one has a copy of our log, or we do not know: nobody has two
+	 * logs of one number */
+	share(&peers, log_peers_node("two", 1));
+	f = fetch(
+	    &peer, FETCH(.partition = 4, .offset = FIRST, .max_wait_ms = 20));
+	assert_int_equal(f.error, 6);
+	assert_listed(4, 6, -1, -1);
+	share(&peers, 0);
+	f = fetch(&peer, FETCH(.partition = 4, .offset = FIRST));
+	assert_batches(f.records, 0, 3);
+	/* beyond the end, of our own: our worker hears of it */
+	f = fetch(&peer,
+	    FETCH(.partition = 4, .offset = FIRST + 31, .max_wait_ms = 20));
+	assert_int_equal(f.error, 1);
+	assert_int_equal(log_page_asked_beyond(rig.page, 0), FIRST + 31);
+	/* nothing is agreed on: no topic; then it is ours alone again */
+	peers.count = 0;
+	log_page_tell_peers(rig.page, &peers);
+	f = fetch(
+	    &peer, FETCH(.partition = 4, .offset = FIRST, .max_wait_ms = 20));
+	assert_int_equal(f.error, 3);
+	peers.is_shared = false;
+	log_page_tell_peers(rig.page, &peers);
+	f = fetch(&peer, FETCH(.offset = FIRST));
+	assert_batches(f.records, 0, 3);
 	stop_feed();
 }
 
@@ -1366,6 +1519,7 @@ main(void)
 		cmocka_unit_test(test_list_often),
 		cmocka_unit_test(test_list_far),
 		cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_others_wait),
 		cmocka_unit_test(test_min_bytes),

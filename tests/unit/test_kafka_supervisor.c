@@ -34,6 +34,11 @@ struct rig {
 	struct log_floor *floor;
 	struct kafka_supervisor *care;
 	unsigned asked; /* requests that were looked at */
+	/* of one that is shared, and of one that is retired */
+	int own;
+	bool is_unseeded, wants_suspended;
+	unsigned seeds;
+	uint64_t ends[2];
 };
 
 static uint64_t
@@ -43,12 +48,48 @@ log_start(void *context, unsigned partition)
 	return 1000 + partition;
 }
 
+static uint64_t
+log_end(void *context, unsigned partition)
+{
+	const struct rig *r = context;
+
+	return r->ends[partition];
+}
+
+static bool
+unseeded_one(void *context, unsigned *partition)
+{
+	const struct rig *r = context;
+
+	*partition = 1;
+	return r->is_unseeded;
+}
+
+static void
+seeded_one(void *context, unsigned partition)
+{
+	struct rig *r = context;
+
+	assert_int_equal(partition, 1);
+	r->is_unseeded = false;
+	r->seeds++;
+}
+
+static void
+wants_suspended(void *context, bool on)
+{
+	struct rig *r = context;
+
+	r->wants_suspended = on;
+}
+
 static int
 set_up(void **state)
 {
 	struct rig *r = must_calloc(1, sizeof *r);
 	char *properties;
 
+	r->own = -1;
 	r->loop = loop_new();
 	r->server = script_new(r->loop);
 	r->http = http_client_new(r->loop);
@@ -112,7 +153,13 @@ open_care(struct rig *r, enum supervisor_care care, bool was_made)
 		.partitions = 2,
 		.care = care,
 		.poll_ms = POLL_MS,
-		.log_start = log_start };
+		.log_start = log_start,
+		.log_end = log_end,
+		.own = r->own,
+		.unseeded = unseeded_one,
+		.seeded = seeded_one,
+		.suspend = wants_suspended,
+		.context = r };
 
 	r->care = kafka_supervisor_new(&p, was_made);
 	kafka_supervisor_want(r->care, spec(r, ISO_HOUR_MS));
@@ -788,12 +835,171 @@ test_vanishes(void **state)
 	next(r, "GET", API "/foo/status");
 }
 
+/* ---- shared with others ---- */
+
+#define SEED_ONE                                                        \
+	"{\"type\":\"kafka\",\"partitions\":{\"type\":\"end\","         \
+	"\"stream\":\"" FLOOR_TOPIC "\",\"partitionOffsetMap\":{\"1\":" \
+	"1001}}}"
+
+/* A partition that is new is seeded, once, and no other one with it; by who
+ * manages it. */
+static void
+test_seeds_more(void **state)
+{
+	struct rig *r = *state;
+
+	r->own = 0;
+	r->is_unseeded = true;
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
+	open_care(r, CARE_OBSERVE, true);
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	kafka_supervisor_free(&r->care);
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	script_answer(r->server, 503, "");
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
+	open_care(r, CARE_MANAGE, true);
+	next(r, "GET", API "/foo");
+	expect_body(
+	    next(r, "POST", API "/foo/resetOffsets"), text_json(SEED_ONE));
+	next(r, "GET", API "/foo");
+	assert_int_equal(r->seeds, 0);
+	expect_body(
+	    next(r, "POST", API "/foo/resetOffsets"), text_json(SEED_ONE));
+	next(r, "GET", API "/foo");
+	assert_int_equal(r->seeds, 1);
+	next(r, "GET", API "/foo/status");
+}
+
+static struct json *
+drained(struct rig *r)
+{
+	struct json *wanted = spec(r, ISO_HOUR_MS);
+	struct json *j = kafka_spec_drained(wanted, false);
+
+	json_free(&wanted);
+	return j;
+}
+
+/* Others want it to be suspended for a time; whoever manages it does it, and
+ * resumes it. */
+static void
+test_suspends_for_others(void **state)
+{
+	struct rig *r = *state;
+
+	r->own = 0;
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_json(r, drained(r));
+	answer_json(r, floor_status("SUSPENDED"));
+	open_care(r, CARE_MANAGE, true);
+	kafka_supervisor_suspend(r->care, true);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API UNLESS_SAME), drained(r));
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	kafka_supervisor_suspend(r->care, false);
+	answer_json(r, drained(r));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
+	next(r, "GET", API "/foo/status");
+}
+
+/* One of them is retired: it says what it wants, and does nothing by itself. */
+static void
+test_retires_a_shared_one(void **state)
+{
+	struct rig *r = *state;
+	struct json *j = floor_status("RUNNING");
+
+	r->own = 1;
+	r->ends[0] = 9999; /* another's */
+	r->ends[1] = 1010;
+	floor_row(j, "activeTasks", "index_kafka_foo_a_b",
+	    floor_offsets("0:1000 1:1001"));
+	json_set(json_at(json_get(json_get(j, "payload"), "activeTasks"), 0),
+	    "currentOffsets", floor_offsets("0:1000 1:1010"));
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_json(r, j);
+	open_care(r, CARE_OBSERVE, true);
+	kafka_supervisor_rest(r->care, REST_RETIRED);
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	LOOP_UNTIL(r->loop, r->wants_suspended);
+	assert_false(kafka_supervisor_is_retired(r->care));
+	r->ends[1] = 1001; /* all has left the log */
+	answer_json(r, drained(r));
+	answer_json(r, floor_status("SUSPENDED"));
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	LOOP_UNTIL(r->loop, kafka_supervisor_is_retired(r->care));
+	assert_false(r->wants_suspended);
+}
+
+/* ---- its end ---- */
+
+/* It is suspended when all is read, ended when the log is empty, and made again
+ * when that is undone. */
+static void
+test_retires(void **state)
+{
+	struct rig *r = *state;
+
+	r->ends[0] = 1000;
+	r->ends[1] = 1001;
+	r->ends[1]++;
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
+	open_care(r, CARE_MANAGE, true);
+	kafka_supervisor_rest(r->care, REST_RETIRED);
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	LOOP_UNTIL(r->loop, http_under_way(r->http) == 0);
+	r->ends[1]--; /* it was committed */
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
+	script_answer(r->server, 503, "");
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	next(r, "POST", API "/foo/terminate");
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	next(r, "POST", API "/foo/terminate");
+	LOOP_UNTIL(r->loop, kafka_supervisor_is_retired(r->care));
+	script_answer(r->server, 404, ABSENT);
+	next(r, "GET", API "/foo");
+	LOOP_UNTIL(r->loop, http_under_way(r->http) == 0);
+	kafka_supervisor_rest(r->care, REST_NOT);
+	assert_false(kafka_supervisor_is_retired(r->care));
+	script_answer(r->server, 404, ABSENT);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
+	next(r, "GET", API "/foo/status");
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(test_seeds_more),
+		CASE(test_suspends_for_others),
+		CASE(test_retires_a_shared_one),
+		CASE(test_retires),
 		CASE(test_make),
 		CASE(test_make_again),
 		CASE(test_make_on),

@@ -43,6 +43,8 @@ late_replay_lane(struct late *l UNUSED, const struct spool_lane *at)
 static struct pull_care {
 	uint64_t floor[LOG_PAGE_PARTITIONS_MAX];
 	bool wants, is_settled, retires;
+	bool peers_due, peers_are_first;
+	struct log_peers peers;
 	unsigned writes, held;
 	bool begun;
 } care;
@@ -87,6 +89,14 @@ bool
 pull_care_is_retired(const struct pull_care *c)
 {
 	return c->retires;
+}
+
+bool
+pull_care_peers(struct pull_care *c, struct log_peers *to, bool *is_first)
+{
+	*to = c->peers;
+	*is_first = c->peers_are_first;
+	return c->peers_due;
 }
 
 bool
@@ -323,6 +333,36 @@ test_feeds_are_told(void **state)
 	/* one opening: a feed that has opened its view at once has it */
 	assert_int_equal(log_page_opening(r->feed, NULL), opening + 2);
 	assert_told(r, 0, BEGIN, BEGIN + 7);
+}
+
+/* With whom the topic is shared; what a predecessor has told holds until more is
+ * known. */
+static void
+test_peers_are_told(void **state)
+{
+	static struct log_peers seen;
+	struct rig *r = *state;
+	uint64_t version = 0;
+
+	r->d->table->run(r->d);
+	assert_false(log_page_has_peers(r->feed));
+	care.peers.is_shared = care.peers_due = care.peers_are_first = true;
+	r->d->table->run(r->d);
+	assert_true(log_page_peers(r->feed, &version, &seen));
+	assert_true(seen.is_shared);
+	assert_int_equal(seen.count, 0);
+	care.peers_are_first = false;
+	care.peers.count = 3;
+	assert_true(log_page_await(r->feed));
+	bell_silence(r->bell);
+	r->d->table->run(r->d);
+	assert_true(log_page_await(r->feed)); /* it has rung */
+	assert_true(log_page_peers(r->feed, &version, &seen));
+	assert_int_equal(seen.count, 3);
+	care.peers_are_first = true;
+	care.peers.count = 0;
+	r->d->table->run(r->d);
+	assert_false(log_page_peers(r->feed, &version, &seen));
 }
 
 static void
@@ -569,6 +609,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_feeds_are_told),
+		TEST(test_peers_are_told),
 		TEST(test_what_is_released_leaves),
 		TEST(test_nothing_more_leaves),
 		TEST(test_care),

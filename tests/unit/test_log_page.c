@@ -127,6 +127,51 @@ test_who_asks_beyond_the_end_is_heard_once(void **state UNUSED)
 }
 
 static void
+test_peers(void **state UNUSED)
+{
+	static struct log_peers told, read;
+	struct both b = make();
+	uint64_t version = 0;
+
+	assert_false(log_page_peers(b.feed, &version, &read));
+	told.count = 1;
+	told.all[0] = (struct log_peer){ .number = 5, .start = 9, .end = 3 };
+	told.broker_count = LOG_PEERS_MAX + 1;
+	memset(told.brokers[3].host, 'x', sizeof told.brokers[3].host);
+	log_page_tell_peers(b.worker, &told);
+	assert_true(log_page_peers(b.feed, &version, &read));
+	assert_int_equal(read.all[0].number, 5);
+	/* whatever a worker gone wrong may write can be used */
+	assert_int_equal(read.all[0].end, 9);
+	assert_int_equal(read.broker_count, LOG_PEERS_MAX);
+	assert_int_equal(strlen(read.brokers[3].host), ENDPOINT_HOST_BYTES - 1);
+	assert_false(log_page_peers(b.feed, &version, &read));
+	told.count = 0;
+	log_page_tell_peers(b.worker, &told);
+	assert_true(log_page_peers(b.feed, &version, &read));
+	assert_int_equal(read.count, 0);
+	unmake(&b);
+}
+
+static void
+test_brokers(void **state UNUSED)
+{
+	static struct log_peers p;
+
+	assert_true(log_peers_add_broker(&p, "tq2.example", 9094));
+	assert_true(log_peers_add_broker(&p, "tq1.example", 9094));
+	assert_true(log_peers_add_broker(&p, "tq2.example", 9094));
+	assert_true(log_peers_add_broker(&p, "tq2.example", 9095));
+	assert_int_equal(p.broker_count, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(p.brokers[i].node >= 0 &&
+		    (i == 0 || p.brokers[i].node > p.brokers[i - 1].node));
+	for (unsigned i = 0; i < LOG_PEERS_MAX - 3; i++)
+		assert_true(log_peers_add_broker(&p, "many", i));
+	assert_false(log_peers_add_broker(&p, "many", LOG_PEERS_MAX));
+}
+
+static void
 test_what_is_no_page_is_refused(void **state UNUSED)
 {
 	int life = bell_new(), channel;
@@ -148,6 +193,8 @@ main(void)
 		cmocka_unit_test(test_each_opening_is_another_one),
 		cmocka_unit_test(test_the_bell_rings_once_for_who_waits),
 		cmocka_unit_test(test_who_asks_beyond_the_end_is_heard_once),
+		cmocka_unit_test(test_peers),
+		cmocka_unit_test(test_brokers),
 		cmocka_unit_test(test_what_is_no_page_is_refused),
 	};
 
