@@ -71,7 +71,7 @@ enum order {
 	 * or errno, why nothing has changed */
 	ORDER_DRAIN_DONE,
 	/* worker → supervisor: a successor is to take over at once, for
-	 * delivery.mode auto has another way; sent again until it does */
+	 * delivery.mode auto has another way */
 	ORDER_RENEW,
 	/* → child: nothing to do. That its loop turns is the answer (life.h) */
 	ORDER_PING,

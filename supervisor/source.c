@@ -117,17 +117,27 @@ worker_changed(struct child *c)
 	supervisor_look(src->supervisor);
 }
 
+static void
+renew_due(struct loop_timer *t)
+{
+	struct source *src = CONTAINER_OF(t, struct source, renew_timer);
+
+	if (src->worker.state != CHILD_READY)
+		return; /* there will be a successor anyhow */
+	src->renew_from_ms =
+	    loop_now_ms(src->supervisor->loop) + RENEW_SPACING_MS;
+	child_reload(&src->worker, RELOAD_SETTLE_MS);
+}
+
 /* A worker that asks for it all the time would be no better than one that dies
- * all the time. One that is refused asks again. */
+ * all the time. */
 static void
 renew(struct source *src)
 {
-	int64_t now = loop_now_ms(src->supervisor->loop);
+	struct loop *loop = src->supervisor->loop;
 
-	if (src->worker.state != CHILD_READY || now < src->renew_from_ms)
-		return;
-	src->renew_from_ms = now + RENEW_SPACING_MS;
-	child_reload(&src->worker, RELOAD_SETTLE_MS);
+	loop_timer_start(loop, &src->renew_timer,
+	    MAX_OF(src->renew_from_ms - loop_now_ms(loop), 0), renew_due);
 }
 
 static void
@@ -272,6 +282,7 @@ source_free(struct source **source)
 	if (src == NULL)
 		return;
 	*source = NULL;
+	loop_timer_stop(&src->renew_timer);
 	if (src->worker.life != NULL)
 		child_fini(&src->worker);
 	for (unsigned i = 0; i < src->channel_count; i++) {

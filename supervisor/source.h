@@ -41,7 +41,8 @@ struct source {
 	enum source_change change;
 	bool was_pulled; /* when that reload began */
 	struct rate rate; /* received, sent */
-	int64_t renew_from_ms; /* not before that again (ORDER_RENEW) */
+	struct loop_timer renew_timer; /* ORDER_RENEW has come */
+	int64_t renew_from_ms; /* not before that again */
 	uint64_t dead_ticket; /* dead_order.c; 0: nobody waits */
 	struct order_message dead_order;
 	uint64_t drain_ticket; /* drain_order.c; 0: nobody waits */

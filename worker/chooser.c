@@ -207,10 +207,9 @@ follow(struct chooser *c, const struct choice *now)
 }
 
 bool
-chooser_look(struct chooser *c)
+chooser_look(struct chooser *c, bool is_open)
 {
 	struct choice_facts facts = { .now = c->p.ds->delivery,
-		.log_events = spool_log_counts(c->p.spool).events,
 		.no_pull = c->no_pull };
 	struct choice now;
 
@@ -220,6 +219,7 @@ chooser_look(struct chooser *c)
 	c->changed = true;
 	facts.druid = druid_facts(c->druid);
 	facts.trouble = druid_trouble(c->druid);
+	facts.log_events = spool_log_counts(c->p.spool).events + is_open;
 	tell_silence(c);
 	choice_make(&facts, &now);
 	return follow(c, &now);

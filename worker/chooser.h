@@ -37,8 +37,9 @@ void chooser_free(struct chooser **);
 /* Begins to ask, if delivery.mode is auto. */
 void chooser_ask(struct chooser *, struct overlord *);
 /* At the end of a turn: true when a successor is to take over, and again with
- * each word of Druid until it does. */
-bool chooser_look(struct chooser *) MUST_CHECK;
+ * each word of Druid until it does; nothing must be taken until then. is_open:
+ * events are on their way into the spool, so that pull is not left. */
+bool chooser_look(struct chooser *, bool is_open) MUST_CHECK;
 /* Adds the member "delivery" to the status document. */
 void chooser_describe(const struct chooser *, struct json *to);
 /* Whether that may be another one than at the last call. */

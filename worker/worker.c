@@ -100,6 +100,7 @@ struct worker {
 	bool is_orphan; /* the supervisor is gone */
 	bool is_leaving; /* told to stop, or orphaned */
 	bool hands_over; /* a successor takes rings and spool over at once */
+	bool is_renewed; /* one was asked for, so that nothing more is taken */
 	uint64_t commits;
 	int64_t oldest_ms, oldest_known_ms; /* of the spool; as of when */
 	int64_t orphan_until_ms;
@@ -423,7 +424,7 @@ warm(struct worker *w)
 static void
 take(struct worker *w)
 {
-	if (w->hands_over)
+	if (w->hands_over || w->is_renewed)
 		return;
 	if ((!intake_drain(w->intake, loop_now_ms(w->loop)) || !has_room(w)) &&
 	    w->stopped == STOPPED_NOT)
@@ -470,7 +471,7 @@ static bool
 is_quiet(const struct worker *w)
 {
 	return w->stopped == STOPPED_FULL || w->stopped == STOPPED_DISK ||
-	    w->hands_over || rings_may_sleep(&w->rings);
+	    w->hands_over || w->is_renewed || rings_may_sleep(&w->rings);
 }
 
 /* What was begun with Druid has ended, and the spool knows how. */
@@ -513,9 +514,11 @@ choose(struct worker *w)
 {
 	struct order_message renew = { .order = ORDER_RENEW };
 
-	if (w->is_leaving || !chooser_look(w->chooser))
+	if (w->is_leaving || w->is_renewed || w->in_doubt ||
+	    !chooser_look(w->chooser, intake_open(w->intake)))
 		return;
-	if (!order_send(w->heritage->control_fd, &renew, -1, -1))
+	w->is_renewed = order_send(w->heritage->control_fd, &renew, -1, -1);
+	if (!w->is_renewed)
 		log_warn("cannot report to the supervisor");
 }
 
@@ -584,6 +587,7 @@ static void
 leave(struct worker *w, const struct order_message *m)
 {
 	w->is_leaving = true;
+	w->is_renewed = false;
 	w->hands_over = m->index == ORDER_STOP_HAND_OVER;
 	if (w->hands_over) {
 		FAULT_POINT(HAND_OVER);
@@ -601,6 +605,7 @@ orphaned(struct worker *w)
 {
 	log_warnx("the supervisor is gone: spooling what the rings hold");
 	w->is_orphan = w->is_leaving = true;
+	w->is_renewed = false;
 	w->tries = w->in_doubt; /* once more */
 	way(w)->hold(w->delivery);
 	late_hold(w->late);
