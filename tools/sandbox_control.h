@@ -14,6 +14,7 @@
  *                                   Druid tells nobody: offsets stored, …
  *   POST /sandbox/supervisor        {"id": …, "do": …}: sandbox_supervisor.h
  *   POST /sandbox/read?supervisor=ID&partition=P&to=OFFSET[&from=OFFSET]
+ *                     [&group=NAME]
  *                       the group that reads it has read on, to before that
  *                       offset; the body has what it read, as an array of
  *                       events, or nothing. 409: none reads it, or not there

@@ -417,6 +417,20 @@ take_events(struct exchange *x, struct supervisor *s, struct pull_group *g)
 	return true;
 }
 
+/* The group that reads there, if that is the one that is meant. */
+static struct pull_group *
+reader_asked(const struct exchange *x, const struct supervisor *s, uint64_t p)
+{
+	char name[NAME_BYTES];
+	struct pull_group *g = NULL;
+
+	if (s != NULL && p < PULL_PARTITIONS_MAX)
+		g = sandbox_supervisor_reader(s, (unsigned)p);
+	if (g != NULL && sandbox_exchange_query(x, "group", name, sizeof name))
+		return strcmp(name, g->name) == 0 ? g : NULL;
+	return g;
+}
+
 void
 sandbox_supervise_read(struct exchange *x)
 {
@@ -426,12 +440,11 @@ sandbox_supervise_read(struct exchange *x)
 	uint64_t to = number_asked(x, "to", PULL_NONE);
 	struct json *j = json_new_object();
 	struct supervisor *s;
-	struct pull_group *g = NULL;
+	struct pull_group *g;
 
 	sandbox_exchange_query(x, "supervisor", id, sizeof id);
 	s = sandbox_supervisor_find(&x->sandbox->supervisors, id);
-	if (s != NULL && p < PULL_PARTITIONS_MAX)
-		g = sandbox_supervisor_reader(s, (unsigned)p);
+	g = reader_asked(x, s, p);
 	if (g == NULL || to == PULL_NONE ||
 	    (from != PULL_NONE && from != g->at[p]) || to < g->at[p])
 		sandbox_exchange_text(

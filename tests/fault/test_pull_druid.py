@@ -8,6 +8,7 @@ with two tranqds that claim the same supervisor.
 tranq-sandbox has the supervisors, tests/helper/puller.py plays the tasks.
 """
 
+import collections
 import json
 import os
 import random
@@ -101,8 +102,53 @@ class Guard:
         return self.trouble
 
 
-class EndCase(drill.PullCase):
-    properties = {"pull.taskDuration": "PT1S", "tranquility.lingerMillis": 0}
+class EndCase(drill.Case):
+    """A tranqd with one dataSource, whose events a Druid pulls."""
+    time_bound = 120
+    ds = "wikipedia"
+    properties = {"delivery.mode": "pull", "pull.taskDuration": "PT1S",
+                  "tranquility.lingerMillis": 0}
+
+    def setUp(self):
+        super().setUp()
+        self.pull_port = self.reserved_port()
+        self.druid = self.sandbox("--check", "full", "--druid", "34.0.0")
+        self.server = self.tranqd(self.document())
+
+    def document(self, **properties):
+        return drill.config(
+            [self.ds], self.druid.url, properties={
+                "pull.listen": f"127.0.0.1:{self.pull_port}",
+                **self.properties, **properties})
+
+    def pull(self, **how):
+        """A puller for the supervisor, as soon as it is there."""
+        def reading():
+            return [id for id, s in self.druid.supervisors().items()
+                    if s["groups"]]
+        id, = wait_for(reading, "a supervisor that reads")
+        return self.puller(self.druid, id, **how)
+
+    def check_pulled(self, wanted, *, seconds=30):
+        """Druid has all of them, each once, and nothing else; what tasks had
+        that failed does not count."""
+        def found():
+            return collections.Counter(
+                drill.ids(self.druid.events(self.ds, lost="false")))
+
+        def are_there():
+            missing = set(wanted) - set(found())
+            assert not missing, (f"{len(missing)} of {len(set(wanted))} "
+                                 f"missing, e.g. {sorted(missing)[:5]}")
+            return True
+        try:
+            wait_for(are_there, "all events are pulled", seconds, step=0.1)
+        except AssertionError as e:
+            self.fail(str(e))
+        count = found()
+        self.assertEqual(set(count) - set(wanted), set(), "from nowhere")
+        twice = {i: n for i, n in count.items() if n > 1}
+        self.assertEqual(twice, {}, "doubled")
 
     def post(self, count, run, server=None, **how):
         """Ids of events that were answered 200."""

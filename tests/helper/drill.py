@@ -213,63 +213,6 @@ class BatchTaskCase(OneSourceCase):
         return json.loads(body)
 
 
-class PullCase(Case):
-    """A tranqd with one dataSource, whose events a Druid pulls: tranq-sandbox
-    has its supervisor, a puller (puller.py) plays its tasks."""
-    time_bound = 120
-    ds = "wikipedia"
-    druid_version = "34.0.0"
-    properties = {}
-    druid_options = ()
-    tranqd_options = {}
-
-    def setUp(self):
-        super().setUp()
-        self.pull_port = self.reserved_port()
-        self.druid = self.sandbox("--check", "full", "--druid",
-                                  self.druid_version, *self.druid_options)
-        self.server = self.tranqd(self.document(), **self.tranqd_options)
-
-    def document(self, **properties):
-        return config(
-            [self.ds], self.druid.url,
-            properties={"delivery.mode": "pull",
-                        "pull.listen": f"127.0.0.1:{self.pull_port}",
-                        **self.properties, **properties})
-
-    def await_supervisor(self, ds=None, seconds=30):
-        """The id of the one that reads the dataSource's events."""
-        def reading():
-            return [id for id, s in self.druid.supervisors().items()
-                    if s["dataSource"] == (ds or self.ds) and s["groups"]]
-        return wait_for(reading, "a supervisor that reads", seconds)[0]
-
-    def pull(self, ds=None, **how):
-        """A puller for it, as soon as it is there."""
-        return self.puller(self.druid, self.await_supervisor(ds), **how)
-
-    def check_pulled(self, wanted, *, ds=None, seconds=30):
-        """Druid has all of them, each once, and nothing else; what tasks had
-        that failed does not count."""
-        def found():
-            return collections.Counter(
-                ids(self.druid.events(ds or self.ds, lost="false")))
-
-        def are_there():
-            missing = set(wanted) - set(found())
-            assert not missing, (f"{len(missing)} of {len(set(wanted))} "
-                                 f"missing, e.g. {sorted(missing)[:5]}")
-            return True
-        try:
-            wait_for(are_there, "all events are pulled", seconds, step=0.1)
-        except AssertionError as e:
-            self.fail(str(e))
-        count = found()
-        self.assertEqual(set(count) - set(wanted), set(), "from nowhere")
-        twice = {i: n for i, n in count.items() if n > 1}
-        self.assertEqual(twice, {}, "doubled")
-
-
 class ZooKeeperCase(Case):
     """A ZooKeeper for the class, folders in it and a sandbox for each test."""
     druid_options = ()

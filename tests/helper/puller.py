@@ -216,7 +216,7 @@ class Puller:
                 continue
             behind = self._check(partition, at, records)
             is_there = self.druid.read_on(
-                self.id, behind, partition=partition, at=at,
+                self.id, behind, partition=partition, at=at, group=name,
                 events=b"[" + b",".join(r[1] for r in records) + b"]")
             if is_there:
                 self.pulled += len(records)

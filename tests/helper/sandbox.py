@@ -179,12 +179,15 @@ class Sandbox:
         except ValueError:
             return status, answer.decode()
 
-    def read_on(self, id, to, *, partition=0, at=None, events=b""):
+    def read_on(self, id, to, *, partition=0, at=None, group=None,
+                events=b""):
         """A group of the supervisor's has read on, to before that offset.
         False: none reads there (any more)."""
         query = {"supervisor": id, "partition": partition, "to": to}
         if at is not None:
             query["from"] = at
+        if group is not None:
+            query["group"] = group
         status, _, answer = self.request(
             "POST", "/sandbox/read?" + urllib.parse.urlencode(query), events)
         if status not in (200, 409):

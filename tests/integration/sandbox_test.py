@@ -1269,8 +1269,12 @@ class SupervisorTest(SandboxTest):
         self.assertFalse(self.druid.read_on("foo", 9, at=8, events=row))
         self.assertFalse(self.druid.read_on("bar", 8, at=7, events=row))
         self.assertFalse(self.druid.read_on("foo", 8, partition=1, events=row))
+        self.assertFalse(
+            self.druid.read_on("foo", 8, at=7, group="x", events=row))
         self.assertEqual(self.druid.stats()["events"], 0)
-        self.assertTrue(self.druid.read_on("foo", 8, at=7, events=row))
+        group, = self.druid.supervisors()["foo"]["groups"]
+        self.assertTrue(self.druid.read_on(
+            "foo", 8, at=7, group=group["name"], events=row))
         self.assertFalse(self.druid.read_on("foo", 8, at=7, events=row))
         self.assertEqual(self.druid.stats()["events"], 1)
         self.assertEqual(self.druid.events("foo"), [event(1)])
