@@ -206,28 +206,29 @@ fetch_partition(struct feed_server *s, struct feed_topic *t, bool has_look,
 		.has_look = has_look,
 		.is_guess = f->is_guess };
 	struct kafka_answer_fetched fetched = { .index = of->index };
-	struct feed_piece *piece = &s->pieces[s->piece_count];
+	struct feed_piece piece = { .left = 0 };
 	struct log_range range;
 	uint64_t left = f->bytes_max - MIN_OF(f->bytes, f->bytes_max);
 
-	piece->left = 0;
 	wish.bytes_max = MIN_OF(left, (uint64_t)MAX_OF(of->bytes_max, 0));
-	fetched.error = feed_topic_fetch(&s->topics, t, &wish, &range, piece);
+	fetched.error = feed_topic_fetch(&s->topics, t, &wish, &range, &piece);
 	fetched.start = fetched.end = -1;
 	if (fetched.error == KAFKA_OK) {
 		fetched.start = (int64_t)range.start;
 		fetched.end = (int64_t)range.end;
 	} else {
 		f->has_error = true;
-		piece->left = 0;
+		piece.left = 0;
 	}
-	fetched.record_bytes = (uint32_t)piece->left;
+	fetched.record_bytes = (uint32_t)piece.left;
 	kafka_answer_fetch_partition(&s->head, &s->request, &fetched);
-	if (piece->left == 0)
+	if (piece.left == 0)
 		return;
-	f->bytes += piece->left;
-	piece->head_at = s->head.used;
-	s->piece_count++;
+	f->bytes += piece.left;
+	piece.head_at = s->head.used;
+	s->pieces[s->piece_count++] = piece;
+	if (s->piece_count == FEED_SERVE_PIECES_MAX)
+		f->batches_left = 0;
 }
 
 static void

@@ -16,6 +16,8 @@
 
 /* The head of an answer: all topics with their partitions fit. */
 #define FEED_SERVE_HEAD_MAX (4u * MiB)
+/* Partitions that one answer has records of: each is written by itself. */
+#define FEED_SERVE_PIECES_MAX 256u
 /* Errors wait as long as the client would, and at least so long: clients ask
  * again at once. */
 #define FEED_SERVE_ERROR_MS 100
@@ -52,7 +54,7 @@ struct feed_server {
 
 	/* the answer */
 	struct buf head;
-	struct feed_piece pieces[KAFKA_REQUEST_PARTITIONS_MAX];
+	struct feed_piece pieces[FEED_SERVE_PIECES_MAX];
 	unsigned piece_count;
 
 	/* private */

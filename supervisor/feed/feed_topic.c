@@ -160,16 +160,18 @@ static enum kafka_error
 find_part(struct feed_topic *t, int32_t number, struct feed_topic_part *to)
 {
 	const struct log_peer *peer;
-	unsigned count;
 
 	if (t == NULL || number < 0)
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	count = feed_topic_partitions(t);
 	if (t->peers == NULL) {
-		if ((unsigned)number >= count)
+		if (number >= (int32_t)LOG_PAGE_PARTITIONS_MAX)
 			return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 		feed_topic_part(t, (unsigned)number, to);
-		return KAFKA_OK;
+		/* one that is not there yet, before one that is, is there */
+		return to->range.end > 0 ||
+			(unsigned)number < feed_topic_partitions(t)
+		    ? KAFKA_OK
+		    : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	}
 	peer = log_peers_find(t->peers, number);
 	if (peer == NULL)
@@ -353,7 +355,8 @@ feed_topic_fetch(struct feed_topics *all, struct feed_topic *t,
 		return KAFKA_OFFSET_OUT_OF_RANGE;
 	}
 	t->asked[piece->partition] = (uint64_t)w->offset;
-	if (!w->has_look || (uint64_t)w->offset == range->end)
+	if (!w->has_look || (uint64_t)w->offset == range->end ||
+	    *w->batches_left == 0)
 		return KAFKA_OK;
 	if (is_removed(t, piece->partition, (uint64_t)w->offset)) {
 		complain_of_offset(

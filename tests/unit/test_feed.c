@@ -882,6 +882,56 @@ test_greedy(void **state)
 	stop_feed();
 }
 
+/* The same partition, as often as a request can ask for it: each piece of an
+ * answer is found and written by itself, so there are not so many. */
+static void
+test_fetch_often(void **state)
+{
+	const unsigned times = KAFKA_REQUEST_PARTITIONS_MAX;
+	unsigned pieces = 0;
+	struct kafka_reader r;
+	struct buf *b;
+
+	(void)state;
+	start_feed("");
+	fake_log_add(1, 10, 1000);
+	tell_range();
+	connect_peer(&peer);
+	b = begin(&peer, KAFKA_FETCH, 4);
+	kafka_wire_put_i32(b, -1);
+	kafka_wire_put_i32(b, 0);
+	kafka_wire_put_i32(b, 1);
+	kafka_wire_put_i32(b, 50 << 20);
+	kafka_wire_put_i8(b, 1);
+	kafka_wire_put_i32(b, 1);
+	kafka_wire_put_string(b, kafka_wire_text("foo"));
+	kafka_wire_put_i32(b, (int32_t)times);
+	for (unsigned i = 0; i < times; i++) {
+		kafka_wire_put_i32(b, 0);
+		kafka_wire_put_i64(b, FIRST);
+		kafka_wire_put_i32(b, 1 << 20);
+	}
+	end(&peer);
+	flush(&peer);
+	r = answer(&peer, peer.correlation);
+	(void)kafka_wire_i32(&r);
+	assert_int_equal(kafka_wire_i32(&r), 1);
+	(void)kafka_wire_string(&r);
+	assert_int_equal(kafka_wire_i32(&r), times);
+	for (unsigned i = 0; i < times; i++) {
+		(void)kafka_wire_i32(&r);
+		assert_int_equal(kafka_wire_i16(&r), 0);
+		assert_int_equal(kafka_wire_i64(&r), FIRST + 1);
+		(void)kafka_wire_i64(&r);
+		assert_int_equal(kafka_wire_i32(&r), 0);
+		pieces += kafka_wire_bytes(&r).bytes > 0;
+	}
+	assert_false(r.is_bad);
+	assert_ptr_equal(r.at, r.end);
+	assert_int_equal(pieces, FEED_SERVE_PIECES_MAX);
+	stop_feed();
+}
+
 /* Errors wait for the client's time, and for ours when he has none. */
 static void
 test_errors_wait(void **state)
@@ -1525,6 +1575,7 @@ main(void)
 		cmocka_unit_test(test_min_bytes),
 		cmocka_unit_test(test_min_bytes_of_many),
 		cmocka_unit_test(test_greedy),
+		cmocka_unit_test(test_fetch_often),
 		cmocka_unit_test(test_errors_wait),
 		cmocka_unit_test(test_last_fetch),
 		cmocka_unit_test(test_pipeline),
