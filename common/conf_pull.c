@@ -78,7 +78,8 @@ check_type(struct conf_reader *r, const struct ds_conf *ds)
 	const char *type = json_get_text(ds->tuning, "type", "");
 	size_t mark = conf_reader_enter(r, "spec.tuningConfig.type");
 
-	if (strcmp(type, "kafka") == 0 && ds->delivery != DELIVERY_PULL)
+	if (strcmp(type, "kafka") == 0 && ds->delivery != DELIVERY_PULL &&
+	    !ds->is_auto)
 		conf_reader_problem(r,
 		    "'kafka' goes with the property delivery.mode pull; set "
 		    "that, or give realtime");

@@ -339,15 +339,18 @@ static void
 warn_of_supervisors(struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->source_count; i++) {
-		const struct source *src = s->sources[i];
+		struct source *src = s->sources[i];
 
-		if (src->was_pulled && !goes_on_pulling(src, s->reload.other))
+		if (!src->was_pulled || goes_on_pulling(src, s->reload.other))
+			continue;
+		child_counters(&src->worker, NULL);
+		/* nothing: it was drained */
+		if (src->worker.counters.spool_events > 0)
 			report(s, LOG_LEVEL_WARN,
-			    "%s: its supervisor stays in Druid, and what it "
-			    "has not pulled in the spool; take delivery.mode "
-			    "pull back until that is done, then end it in "
-			    "Druid",
-			    src->name);
+			    "%s: its supervisor stays in Druid, and what is "
+			    "not committed in the spool; take it back and run "
+			    "`tranqctl drain %s` first",
+			    src->name, src->name);
 	}
 }
 

@@ -698,14 +698,15 @@ mend(struct kafka_supervisor *k, enum kafka_spec_match match,
 	else if (k->suspends && k->is_ours &&
 	    !(k->is_drained && k->is_suspended))
 		post_drained(k);
-	else if ((is_shared(k) ? k->suspends : k->rests != REST_NOT) &&
-	    match != KAFKA_SPEC_UNSEEDED)
+	else if (is_shared(k) && k->suspends && match != KAFKA_SPEC_UNSEEDED)
 		return false;
 	else if (kafka_spec_is_old(match) && k->has_been)
 		return false; /* they would take it from each other for ever */
 	else if (match == KAFKA_SPEC_GROWN)
 		post_unseeded(k);
-	else if (match == KAFKA_SPEC_OLD || (k->is_ours && k->is_drained))
+	else if (match == KAFKA_SPEC_OLD ||
+	    (k->is_ours && k->is_drained &&
+		(is_shared(k) || k->rests == REST_NOT)))
 		post(k, k->stays);
 	else if (match != KAFKA_SPEC_UNSEEDED)
 		return seeds_more(k);

@@ -613,6 +613,53 @@ test_copy(void **state)
 	expect_note(r, "");
 }
 
+#define G1_SUCCEEDED                                                     \
+	"{\"task\":\"g1_a\",\"status\":{\"id\":\"g1_a\",\"statusCode\":" \
+	"\"SUCCESS\",\"location\":{}}}"
+
+/* With a full log it is updated as ever: at another address nothing is read. When
+ * all is read, which is at once here, it is suspended with a mark, and resumed
+ * when there is room. */
+static void
+test_full(void **state)
+{
+	struct rig *r = *state;
+	struct json *wanted = spec(r, ISO_HOUR_MS), *drained;
+	struct json *status = floor_status("RUNNING");
+
+	r->ends[0] = 2000;
+	r->ends[1] = 2001;
+	drained = kafka_spec_drained(wanted, false);
+	floor_row(
+	    status, "activeTasks", "g1_a", floor_offsets("0:1000 1:1001"));
+	json_set(
+	    json_at(json_get(json_get(status, "payload"), "activeTasks"), 0),
+	    "currentOffsets", floor_offsets("0:2000 1:2001"));
+	answer_json(r, spec(r, ISO_MINUTE_MS));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_json(r, status);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_json(r, json_clone(drained));
+	answer_json(r, floor_status("SUSPENDED"));
+	script_answer(r->server, 200, G1_SUCCEEDED);
+	open_care(r, CARE_MANAGE, true);
+	kafka_supervisor_rest(r->care, REST_FULL);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
+	next(r, "GET", API "/foo/status");
+	expect_body(next(r, "POST", API UNLESS_SAME), json_clone(drained));
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	next(r, "GET", "/druid/indexer/v1/task/g1_a/status");
+	answer_json(r, drained);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_status(r);
+	kafka_supervisor_rest(r->care, REST_NOT);
+	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API UNLESS_SAME), wanted);
+	next(r, "GET", API "/foo/status");
+}
+
 /* Held: what is on its way is answered, and nothing follows. */
 static void
 test_hold(void **state)
@@ -645,10 +692,6 @@ busy_status(const char *task, const char *starts)
 		      "{\"message\":\"four\"}]"));
 	return status;
 }
-
-#define G1_SUCCEEDED                                                     \
-	"{\"task\":\"g1_a\",\"status\":{\"id\":\"g1_a\",\"statusCode\":" \
-	"\"SUCCESS\",\"location\":{}}}"
 
 enum let_alone { FOREIGN, OTHER, EDITED, MOVED, TAKEN_OVER };
 
@@ -1008,6 +1051,7 @@ main(void)
 		CASE(test_resumed),
 		CASE(test_grown),
 		CASE(test_not_begun),
+		CASE(test_full),
 		CASE(test_hold),
 		CASE(test_same),
 		CASE(test_update),
