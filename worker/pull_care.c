@@ -323,7 +323,7 @@ begin_share(struct pull_care *c)
 		return;
 	}
 	conf_pull_address(c->p.conf, c->p.port, &parts.at);
-	c->share = pull_share_new(&parts, c->number);
+	c->share = pull_share_new(&parts, c->number, c->made_is_stored);
 	pull_share_tell(c->share, spool_log_range(c->p.spool, 0));
 }
 
@@ -340,15 +340,15 @@ role_of(const struct pull_care *c)
 	return role;
 }
 
-/* With a supervisor that is new all that it has been told of begin; those that
- * come later are seeded one by one. Without care of ours somebody else sees to
- * that. */
+/* With a supervisor that is new all that it has been told of begin, and so with
+ * one that is found when nothing is known; those that come later are seeded one by
+ * one. Without care of ours somebody else sees to that. */
 static void
 look_at_seeds(struct pull_care *c)
 {
 	const struct share_view *v = pull_share_view(c->share);
 
-	if (pull_share_unseeded(c->share) < 0)
+	if (!pull_share_manages(c->share))
 		return;
 	if (c->care != CARE_MANAGE)
 		pull_share_seeded(c->share, 0, v->count);
@@ -512,12 +512,25 @@ is_needless(const struct pull_care *c)
 	    spool_log_counts(c->p.spool).events == 0;
 }
 
+/* Druid has some of our log: of one that is shared, of our partition. */
+static bool
+has_offsets(const struct pull_care *c)
+{
+	const struct share_view *v;
+
+	if (!c->is_shared)
+		return was_made(c);
+	v = c->share != NULL ? pull_share_view(c->share) : NULL;
+	return v != NULL && c->number >= 0 && c->number < (int)v->count &&
+	    v->all[c->number].seeded;
+}
+
 static bool
 word_is_due(const struct pull_care *c)
 {
 	return c->id != NULL && !is_needless(c) &&
 	    (!c->is_shared || c->number >= 0) &&
-	    (!c->is_stored || (was_made(c) && !c->made_is_stored));
+	    (!c->is_stored || (has_offsets(c) && !c->made_is_stored));
 }
 
 static void
@@ -526,7 +539,7 @@ write_word(struct pull_care *c)
 	struct json *j = json_new_object();
 
 	c->word_is_written = true;
-	c->made_is_written = c->made_is_stored || was_made(c);
+	c->made_is_written = c->made_is_stored || has_offsets(c);
 	json_set_int(j, "version", WORD_VERSION);
 	json_set_text(j, "instance", c->instance);
 	json_set_text(j, "id", c->id);

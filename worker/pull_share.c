@@ -200,6 +200,8 @@ take_number(struct pull_share *s, unsigned number)
 {
 	struct share_member m = own_member(s);
 
+	m.seeded = number < LOG_PEERS_MAX && s->number == (int)number &&
+	    s->seeded[number];
 	if (number >= LOG_PEERS_MAX) {
 		complain(s,
 		    "pull: the topic has 64 partitions, and each spool that "
@@ -346,14 +348,16 @@ has_own_node(struct pull_share *s)
 	if (s->number < (int)s->view.count && strcmp(m->log, s->p.log) == 0)
 		return true;
 	s->holds = false;
-	if (s->number >= (int)s->view.count) {
+	if (s->number == (int)s->view.count) {
 		/* ZooKeeper has lost it: Druid knows us by it all the same */
-		if (s->number == (int)s->view.count)
-			take_number(s, (unsigned)s->number);
-		else
-			complain(s,
-			    "pull: ZooKeeper knows less partitions than this "
-			    "spool is one of; start the other tranqds first");
+		take_number(s, (unsigned)s->number);
+		return false;
+	}
+	if (s->number > (int)s->view.count) {
+		complain(s,
+		    "pull: ZooKeeper knows less partitions than this spool is "
+		    "one of; start the other tranqds, too");
+		try_again(s); /* there may be no node that could be watched */
 		return false;
 	}
 	text = must_format("pull: this spool is partition %d, and ZooKeeper "
@@ -541,7 +545,7 @@ session_changed(struct zk_listener *l, enum zk_state state)
 /* ---- what others ask ---- */
 
 struct pull_share *
-pull_share_new(const struct pull_share_parts *p, int number)
+pull_share_new(const struct pull_share_parts *p, int number, bool is_seeded)
 {
 	struct pull_share *s = must_calloc(1, sizeof *s);
 	struct zk_watch *all[] = { &s->partitions, &s->alive };
@@ -550,6 +554,8 @@ pull_share_new(const struct pull_share_parts *p, int number)
 	s->base = must_strdup(p->base);
 	s->number = number;
 	s->is_stored = number >= 0;
+	if (number >= 0 && number < (int)LOG_PEERS_MAX)
+		s->seeded[number] = is_seeded;
 	snprintf(s->self.token, sizeof s->self.token, "%d-%" PRIx64,
 	    (int)getpid(), (uint64_t)clock_mono_ns());
 	s->self.at = p->at;
@@ -622,7 +628,9 @@ pull_share_manages(const struct pull_share *s)
 int
 pull_share_unseeded(const struct pull_share *s)
 {
-	if (!pull_share_manages(s))
+	/* as long as none is known to be, it is not known whether Druid has
+	 * offsets: ZooKeeper may have lost what was agreed on */
+	if (!pull_share_manages(s) || !share_view_has_begun(&s->view))
 		return -1;
 	for (unsigned i = 0; i < s->view.count; i++) {
 		const struct share_member *m = &s->view.all[i];

@@ -39,8 +39,10 @@ struct pull_share_parts {
 	void *context;
 };
 
-/* number: as the spool has it; −1: it has none. */
-struct pull_share *pull_share_new(const struct pull_share_parts *, int number);
+/* number: as the spool has it; −1: it has none. is_seeded: it was, by then, which
+ * counts when ZooKeeper has lost what it knew. */
+struct pull_share *
+pull_share_new(const struct pull_share_parts *, int number, bool is_seeded);
 void pull_share_free(struct pull_share **);
 /* −1: it has none yet. */
 int pull_share_number(const struct pull_share *);
@@ -50,8 +52,9 @@ void pull_share_stored(struct pull_share *);
 bool pull_share_holds(const struct pull_share *);
 /* We see to the supervisor: as far as ZooKeeper is there and says so now. */
 bool pull_share_manages(const struct pull_share *);
-/* Then, the first that is alive and of which Druid has no offset; −1: there is
- * none. Offsets are stored before anybody can read there, never afterwards. */
+/* Then, of a topic that Druid reads, the first partition that is alive and of
+ * which it has no offset; −1: there is none. Offsets are stored before anybody
+ * can read there, never afterwards. */
 int pull_share_unseeded(const struct pull_share *);
 const struct share_view *pull_share_view(const struct pull_share *);
 struct share_self pull_share_self(const struct pull_share *);

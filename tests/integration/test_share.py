@@ -145,6 +145,30 @@ class TestShare(ShareCase):
         wait_for(lambda: self.share(one)["serves"] and
                  self.share(two)["serves"])
 
+    def test_zookeeper_has_lost_all(self):
+        """Spools know their numbers, and Druid its offsets: none is set anew, or
+        what is still in a log would come twice."""
+        one = self.server("one")
+        self.await_serves(one, 0)
+        two = self.server("two")
+        self.await_serves(two, 1)
+        self.post(one, 30, "one")
+        self.post(two, 30, "two")
+        self.check_druid()
+        for server in one, two:
+            server.stop()
+        self.zk.shell(f"deleteall {self.paths['zookeeper.path']}/tranqd")
+        two.start()
+        wait_for(lambda: "knows less partitions" in two.log())
+        one.start()
+        self.await_serves(one, 0)
+        self.await_serves(two, 1)
+        self.await_leaders("one", "one", "two")
+        self.post(one, 10, "again-one")
+        self.post(two, 10, "again-two")
+        self.check_druid()
+        self.check_violations(self.druid)
+
     def test_drain(self):
         """What it has is in Druid when it ends, the others go on: their events
         come once, too. It may go then."""

@@ -28,7 +28,7 @@ struct party {
 	struct zk *zk;
 	struct pull_share *share;
 	int number; /* as its spool has it */
-	bool stores;
+	bool stores, is_seeded;
 };
 
 static struct party parties[PARTIES];
@@ -79,7 +79,7 @@ come(unsigned n, const char *log)
 	snprintf(parts.at.host, sizeof parts.at.host, "tq%u", n);
 	parts.zk = p->zk = zk_open(f.loop, fixture_server(), SESSION_MS);
 	assert_non_null(p->zk);
-	p->share = pull_share_new(&parts, p->number);
+	p->share = pull_share_new(&parts, p->number, p->is_seeded);
 	pull_share_tell(
 	    p->share, (struct log_range){ 1000 * (n + 1), 1000 * (n + 1) + 5 });
 }
@@ -233,9 +233,18 @@ static void
 test_node_is_made_again(void **state UNUSED)
 {
 	parties[0].number = 0;
+	parties[0].is_seeded = true; /* and has its offsets */
+	parties[1].number = 1;
+	come(1, "log-b");
+	UNTIL(strstr(pull_share_trouble(parties[1].share), "less partitions") !=
+	    NULL);
 	come(0, "log-a");
 	UNTIL(serves(0, 0));
 	assert_string_equal(member(0, 0)->log, "log-a");
+	assert_true(member(0, 0)->seeded);
+	UNTIL(serves(1, 1));
+	assert_false(member(1, 1)->seeded);
+	UNTIL(pull_share_unseeded(parties[0].share) == 1);
 }
 
 /* Once each, and by one alone. */
@@ -244,7 +253,9 @@ test_seeds(void **state UNUSED)
 {
 	come(0, "log-a");
 	UNTIL(serves(0, 0));
-	assert_int_equal(pull_share_unseeded(parties[0].share), 0);
+	/* before the first is, it is not known whether Druid has offsets */
+	assert_true(pull_share_manages(parties[0].share));
+	assert_int_equal(pull_share_unseeded(parties[0].share), -1);
 	pull_share_seeded(parties[0].share, 0, 1);
 	assert_int_equal(pull_share_unseeded(parties[0].share), -1);
 	UNTIL(member(0, 0)->seeded);
