@@ -720,6 +720,41 @@ print_delivery(const struct json *delivery, struct buf *to)
 		print_line("", json_get_text(delivery, more[i], NULL), to);
 }
 
+/* Of a topic that several tranqds share: which partition is ours, and whose the
+ * others are. */
+static void
+print_share(const struct json *share, struct buf *to)
+{
+	const struct json *all = json_get(share, "members");
+	int64_t own = json_get_int(share, "partition", -1);
+
+	if (!json_is_object(share))
+		return;
+	if (own < 0)
+		buf_add_text(to, "  shared      has no partition yet");
+	else
+		buf_addf(to, "  shared      partition %lld of %zu is ours%s",
+		    (long long)own, json_size(all),
+		    json_get_bool(share, "serves", false) ? ""
+							  : ", and NOT SERVED");
+	buf_addf(to, "%s\n",
+	    json_get_bool(share, "manages", false)
+		? "; we see to the supervisor"
+		: "");
+	for (size_t i = 0; i < json_size(all); i++) {
+		const struct json *m = json_at(all, i);
+
+		if (json_get_int(m, "partition", 0) == own)
+			continue;
+		buf_addf(to, "              partition %lld at ",
+		    (long long)json_get_int(m, "partition", 0));
+		add_clean(to, json_get_text(m, "at", "-"));
+		buf_add_text(to, ": ");
+		add_clean(to, json_get_text(m, "state", "-"));
+		buf_add_text(to, "\n");
+	}
+}
+
 static void
 print_druid(const struct json *text, struct buf *to)
 {
@@ -732,6 +767,7 @@ print_druid(const struct json *text, struct buf *to)
 	for (size_t i = 0; i < json_size(beams); i++)
 		print_beam(json_at(beams, i), to);
 	print_log(json_get(text, "log"), to);
+	print_share(json_get(text, "share"), to);
 	print_puller(json_get(text, "supervisor"), to);
 	print_piles(json_get(text, "append"), true, to);
 	print_piles(json_get(text, "late"), false, to);

@@ -77,6 +77,9 @@ class TestShare(ShareCase):
         self.await_leaders(names[0], *names)
         self.post(first, 10, "back")
         self.check_druid()
+        text = second.tranqctl("status").stdout
+        self.assertIn("partition 1 of 2 is ours", text)
+        self.assertRegex(text, r"partition 0 at [0-9.:]+: there")
         with Client(self.ports[names[1]]) as c:
             self.assertEqual(c.fetch(start, topic=DS, partition=0,
                                      max_wait=50).error, 6)
