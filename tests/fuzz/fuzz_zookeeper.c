@@ -3,7 +3,8 @@
  *
  * The first byte chooses: the beams' document (what is taken is all that it
  * says, what we do not know too; it is written and read again the same, and can
- * be worked with), the announcement of a service, a connect string.
+ * be worked with), the announcement of a service, a connect string, a partition of
+ * a shared topic and who holds it.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "panic.h"
 #include "partition.h"
 #include "place.h"
+#include "share_view.h"
 #include "zk_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -320,6 +322,34 @@ read_address(const char *bytes, size_t count)
 	free(text);
 }
 
+/* What is taken says the same when it is written and read again. */
+static void
+read_member(const char *bytes, size_t count)
+{
+	struct share_view v = { .count = 1 };
+	struct share_member *m = &v.all[0], again = { 0 };
+	struct share_self self = { .holds = true };
+	struct log_peers peers;
+	char *text;
+
+	if (!share_view_read_holder(&m->holder, bytes, count))
+		m->holder.is_there = false;
+	if (!share_view_read_member(m, bytes, count))
+		return;
+	text = share_view_write_member(m);
+	must(share_view_read_member(&again, text, strlen(text)));
+	must(again.start == m->start && again.end == m->end &&
+	    again.at.port == m->at.port && again.seeded == m->seeded);
+	must(strcmp(again.log, m->log) == 0);
+	free(text);
+	self.at = m->at;
+	share_view_peers(&v, &self, &peers);
+	must(peers.count == 1 && peers.broker_count >= 1);
+	text = share_view_servers(&v);
+	must(text[0] != '\0');
+	free(text);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
@@ -333,6 +363,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	switch (*data % 4) {
 	case 0: read_service(text, bytes - 1); break;
 	case 1: read_address(text, bytes - 1); break;
+	case 3: read_member(text, bytes - 1); break;
 	default: read_beams(text, bytes - 1);
 	}
 	free(text);
