@@ -28,7 +28,6 @@ AHEAD = 6  # requests that may be sent before the next kill
 KILLS, KILLS_QUICK = 10, 3
 TRIM_SECONDS = 420
 DRAIN_SECONDS = 300
-DISCOVERY_SECONDS = 360  # a partition that comes later: Druid takes its time
 STORM_SECONDS, STRIKE_SECONDS = 360, 7
 SMALL = 40, 80  # events of a request, for there to be many
 PROBES, PROBES_QUICK = 400, 100
@@ -408,7 +407,7 @@ def suspended(run):
 
 
 @pull_case("drained")
-def drained(run):
+def drain_all(run):
     """tranqctl drain ends when all is in Druid, published."""
     with run.daemon() as tranqd:
         run.begin(tranqd)
@@ -475,39 +474,6 @@ def spool_restored(run):
         run.await_visible(tranqd)
         run.check_totals()
         run.check_rows()
-
-
-@pull_case("two-instances", alone=True)
-def two_instances(run):
-    """Both take events. Then one is away, and the task that reads both dies:
-    what the other takes goes on into Druid; what the first took comes in when
-    it is back."""
-    other = {"http_port": free_port(),
-             "pull_listen": f"127.0.0.1:{free_port()}"}
-    with run.daemon() as one, run.daemon(**other) as two:
-        run.begin(one, two, allow=0.3, batch=SMALL, keys=True)
-        task, pid = run.await_reader(one)
-        run.load.await_answers(run.load.allowed, VISIBLE_SECONDS)
-        await_true(lambda: run.count() == len(run.load.events),
-                   "the events of both", DISCOVERY_SECONDS,
-                   lambda: f"{run.count()} of {len(run.load.events)} are; "
-                   f"{run.where(one, two)}")
-        seen = run.count()
-        two.kill()
-        os.kill(pid, signal.SIGKILL)
-        run.killed.append(task)
-        run.load.allow(len(run.load.requests))
-        run.await_reader(one, other_than=task)
-        await_true(lambda: run.count() > seen, "more of the one that is there",
-                   VISIBLE_SECONDS, lambda: run.where(one, two))
-        run.notes.append(f"{run.count() - seen} events while one was away")
-        two.start()
-        run.await_visible(one, two)
-        run.check(one, two)
-        received = [d.source()["accounts"]["received"] for d in (one, two)]
-        if 0 in received:
-            raise Failure(f"one instance has taken nothing: {received}")
-        run.notes.append(f"{received[0]} + {received[1]} by two instances")
 
 
 class Storm:
