@@ -486,8 +486,8 @@ class Storm:
         self.counts = {}
 
     def strike(self):
-        act = self.random.choice([self.worker] * 4 + [self.feed] * 3 +
-                                 [self.daemon, self.task, self.task])
+        act = self.random.choice([self.worker] * 5 + [self.feed] * 4 +
+                                 [self.daemon, self.daemon, self.task])
         with contextlib.suppress(Refused, OSError):
             act()
             self.counts[act.__name__] = self.counts.get(act.__name__, 0) + 1
