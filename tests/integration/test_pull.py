@@ -313,7 +313,7 @@ class TestLost(PullCase):
         """Its tasks publish what they have before the new one begins."""
         self.begin()
         self.await_running()
-        puller = self.pull()
+        puller = self.pull(gaps=True)  # a task may look for what is gone
         self.post(100)
         puller.await_events(100)
         old = self.partition()["end"]
