@@ -28,6 +28,7 @@ AHEAD = 6  # requests that may be sent before the next kill
 KILLS, KILLS_QUICK = 10, 3
 TRIM_SECONDS = 420
 DRAIN_SECONDS = 300
+DISCOVERED_SECONDS = 420  # Druid reads a new partition after minutes
 STORM_SECONDS, STRIKE_SECONDS = 360, 7
 SMALL = 40, 80  # events of a request, for there to be many
 PROBES, PROBES_QUICK = 400, 100
@@ -474,6 +475,49 @@ def spool_restored(run):
         run.await_visible(tranqd)
         run.check_totals()
         run.check_rows()
+
+
+def shares(tranqd):
+    """How many are there who share the topic, itself too."""
+    share = tranqd.source()["beams"].get("share") or {}
+    return len([m for m in share.get("members", [])
+                if m["state"] == "there"]) if share.get("serves") else 0
+
+
+@pull_case("two-instances", long=True, alone=True)
+def two_instances(run):
+    """One partition of the topic each (before Druid 34). One is away while
+    Druid begins its tasks anew: the other one stands in for it, or there would
+    be none. Then it is back, with what it had kept."""
+    run.may_fail = True  # a partition more ends the task that reads
+    other = {"http_port": free_port(),
+             "pull_listen": f"127.0.0.1:{free_port()}"}
+    with run.daemon() as one, run.daemon(**other) as two:
+        for tranqd in one, two:
+            await_true(lambda t=tranqd: shares(t) == 2, "they share",
+                       VISIBLE_SECONDS, tranqd.where)
+        run.begin(one, two, allow=0.5, keys=True, batch=SMALL)
+        run.load.await_answers(run.load.allowed, VISIBLE_SECONDS)
+        await_true(lambda: run.count() == len(run.load.events),
+                   "the first half", DISCOVERED_SECONDS,
+                   lambda: run.where(one, two))
+        run.first_s = run.elapsed()
+        run.notes.append(f"both read after {run.elapsed():.0f} s")
+        two.kill()
+        run.druid.order(run.ds, "suspend")
+        await_true(lambda: not run.rows(), "no task", VISIBLE_SECONDS,
+                   one.where)
+        run.druid.order(run.ds, "resume")
+        began = time.monotonic()
+        run.await_reader(one)
+        run.notes.append("a task without the other after "
+                         f"{time.monotonic() - began:.0f} s")
+        two.start()
+        run.load.allow(len(run.load.requests))
+        run.await_visible(one, two)
+        run.check(one, two)
+        received = [d.source()["accounts"]["received"] for d in (one, two)]
+        run.notes.append(f"{received[0]} + {received[1]} by two instances")
 
 
 class Storm:
