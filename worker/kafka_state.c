@@ -6,7 +6,10 @@
 #include "kafka_state.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "panic.h"
 
 #define ERRORS_SHOWN 3
 #define TEXT_BYTES 600
@@ -74,20 +77,58 @@ is_task_of(const char *task, const char *supervisor)
 	return last == NULL || strchr(last + 1, '_') == NULL;
 }
 
-unsigned
-kafka_state_alive(const struct json *tasks, const char *supervisor_id)
+bool
+kafka_state_is_good(enum result result, const struct overlord_answer *answer)
 {
-	unsigned count = 0;
+	return result == RESULT_OK && answer->status >= 200 &&
+	    answer->status < 300;
+}
 
+bool
+kafka_state_is_absent(enum result result, const struct overlord_answer *answer)
+{
+	return result == RESULT_OK && answer->status == 404;
+}
+
+const char *
+kafka_state_refusal(const struct overlord_answer *answer)
+{
+	return answer != NULL && strstr(answer->body, "'kafka'") != NULL
+	    ? "it is not made (druid-kafka-indexing-service must be in "
+	      "druid.extensions.loadList)"
+	    : "it is not made";
+}
+
+char *
+kafka_state_tasks(const char *ds)
+{
+	char *name = http_escape(ds);
+	char *path = must_format("druid/indexer/v1/tasks?datasource=%s&"
+				 "type=index_kafka&max=1",
+	    name);
+
+	free(name);
+	return path;
+}
+
+bool
+kafka_state_alive(const struct overlord_answer *answer,
+    const char *supervisor_id, unsigned *count)
+{
+	struct json *tasks = json_parse(answer->body, answer->body_bytes, NULL);
+	bool is_list = json_is_array(tasks);
+
+	*count = 0;
 	for (size_t i = 0; i < json_size(tasks); i++) {
 		const struct json *t = json_at(tasks, i);
 		const char *code = json_get_text(t, "statusCode", "RUNNING");
 
-		count +=
+		*count +=
 		    is_task_of(json_get_text(t, "id", ""), supervisor_id) &&
 		    strcmp(code, "SUCCESS") != 0 && strcmp(code, "FAILED") != 0;
 	}
-	return count;
+	json_free(&tasks);
+	return is_list;
 }
 
 bool

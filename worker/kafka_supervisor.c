@@ -176,19 +176,6 @@ give_up(struct kafka_supervisor *k, const char *what,
 	rest(k);
 }
 
-static bool
-is_good(enum result result, const struct overlord_answer *answer)
-{
-	return result == RESULT_OK && answer->status >= 200 &&
-	    answer->status < 300;
-}
-
-static bool
-is_absent(enum result result, const struct overlord_answer *answer)
-{
-	return result == RESULT_OK && answer->status == 404;
-}
-
 /* ---- status ---- */
 
 static void ask_task(struct kafka_supervisor *);
@@ -246,7 +233,7 @@ status_known(void *context, enum result result,
 	struct json *status;
 
 	k->ask = NULL;
-	if (!is_good(result, answer)) {
+	if (!kafka_state_is_good(result, answer)) {
 		give_up(k, "its status is not known", answer, why);
 		return;
 	}
@@ -275,20 +262,16 @@ check_posted(struct kafka_supervisor *k, enum result result,
 {
 	k->ask = NULL;
 	FAULT_POINT(PULL_POSTED);
-	if (is_good(result, answer) && kafka_state_is_of(answer, k->p.id))
+	if (kafka_state_is_good(result, answer) &&
+	    kafka_state_is_of(answer, k->p.id))
 		return true;
-	k->is_misnamed = is_good(result, answer);
+	k->is_misnamed = kafka_state_is_good(result, answer);
 	if (k->is_misnamed)
 		give_up(k, "it is not made", NULL,
 		    "this Druid does not know supervisors' ids; it must not be "
 		    "older than the one that it was made in");
-	else if (answer != NULL && strstr(answer->body, "'kafka'") != NULL)
-		give_up(k,
-		    "it is not made (druid-kafka-indexing-service must be in "
-		    "druid.extensions.loadList)",
-		    answer, why);
 	else
-		give_up(k, "it is not made", answer, why);
+		give_up(k, kafka_state_refusal(answer), answer, why);
 	return false;
 }
 
@@ -337,7 +320,7 @@ seeded(void *context, enum result result, const struct overlord_answer *answer,
 
 	k->ask = NULL;
 	FAULT_POINT(PULL_SEEDED);
-	if (!is_good(result, answer)) {
+	if (!kafka_state_is_good(result, answer)) {
 		give_up(k, "the offsets that it begins at are not stored yet",
 		    answer, why);
 		return;
@@ -383,7 +366,7 @@ seeded_more(void *context, enum result result,
 
 	k->ask = NULL;
 	FAULT_POINT(PULL_SEEDED);
-	if (!is_good(result, answer)) {
+	if (!kafka_state_is_good(result, answer)) {
 		give_up(k, "a new partition's offset is not stored yet", answer,
 		    why);
 		return;
@@ -404,7 +387,7 @@ unseeded_known(void *context, enum result result,
 	struct json *status;
 
 	k->ask = NULL;
-	if (!is_good(result, answer)) {
+	if (!kafka_state_is_good(result, answer)) {
 		give_up(k, "its status is not known", answer, why);
 		return;
 	}
@@ -423,6 +406,19 @@ unseeded_known(void *context, enum result result,
 	json_free(&status);
 }
 
+/* How many of its tasks are alive; false: the rest waits. */
+static bool
+count_tasks(struct kafka_supervisor *k, enum result result,
+    const struct overlord_answer *answer, const char *why, unsigned *alive)
+{
+	k->ask = NULL;
+	if (kafka_state_is_good(result, answer) &&
+	    kafka_state_alive(answer, k->p.id, alive))
+		return true;
+	give_up(k, "its tasks are not known", answer, why);
+	return false;
+}
+
 /* While the supervisor is suspended no more of them begin. The status would not
  * do: it has none before the first run has found them. */
 static void
@@ -430,19 +426,10 @@ tasks_known(void *context, enum result result,
     const struct overlord_answer *answer, const char *why)
 {
 	struct kafka_supervisor *k = context;
-	struct json *tasks = NULL;
 	unsigned alive;
 
-	k->ask = NULL;
-	if (is_good(result, answer))
-		tasks = json_parse(answer->body, answer->body_bytes, NULL);
-	if (!json_is_array(tasks)) {
-		json_free(&tasks);
-		give_up(k, "its tasks are not known", answer, why);
+	if (!count_tasks(k, result, answer, why, &alive))
 		return;
-	}
-	alive = kafka_state_alive(tasks, k->p.id);
-	json_free(&tasks);
 	set_text(k, k->trouble, "%s", "");
 	if (alive == 0) {
 		ask_about(k, "/status", NULL, unseeded_known);
@@ -456,16 +443,9 @@ tasks_known(void *context, enum result result,
 }
 
 static void
-ask_for_tasks(struct kafka_supervisor *k)
+ask_for_tasks(struct kafka_supervisor *k, overlord_answer_fn *done)
 {
-	char *ds = http_escape(k->p.topic);
-
-	ask(k,
-	    must_format("druid/indexer/v1/tasks?datasource=%s&"
-			"type=index_kafka&max=1",
-		ds),
-	    NULL, tasks_known);
-	free(ds);
+	ask(k, kafka_state_tasks(k->p.topic), NULL, done);
 }
 
 static void
@@ -475,7 +455,7 @@ posted_unseeded(void *context, enum result result,
 	struct kafka_supervisor *k = context;
 
 	if (check_posted(k, result, answer, why))
-		ask_for_tasks(k);
+		ask_for_tasks(k, tasks_known);
 }
 
 static void
@@ -523,9 +503,8 @@ posted_drained(void *context, enum result result,
 
 	if (!check_posted(k, result, answer, why))
 		return;
-	log_info("supervisor %s: all is read; it is suspended, so that its "
-		 "tasks publish",
-	    k->p.id);
+	log_info(
+	    "supervisor %s: is suspended, so that its tasks publish", k->p.id);
 	rest(k);
 }
 
@@ -536,29 +515,13 @@ ended(void *context, enum result result, const struct overlord_answer *answer,
 	struct kafka_supervisor *k = context;
 
 	k->ask = NULL;
-	if (!is_good(result, answer) && !is_absent(result, answer)) {
+	if (!kafka_state_is_good(result, answer) &&
+	    !kafka_state_is_absent(result, answer)) {
 		give_up(k, "it cannot be ended", answer, why);
 		return;
 	}
 	log_info("supervisor %s: is ended, all is committed", k->p.id);
 	end_retirement(k);
-}
-
-/* One that bears the dataSource's name may be another's tomorrow, and keeps the
- * offsets for him. */
-static void
-end(struct kafka_supervisor *k)
-{
-	struct json *nothing = json_new_object();
-
-	if (strcmp(k->p.id, k->p.topic) == 0 || !k->is_ours ||
-	    k->p.care != CARE_MANAGE) {
-		end_retirement(k);
-	} else {
-		FAULT_POINT(PULL_END);
-		ask_about(k, "/terminate", nothing, ended);
-	}
-	json_free(&nothing);
 }
 
 static void
@@ -569,6 +532,44 @@ post_drained(struct kafka_supervisor *k)
 	FAULT_POINT(PULL_DRAIN);
 	ask(k, must_strdup(API UNLESS_SAME), spec, posted_drained);
 	json_free(&spec);
+}
+
+/* One by the dataSource's name may be another's tomorrow, with its offsets. */
+static void
+tasks_left(void *context, enum result result,
+    const struct overlord_answer *answer, const char *why)
+{
+	struct kafka_supervisor *k = context;
+	struct json *nothing;
+	unsigned alive;
+
+	if (!count_tasks(k, result, answer, why, &alive))
+		return;
+	if (alive > 0) {
+		set_text(
+		    k, k->waits, "has %u tasks that have not ended", alive);
+		rest_soon(k);
+	} else if (strcmp(k->p.id, k->p.topic) == 0) {
+		end_retirement(k);
+	} else {
+		nothing = json_new_object();
+		FAULT_POINT(PULL_END);
+		ask_about(k, "/terminate", nothing, ended);
+		json_free(&nothing);
+	}
+}
+
+/* With its tasks: one that has hardly begun is not ended with its supervisor,
+ * and would keep its slot for ever. One that is suspended finds it. */
+static void
+end(struct kafka_supervisor *k, bool can)
+{
+	if (!can)
+		end_retirement(k);
+	else if (!k->is_suspended)
+		post_drained(k);
+	else
+		ask_for_tasks(k, tasks_left);
 }
 
 /* Whoever manages it does it. */
@@ -600,7 +601,7 @@ retire(struct kafka_supervisor *k, const struct json *payload)
 	case KAFKA_RETIRE_SUSPEND: post_drained(k); break;
 	case KAFKA_RETIRE_END:
 		if (k->rests == REST_RETIRED)
-			end(k);
+			end(k, r.can);
 		else if (k->is_drained) /* it is not the log that is full */
 			post(k, k->stays);
 		else
@@ -664,9 +665,8 @@ begin_anew(struct kafka_supervisor *k)
 static void
 leave_unseeded(struct kafka_supervisor *k)
 {
-	log_warnx("supervisor %s: was resumed in Druid before its offsets were "
-		  "set; they are left alone",
-	    k->p.id);
+	log_warnx(
+	    "supervisor %s: was resumed before its offsets were set", k->p.id);
 	k->changed |= !k->was_made;
 	k->was_made = true;
 	k->stays = false;
@@ -711,7 +711,7 @@ mend(struct kafka_supervisor *k, enum kafka_spec_match match,
 	else if (match != KAFKA_SPEC_UNSEEDED)
 		return seeds_more(k);
 	else if (json_get_bool(found, "suspended", false))
-		ask_for_tasks(k);
+		ask_for_tasks(k, tasks_known);
 	else
 		leave_unseeded(k);
 	return true;
@@ -767,7 +767,7 @@ found(void *context, enum result result, const struct overlord_answer *answer,
 	struct json *spec;
 
 	k->ask = NULL;
-	if (is_absent(result, answer)) {
+	if (kafka_state_is_absent(result, answer)) {
 		k->changed |= k->state != NULL;
 		json_free(&k->state);
 		r = retirement(k, NULL);
@@ -777,7 +777,7 @@ found(void *context, enum result result, const struct overlord_answer *answer,
 			make(k);
 		return;
 	}
-	spec = is_good(result, answer)
+	spec = kafka_state_is_good(result, answer)
 	    ? json_parse(answer->body, answer->body_bytes, NULL)
 	    : NULL;
 	if (json_is_object(spec))

@@ -989,8 +989,9 @@ test_retires_a_shared_one(void **state)
 
 /* ---- its end ---- */
 
-/* It is suspended when all is read, ended when the log is empty, and made again
- * when that is undone. */
+/* Ended when the log is empty: suspended first, until none of its tasks is left,
+ * since one that has hardly begun would go on for ever; and made again when that
+ * is undone. */
 static void
 test_retires(void **state)
 {
@@ -1009,16 +1010,30 @@ test_retires(void **state)
 	r->ends[1]--; /* it was committed */
 	answer_json(r, spec(r, ISO_HOUR_MS));
 	answer_status(r);
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	answer_json(r, drained(r));
+	answer_json(r, floor_status("SUSPENDED"));
+	script_answer(
+	    r->server, 200, "[" TASK("index_kafka_foo_1_a", "RUNNING") "]");
+	answer_json(r, drained(r));
+	answer_json(r, floor_status("SUSPENDED"));
+	script_answer(r->server, 200, "[]");
 	script_answer(r->server, 503, "");
-	answer_json(r, spec(r, ISO_HOUR_MS));
-	answer_status(r);
+	answer_json(r, drained(r));
+	answer_json(r, floor_status("SUSPENDED"));
+	script_answer(r->server, 200, "[]");
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
-	next(r, "POST", API "/foo/terminate");
-	next(r, "GET", API "/foo");
-	next(r, "GET", API "/foo/status");
-	next(r, "POST", API "/foo/terminate");
+	expect_body(next(r, "POST", API UNLESS_SAME), drained(r));
+	for (int turn = 0; turn < 3; turn++) {
+		next(r, "GET", API "/foo");
+		next(r, "GET", API "/foo/status");
+		next(r, "GET", TASKS);
+		assert_false(kafka_supervisor_is_retired(r->care));
+		if (turn > 0)
+			next(r, "POST", API "/foo/terminate");
+	}
 	LOOP_UNTIL(r->loop, kafka_supervisor_is_retired(r->care));
 	script_answer(r->server, 404, ABSENT);
 	next(r, "GET", API "/foo");
