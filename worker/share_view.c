@@ -129,14 +129,12 @@ share_view_suspends(const struct share_view *v)
 	return false;
 }
 
+/* Whether Druid is to know of it: before there are any offsets it has to see what
+ * there is, and later what has one. */
 static bool
-is_named_before(const struct share_view *v, unsigned n)
+is_shown(const struct share_view *v, unsigned number)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (v->all[i].at.port == v->all[n].at.port &&
-		    strcmp(v->all[i].at.host, v->all[n].at.host) == 0)
-			return true;
-	return false;
+	return v->all[number].seeded || !share_view_has_begun(v);
 }
 
 char *
@@ -150,7 +148,7 @@ share_view_servers(const struct share_view *v)
 		const struct endpoint *at = &v->all[i].at;
 		bool is_ipv6 = strchr(at->host, ':') != NULL;
 
-		if (is_named_before(v, i))
+		if (!is_shown(v, i))
 			continue;
 		buf_addf(&b, "%s%s%s%s:%u", b.used > 0 ? "," : "",
 		    is_ipv6 ? "[" : "", at->host, is_ipv6 ? "]" : "", at->port);
@@ -236,11 +234,10 @@ share_view_peers(const struct share_view *v, const struct share_self *self,
 	to->own = self->number;
 	to->node = log_peers_node(self->at.host, self->at.port);
 	add_brokers(v, self, to);
-	/* before there are any offsets Druid has to see what there is */
 	for (unsigned i = 0; i < v->count; i++) {
 		const struct share_member *m = &v->all[i];
 
-		if (!m->seeded && share_view_has_begun(v))
+		if (!is_shown(v, i))
 			continue;
 		to->all[to->count++] = (struct log_peer){ .number = i,
 			.leader = leader_of(v, self, i),

@@ -54,7 +54,10 @@ int share_view_of_log(const struct share_view *, const char *log);
 bool share_view_has_begun(const struct share_view *);
 /* Somebody who is alive wants it. */
 bool share_view_suspends(const struct share_view *);
-/* "tq1:9094,tq2:9094", new: by the members' numbers, each once. */
+/* "tq1:9094,tq2:9094", new: of all that Druid is to know of, by their numbers, so
+ * that it is another text when one has got its offset: its supervisor, which has
+ * heard of the partition by that, hands over to tasks that read it only when it is
+ * made anew (Druid 33), or when their time is over. */
 char *share_view_servers(const struct share_view *);
 
 /* As one of them sees it. */

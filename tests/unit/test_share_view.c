@@ -168,7 +168,16 @@ test_servers(void **state UNUSED)
 	view.all[2].at = at(0); /* its spool was lost */
 	snprintf(view.all[3].at.host, sizeof view.all[3].at.host, "fe80::1");
 	text = share_view_servers(&view);
-	assert_string_equal(text, "tq0:9000,tq1:9001,[fe80::1]:9003");
+	assert_string_equal(text, "tq0:9000,tq1:9001,tq0:9000,[fe80::1]:9003");
+	free(text);
+	/* not before it has an offset, but for the first */
+	have("asa.");
+	text = share_view_servers(&view);
+	assert_string_equal(text, "tq0:9000");
+	free(text);
+	have("a.a.");
+	text = share_view_servers(&view);
+	assert_string_equal(text, "tq0:9000,tq1:9001");
 	free(text);
 }
 
