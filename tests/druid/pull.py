@@ -561,6 +561,31 @@ class Storm:
             os.kill(pid, signal.SIGKILL)
 
 
+def shares(tranqd):
+    """Of how many tranqds Druid knows, as this one says that serves."""
+    share = tranqd.source()["beams"].get("share") or {}
+    there = [m for m in share.get("members", ()) if m["state"] == "there"]
+    return len(there) if share.get("serves") else 0
+
+
+@pull_case("joined", alone=True)
+def joined(run):
+    """The second one comes when there is a supervisor, and a task that reads,
+    which hands over."""
+    run.may_fail = True
+    other = {"http_port": free_port(),
+             "pull_listen": f"127.0.0.1:{free_port()}"}
+    with run.daemon() as one:
+        run.await_reader(one)
+        with run.daemon(**other) as two:
+            for tranqd in one, two:
+                await_true(lambda t=tranqd: shares(t) == 2, "they share",
+                           VISIBLE_SECONDS, tranqd.where)
+            run.begin(one, two, keys=True, batch=SMALL)
+            run.await_visible(one, two)
+            run.check(one, two)
+
+
 @pull_case("storm", long=True, alone=True)
 def storm(run):
     """Tasks of a minute, and all that is there dies at random, while the log
