@@ -61,6 +61,19 @@ kafka_state_of(const struct json *payload)
 	return state;
 }
 
+bool
+kafka_state_has_begun(const struct json *payload)
+{
+	static const char *const states[] = { "RUNNING", "IDLE", "SUSPENDED",
+		"UNHEALTHY_TASKS" };
+	const char *state = json_get_text(payload, "detailedState", "");
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++)
+		if (strcmp(state, states[i]) == 0)
+			return true;
+	return false;
+}
+
 /* Of a task's id, "index_kafka_<supervisor>_<15 hex>_<8 letters>". */
 static bool
 is_task_of(const char *task, const char *supervisor)

@@ -58,6 +58,7 @@ struct kafka_supervisor {
 
 static void look(struct kafka_supervisor *);
 static bool retire(struct kafka_supervisor *, const struct json *payload);
+static bool seeds_more(struct kafka_supervisor *, const struct json *payload);
 
 static void __attribute__((format(printf, 3, 4)))
 set_text(struct kafka_supervisor *k, char *to, const char *format, ...)
@@ -242,7 +243,8 @@ status_known(void *context, enum result result,
 	    loop_now_ms(k->p.loop));
 	set_state(k, json_get(status, "payload"));
 	set_text(k, k->trouble, "%s", "");
-	if (k->rests == REST_NOT || !retire(k, json_get(status, "payload")))
+	if (!seeds_more(k, json_get(status, "payload")) &&
+	    (k->rests == REST_NOT || !retire(k, json_get(status, "payload"))))
 		ask_tasks(k);
 	json_free(&status);
 }
@@ -350,13 +352,6 @@ seed_some(struct kafka_supervisor *k, unsigned first, unsigned count,
 	json_free(&body);
 }
 
-static void
-seed(struct kafka_supervisor *k)
-{
-	seed_some(k, k->from,
-	    k->p.partitions - MIN_OF(k->from, k->p.partitions), seeded);
-}
-
 /* A partition more: its reading tasks begin again where they have committed. */
 static void
 seeded_more(void *context, enum result result,
@@ -374,6 +369,18 @@ seeded_more(void *context, enum result result,
 	log_info("supervisor %s: has partition %u, too", k->p.id, k->seeds);
 	k->p.seeded(k->p.context, k->seeds);
 	rest(k);
+}
+
+/* After a status. false: nothing was begun. */
+static bool
+seeds_more(struct kafka_supervisor *k, const struct json *payload)
+{
+	if (!is_shared(k) || !k->is_ours || k->p.care != CARE_MANAGE ||
+	    k->suspends || !kafka_state_has_begun(payload) ||
+	    !k->p.unseeded(k->p.context, &k->seeds))
+		return false;
+	seed_some(k, k->seeds, 1, seeded_more);
+	return true;
 }
 
 /* Offsets are set by a supervisor that has begun: one that cannot begin (its
@@ -396,7 +403,8 @@ unseeded_known(void *context, enum result result,
 	set_state(k, payload);
 	if (strcmp(json_get_text(payload, "detailedState", ""), "SUSPENDED") ==
 	    0) {
-		seed(k);
+		seed_some(k, k->from,
+		    k->p.partitions - MIN_OF(k->from, k->p.partitions), seeded);
 	} else {
 		set_text(k, k->trouble,
 		    "Druid has not begun with it yet; it must reach %s",
@@ -673,16 +681,6 @@ leave_unseeded(struct kafka_supervisor *k)
 	begin(k);
 }
 
-static bool
-seeds_more(struct kafka_supervisor *k)
-{
-	if (!is_shared(k) || !k->is_ours ||
-	    !k->p.unseeded(k->p.context, &k->seeds))
-		return false;
-	seed_some(k, k->seeds, 1, seeded_more);
-	return true;
-}
-
 /* What is to be done to it; false: nothing. */
 static bool
 mend(struct kafka_supervisor *k, enum kafka_spec_match match,
@@ -709,7 +707,7 @@ mend(struct kafka_supervisor *k, enum kafka_spec_match match,
 		(is_shared(k) || k->rests == REST_NOT)))
 		post(k, k->stays);
 	else if (match != KAFKA_SPEC_UNSEEDED)
-		return seeds_more(k);
+		return false;
 	else if (json_get_bool(found, "suspended", false))
 		ask_for_tasks(k, tasks_known);
 	else

@@ -28,7 +28,7 @@
 struct log_delivery {
 	struct delivery delivery;
 	struct log_delivery_parts p;
-	unsigned partitions; /* pull.partitions */
+	unsigned partitions; /* pull_care_partitions */
 	struct compression *compression;
 	/* as last told to feeds */
 	struct log_range told[LOG_PAGE_PARTITIONS_MAX];
@@ -69,7 +69,7 @@ log_delivery_new(const struct log_delivery_parts *parts)
 
 	l->delivery.table = &table;
 	l->p = *parts;
-	l->partitions = (unsigned)parts->ds->pull_partitions;
+	l->partitions = pull_care_partitions(parts->care);
 	must(compression_of_name(parts->ds->pull_compression, &codec));
 	l->compression = compression_new(codec);
 	l->moves = queue_move_new(&moves);
@@ -350,6 +350,16 @@ written(struct delivery *d)
 	pull_care_written(l->p.care);
 }
 
+/* By an earlier life, of the topic that we have a part of, too. */
+static bool
+is_told_shared(const struct log_page *page)
+{
+	static struct log_peers told;
+	uint64_t version = 0;
+
+	return log_page_peers(page, &version, &told) && told.is_shared;
+}
+
 /* Who serves which partition is told when it is another one. */
 static void
 run(struct delivery *d)
@@ -359,7 +369,7 @@ run(struct delivery *d)
 	bool is_first;
 
 	if (!pull_care_peers(l->p.care, &peers, &is_first) ||
-	    l->p.page == NULL || (is_first && log_page_has_peers(l->p.page)))
+	    l->p.page == NULL || (is_first && is_told_shared(l->p.page)))
 		return;
 	log_page_tell_peers(l->p.page, &peers);
 	log_page_ring(l->p.page, l->p.feed_bell);

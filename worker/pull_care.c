@@ -47,6 +47,7 @@ struct pull_care {
 	/* the word: as it is, and as the spool has it */
 	char *instance, *id, *servers;
 	bool is_stored, made_is_stored;
+	bool is_one; /* partition of a shared topic, since an earlier life */
 	bool is_shared; /* with others: */
 	int number; /* of our partition; −1: it has none yet */
 	struct pull_share *share; /* NULL: not begun, or without ZooKeeper */
@@ -89,19 +90,23 @@ care_of(const struct ds_conf *ds)
 }
 
 /* A log that is one partition of a shared topic has no others. */
-static void
-forbid_partitions(const struct pull_care *c)
+static bool
+is_of_shared(const struct pull_care *c)
 {
 	char *text = spool_document(c->p.spool, WORD_DOCUMENT);
 	struct json *j =
 	    text != NULL ? json_parse(text, strlen(text), NULL) : NULL;
+	bool is_shared = json_get(j, "partition") != NULL;
 
-	if (json_get(j, "partition") != NULL && c->p.ds->pull_partitions > 1)
-		fatalx("pull.partitions must be 1: this spool's log is one "
-		       "partition of a topic that it shares with other "
-		       "tranqds");
 	json_free(&j);
 	free(text);
+	return is_shared;
+}
+
+unsigned
+pull_care_partitions(const struct pull_care *c)
+{
+	return c->is_one ? 1 : (unsigned)c->p.ds->pull_partitions;
 }
 
 struct pull_care *
@@ -117,7 +122,7 @@ pull_care_new(const struct pull_care_parts *parts)
 	if (obstacle == NULL)
 		c->servers = conf_pull_servers(parts->conf, parts->port);
 	free(obstacle);
-	forbid_partitions(c);
+	c->is_one = is_of_shared(c);
 	c->base = must_format(
 	    "%s/tranqd/pull/%s", parts->ds->zookeeper_path, parts->ds->name);
 	c->number = -1;
@@ -385,7 +390,7 @@ pull_care_peers(struct pull_care *c, struct log_peers *to, bool *is_first)
 	/* the name decides whether it is shared */
 	if (!c->peers_due || (c->id == NULL && c->peers_are_told))
 		return false;
-	*is_first = !c->peers_are_told;
+	*is_first = c->share != NULL;
 	*to = (struct log_peers){ .is_shared = c->is_shared ||
 		    (c->id == NULL && c->p.zk != NULL && c->care != CARE_OFF) };
 	c->peers_due = c->id == NULL;
@@ -632,7 +637,7 @@ pull_care_begin(struct pull_care *c)
 {
 	unsigned count = partitions_of(c);
 
-	if (c->floor != NULL || count < c->p.ds->pull_partitions)
+	if (c->floor != NULL || count < pull_care_partitions(c))
 		return;
 	c->partitions = count;
 	restore_word(c);
@@ -771,6 +776,22 @@ note_instance(const struct pull_care *c, struct json *notes)
 }
 
 static void
+note_partitions(const struct pull_care *c, struct json *notes)
+{
+	int64_t wanted = c->p.ds->pull_partitions;
+	char *text;
+
+	if (wanted == 1 || !c->is_one)
+		return;
+	text = must_format("pull.partitions is %lld, but this spool's log is "
+			   "one partition of a topic that it shares with other "
+			   "tranqds, and stays one",
+	    (long long)wanted);
+	json_append(notes, json_new_text(text));
+	free(text);
+}
+
+static void
 describe_share(const struct pull_care *c, struct json *to, struct json *notes)
 {
 	const struct share_view *v = pull_share_view(c->share);
@@ -808,6 +829,7 @@ pull_care_describe(
 	if (*c->trouble != '\0')
 		json_append(notes, json_new_text(c->trouble));
 	note_instance(c, notes);
+	note_partitions(c, notes);
 	if (c->share != NULL)
 		describe_share(c, to, notes);
 	if (c->floor != NULL)

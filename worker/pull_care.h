@@ -39,6 +39,8 @@ struct pull_care_parts {
 
 struct pull_care *pull_care_new(const struct pull_care_parts *);
 void pull_care_free(struct pull_care **);
+/* How many the log is to have: pull.partitions, but for a shared topic. */
+unsigned pull_care_partitions(const struct pull_care *);
 /* When there may be a log; nothing happens before there is one. */
 void pull_care_begin(struct pull_care *);
 
@@ -56,7 +58,7 @@ bool pull_care_is_settled(const struct pull_care *);
 uint64_t pull_care_floor(const struct pull_care *, unsigned partition);
 /* Who serves which partition, as the feed is to know it. False: it is the same
  * as at the last call. Before anything is agreed on there is no topic; *is_first:
- * what was told before, in another life, may still hold. */
+ * what was told before of a shared one, in another life, still holds. */
 bool pull_care_peers(
     struct pull_care *, struct log_peers *, bool *is_first) MUST_CHECK;
 /* Up to where Druid has committed, as far as is known; 0: nothing is. */

@@ -28,6 +28,8 @@ struct pull_share {
 	bool is_stored;
 	bool holds; /* alive/{number} is ours, as far as we know */
 	uint64_t held_in; /* the session in which it was made; 0: it was not */
+	uint64_t
+	    tried_in; /* and that in which it was not there, and asked for */
 	struct share_holder self; /* what we write there */
 	struct share_view view, next; /* agreed; as it is being read */
 	bool is_known; /* the view */
@@ -67,6 +69,14 @@ complain(struct pull_share *s, const char *text)
 	if (log_may_repeat(&s->complained_ms, COMPLAIN_MS))
 		log_error("%s", text);
 	set_trouble(s, text);
+}
+
+static void
+complain_of_refusal(struct pull_share *s)
+{
+	complain(s,
+	    "pull: ZooKeeper refuses what tranqds agree in; look at "
+	    "zookeeper.path, zookeeper.auth and the nodes' ACL");
 }
 
 /* ---- looking ---- */
@@ -137,33 +147,42 @@ compute(struct pull_share *s)
 {
 	s->view = s->next;
 	s->is_known = true;
+	/* for the day when ZooKeeper has lost it */
+	if (s->is_stored && s->number < (int)s->view.count &&
+	    strcmp(s->view.all[s->number].log, s->p.log) == 0)
+		s->seeded[s->number] |= s->view.all[s->number].seeded;
 	s->p.changed(s->p.context);
+}
+
+/* What is there now, whoever was first; at once where that is another answer
+ * than the last time. */
+static void
+look_after(struct pull_share *s, const struct zk_answer *a)
+{
+	s->call = NULL;
+	if (a->result == RESULT_OK ||
+	    (a->result == RESULT_REFUSED &&
+		(a->refusal == ZK_REFUSED_EXISTS ||
+		    a->refusal == ZK_REFUSED_VERSION))) {
+		look(s);
+		return;
+	}
+	if (a->result == RESULT_REFUSED)
+		complain_of_refusal(s);
+	try_again(s);
 }
 
 static void
 written(void *context, const struct zk_answer *a)
 {
-	struct pull_share *s = context;
-
-	s->call = NULL;
-	if (a->result == RESULT_RETRY)
-		try_again(s);
-	else
-		look(s); /* what is there now, whoever was first */
+	look_after(context, a);
 }
 
 static void
 number_taken(void *context, const struct zk_answer *a)
 {
-	struct pull_share *s = context;
-
-	s->call = NULL;
 	FAULT_POINT(SHARE_TAKEN);
-	if (a->result == RESULT_RETRY) {
-		try_again(s);
-		return;
-	}
-	look(s); /* it is found there by its log */
+	look_after(context, a); /* it is found there by its log */
 }
 
 static void
@@ -253,15 +272,9 @@ held(void *context, const struct zk_answer *a)
 {
 	struct pull_share *s = context;
 
-	s->call = NULL;
-	if (a->result == RESULT_OK) {
-		s->held_in = zk_session(s->p.zk);
+	if (a->result == RESULT_OK)
 		FAULT_POINT(SHARE_HELD);
-	}
-	if (a->result == RESULT_RETRY)
-		try_again(s);
-	else
-		look(s);
+	look_after(s, a);
 }
 
 static void
@@ -274,6 +287,7 @@ hold(struct pull_share *s)
 		.byte_count = strlen(text),
 		.flags = (enum zk_create_flags)(ZK_EPHEMERAL | ZK_PARENTS) };
 
+	s->tried_in = zk_session(s->p.zk);
 	s->call = zk_create(s->p.zk, &node, held, s);
 	free(text);
 	free(path);
@@ -327,6 +341,9 @@ look_at_holder(struct pull_share *s)
 		return true;
 	}
 	s->holds = strcmp(h->token, s->self.token) == 0;
+	/* also when the answer to that was lost */
+	if (s->holds && s->tried_in == zk_session(s->p.zk))
+		s->held_in = s->tried_in;
 	if (s->holds && s->held_in != zk_session(s->p.zk)) {
 		/* of our last session, which ends by itself */
 		try_again(s);
@@ -410,9 +427,7 @@ failed(struct pull_share *s, const struct zk_answer *a)
 	if (a->result == RESULT_OK || a->result == RESULT_GONE)
 		return false;
 	if (a->result == RESULT_REFUSED)
-		complain(s,
-		    "pull: ZooKeeper refuses what tranqds agree in; look at "
-		    "zookeeper.path, zookeeper.auth and the nodes' ACL");
+		complain_of_refusal(s);
 	try_again(s);
 	return true;
 }
@@ -427,8 +442,13 @@ holder_read(void *context, const struct zk_answer *a)
 		return;
 	*h = (struct share_holder){ .is_there = false };
 	if (a->result == RESULT_OK &&
-	    !share_view_read_holder(h, a->bytes, a->byte_count))
-		h->is_there = false;
+	    !share_view_read_holder(h, a->bytes, a->byte_count)) {
+		complain(s,
+		    "pull: a node below alive/ in ZooKeeper makes no sense; "
+		    "nothing is agreed on until it does");
+		try_again(s);
+		return;
+	}
 	s->at++;
 	read_holder(s);
 }
@@ -481,6 +501,11 @@ member_read(void *context, const struct zk_answer *a)
 	if (failed(s, a))
 		return;
 	*m = (struct share_member){ .version = a->version };
+	if (a->result == RESULT_GONE && s->is_stored &&
+	    (int)s->at == s->number) {
+		take_number(s, s->at); /* ours, and somebody has removed it */
+		return;
+	}
 	if (a->result != RESULT_OK ||
 	    !share_view_read_member(m, a->bytes, a->byte_count)) {
 		complain(s,
@@ -650,9 +675,11 @@ pull_share_view(const struct pull_share *s)
 struct share_self
 pull_share_self(const struct pull_share *s)
 {
-	return (struct share_self){ .number = (unsigned)MAX_OF(s->number, 0),
+	return (struct share_self){
+		.number = s->number >= 0 ? (unsigned)s->number : LOG_PEERS_MAX,
 		.holds = pull_share_holds(s),
-		.at = s->p.at };
+		.at = s->p.at
+	};
 }
 
 static void

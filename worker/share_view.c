@@ -164,8 +164,8 @@ static bool
 is_alive(
     const struct share_view *v, const struct share_self *self, unsigned number)
 {
-	return number == self->number ? self->holds
-				      : v->all[number].holder.is_there;
+	return v->all[number].holder.is_there ||
+	    (number == self->number && self->holds);
 }
 
 /* The lowest one that is alive; −1: none. */
@@ -202,7 +202,7 @@ static int32_t
 leader_of(
     const struct share_view *v, const struct share_self *self, unsigned number)
 {
-	if (is_alive(v, self, number) || v->all[number].holder.is_there)
+	if (is_alive(v, self, number))
 		return node_of(v, self, (int)number);
 	if (number == self->number && first_alive(v, self) < 0)
 		return -1;

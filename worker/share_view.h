@@ -62,7 +62,7 @@ char *share_view_servers(const struct share_view *);
 
 /* As one of them sees it. */
 struct share_self {
-	unsigned number;
+	unsigned number; /* LOG_PEERS_MAX: he has none yet */
 	bool holds; /* the number is his: he alone serves it */
 	struct endpoint at;
 };

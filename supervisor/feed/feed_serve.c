@@ -77,7 +77,7 @@ add_broker(struct feed_server *s, const struct kafka_answer_broker *b)
 static void
 add_brokers_of(struct feed_server *s, struct feed_topic *t)
 {
-	if (t == NULL || feed_topic_partitions(t) == 0 || t->peers == NULL)
+	if (t == NULL || t->partitions == 0 || t->peers == NULL)
 		return;
 	for (unsigned i = 0; i < t->peers->broker_count; i++) {
 		const struct log_broker *b = &t->peers->brokers[i];
@@ -111,7 +111,7 @@ put_brokers(struct feed_server *s, unsigned topics)
 static void
 put_topic(struct feed_server *s, struct kafka_text name, struct feed_topic *t)
 {
-	unsigned partitions = t != NULL ? feed_topic_partitions(t) : 0;
+	unsigned partitions = t != NULL ? t->partitions : 0;
 	struct feed_topic_part part;
 
 	kafka_answer_metadata_topic(&s->head, &s->request, name,
@@ -131,16 +131,30 @@ put_all_topics(struct feed_server *s)
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < s->topics.count; i++)
-		count += feed_topic_partitions(&s->topics.all[i]) > 0;
+		count += s->topics.all[i].partitions > 0;
 	put_brokers(s, count);
-	/* one that becomes a topic meanwhile is not in the count */
-	for (unsigned i = 0; i < s->topics.count && count > 0; i++) {
+	for (unsigned i = 0; i < s->topics.count; i++) {
 		struct feed_topic *t = &s->topics.all[i];
 
-		if (feed_topic_partitions(t) == 0)
-			continue;
-		put_topic(s, kafka_wire_text(t->name), t);
-		count--;
+		if (t->partitions > 0)
+			put_topic(s, kafka_wire_text(t->name), t);
+	}
+}
+
+/* Before the answer: what the workers tell meanwhile is not in it. */
+static void
+look_at_topics(struct feed_server *s)
+{
+	const struct kafka_request *q = &s->request;
+
+	for (unsigned i = 0; q->all_topics && i < s->topics.count; i++)
+		(void)feed_topic_partitions(&s->topics.all[i]);
+	for (unsigned i = 0; !q->all_topics && i < q->topic_count; i++) {
+		struct feed_topic *t =
+		    feed_topic_find(&s->topics, q->topics[i].name);
+
+		if (t != NULL)
+			(void)feed_topic_partitions(t);
 	}
 }
 
@@ -149,6 +163,7 @@ answer_metadata(struct feed_server *s)
 {
 	const struct kafka_request *q = &s->request;
 
+	look_at_topics(s);
 	if (q->all_topics) {
 		put_all_topics(s);
 	} else {

@@ -116,9 +116,11 @@ feed_topic_partitions(struct feed_topic *t)
 
 	look_at_peers(t);
 	if (t->peers != NULL)
-		return t->peers->count;
-	while (count > 0 && log_page_range(t->page, count - 1).end == 0)
-		count--;
+		count = t->peers->count;
+	else
+		while (count > 0 && log_page_range(t->page, count - 1).end == 0)
+			count--;
+	t->partitions = count;
 	return count;
 }
 

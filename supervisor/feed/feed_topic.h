@@ -35,6 +35,7 @@
 struct feed_topic {
 	const char *name;
 	struct log_page *page;
+	unsigned partitions; /* feed_topic_partitions, as it was last */
 	unsigned waiters; /* requests that wait for it */
 	bool has_changed; /* as far as this turn knows: who waits looks */
 	uint64_t asked[LOG_PAGE_PARTITIONS_MAX]; /* offset of the last Fetch */

@@ -5,6 +5,7 @@ a partition each, agreed on in ZooKeeper; who is away is stood in for."""
 import os
 import shutil
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
@@ -199,6 +200,21 @@ class TestShare(ShareCase):
             self.post(drained, 10, f"back{partition}")
             self.check_druid()
         self.check_violations(self.druid)
+
+    def test_workers_killed(self):
+        """Its feed goes on, with what was agreed on."""
+        one = self.server("one")
+        self.await_serves(one, 0)
+        two = self.server("two")
+        self.await_serves(two, 1)
+        self.await_leaders("two", "one", "two")
+        for _ in range(4):
+            two.kill_worker(DS)
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end: # its successor comes meanwhile
+                self.assertEqual(self.leaders("two")[0], self.ports["one"])
+            self.await_leaders("two", "one", "two")
+            self.await_serves(two, 1)
 
     def test_killed(self):
         """Whoever, at whatever time: each event once."""

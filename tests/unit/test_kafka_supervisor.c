@@ -900,17 +900,26 @@ test_seeds_more(void **state)
 	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
 	kafka_supervisor_free(&r->care);
+	/* one that has not begun would forget it */
 	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_json(r, floor_status("PENDING"));
+	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
 	script_answer(r->server, 503, "");
 	answer_json(r, spec(r, ISO_HOUR_MS));
+	answer_status(r);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	answer_json(r, spec(r, ISO_HOUR_MS));
 	answer_status(r);
 	open_care(r, CARE_MANAGE, true);
 	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
+	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
 	expect_body(
 	    next(r, "POST", API "/foo/resetOffsets"), text_json(SEED_ONE));
 	next(r, "GET", API "/foo");
+	next(r, "GET", API "/foo/status");
 	assert_int_equal(r->seeds, 0);
 	expect_body(
 	    next(r, "POST", API "/foo/resetOffsets"), text_json(SEED_ONE));

@@ -47,12 +47,19 @@ static struct pull_care {
 	struct log_peers peers;
 	unsigned writes, held;
 	bool begun;
+	unsigned partitions;
 } care;
 
 void
 pull_care_begin(struct pull_care *c)
 {
 	c->begun = true;
+}
+
+unsigned
+pull_care_partitions(const struct pull_care *c)
+{
+	return c->partitions;
 }
 
 bool
@@ -198,6 +205,7 @@ set_up_with(void **state, const char *properties)
 	assert_non_null(mkdtemp(r->dir));
 	snprintf(r->path, sizeof r->path, "%s/spool", r->dir);
 	r->conf = one_ds(NULL, properties);
+	care.partitions = (unsigned)r->conf->ds[0].pull_partitions;
 	r->page_fd = log_page_create();
 	r->worker = log_page_attach(r->page_fd);
 	r->feed = log_page_attach(r->page_fd);
@@ -363,6 +371,17 @@ test_peers_are_told(void **state)
 	care.peers.count = 0;
 	r->d->table->run(r->d);
 	assert_false(log_page_peers(r->feed, &version, &seen));
+	/* of one that was ours alone nothing holds */
+	care.peers_due = true;
+	care.peers.is_shared = care.peers_are_first = false;
+	r->d->table->run(r->d);
+	assert_true(log_page_peers(r->feed, &version, &seen));
+	assert_false(seen.is_shared);
+	care.peers.is_shared = care.peers_are_first = care.peers_due = true;
+	r->d->table->run(r->d);
+	assert_true(log_page_peers(r->feed, &version, &seen));
+	assert_true(seen.is_shared);
+	assert_int_equal(seen.count, 0);
 }
 
 static void

@@ -294,6 +294,30 @@ test_before_ids(void **state)
 	expect_note(r, "pull.instance is other");
 }
 
+/* A log that is one partition of a shared topic stays one, whatever is
+ * configured, and says so. */
+static void
+test_shared_stays_one(void **state)
+{
+	static const char word[] =
+	    "{\"version\":1,\"instance\":\"shared\",\"id\":\"foo\","
+	    "\"made\":true,\"partition\":3}";
+	struct rig *r = *state;
+
+	spool_begin(r->spool);
+	spool_set_document(r->spool, "pull", word, strlen(word));
+	commit(r);
+	assert_int_equal(pull_care_partitions(r->care), 1);
+	die(r);
+	configure(r, ",\"pull.partitions\":2");
+	be_born(r);
+	assert_int_equal(pull_care_partitions(r->care), 1);
+	expect_note(r, "pull.partitions is 2");
+	pull_care_begin(r->care);
+	assert_false(pull_care_wants_commit(r->care));
+	assert_int_equal(pull_care_floor(r->care, 0), 0);
+}
+
 static void
 test_version_unknown(void **state)
 {
@@ -431,6 +455,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_name_and_made),
 		CASE(test_before_ids),
+		CASE(test_shared_stays_one),
 		CASE(test_version_unknown),
 		CASE(test_floor_comes_back),
 		CASE(test_floor_of_nothing),

@@ -29,6 +29,7 @@ struct party {
 	struct pull_share *share;
 	int number; /* as its spool has it */
 	bool stores, is_seeded;
+	unsigned told; /* so often */
 };
 
 static struct party parties[PARTIES];
@@ -36,7 +37,10 @@ static struct party parties[PARTIES];
 static void
 changed(void *context)
 {
-	((struct party *)context)->stores = true;
+	struct party *p = context;
+
+	p->stores = true;
+	p->told++;
 }
 
 static void
@@ -66,7 +70,7 @@ turn(void)
 	} while (0)
 
 static void
-come(unsigned n, const char *log)
+come_by(unsigned n, const char *log, const char *server)
 {
 	struct party *p = &parties[n];
 	struct pull_share_parts parts = { .loop = f.loop,
@@ -77,11 +81,17 @@ come(unsigned n, const char *log)
 
 	parts.at.port = 9000 + n;
 	snprintf(parts.at.host, sizeof parts.at.host, "tq%u", n);
-	parts.zk = p->zk = zk_open(f.loop, fixture_server(), SESSION_MS);
+	parts.zk = p->zk = zk_open(f.loop, server, SESSION_MS);
 	assert_non_null(p->zk);
 	p->share = pull_share_new(&parts, p->number, p->is_seeded);
 	pull_share_tell(
 	    p->share, (struct log_range){ 1000 * (n + 1), 1000 * (n + 1) + 5 });
+}
+
+static void
+come(unsigned n, const char *log)
+{
+	come_by(n, log, fixture_server());
 }
 
 static void
@@ -247,6 +257,82 @@ test_node_is_made_again(void **state UNUSED)
 	UNTIL(pull_share_unseeded(parties[0].share) == 1);
 }
 
+static void
+remove_node(unsigned by, unsigned number)
+{
+	char *path = must_format("%s/partitions/%u", base, number);
+	struct told t = { .times = 0 };
+
+	t.call = zk_delete(parties[by].zk, path, -1, told_done, &t);
+	UNTIL(t.times > 0);
+	assert_int_equal(t.result, RESULT_OK);
+	free(path);
+}
+
+/* As has_own_node tells the operator to. */
+static void
+test_node_is_removed(void **state UNUSED)
+{
+	come(0, "log-a");
+	UNTIL(serves(0, 0));
+	come(1, "log-b");
+	UNTIL(serves(1, 1));
+	pull_share_seeded(parties[0].share, 0, 2);
+	UNTIL(member(1, 1)->seeded);
+	go(0);
+	UNTIL(!member(1, 0)->holder.is_there);
+	/* whose it is knows that Druid has its offset: to set it once more
+	 * would double what was read */
+	assert_true(member(1, 1)->version > 0);
+	remove_node(1, 1);
+	UNTIL(member(1, 1)->version == 0);
+	assert_true(member(1, 1)->seeded);
+	/* and one in the middle */
+	remove_node(1, 0);
+	come(0, "log-a");
+	UNTIL(serves(0, 0));
+	UNTIL(member(1, 0)->holder.is_there);
+}
+
+/* Whichever answer is lost: what was asked for may have been done. */
+static void
+test_answers_are_lost(void **state UNUSED)
+{
+	struct proxy *proxy = proxy_new(&f, fixture_server_port());
+	char server[32];
+	size_t bytes = strlen(base);
+	int n;
+
+	snprintf(server, sizeof server, "127.0.0.1:%d", proxy_port(proxy));
+	for (n = 2;; n++) {
+		snprintf(base + bytes, sizeof base - bytes, "-%d", n);
+		parties[0].number = -1;
+		proxy_cut_answer(proxy, n);
+		come_by(0, "log-a", server);
+		UNTIL(pull_share_manages(parties[0].share));
+		go(0);
+		if (!proxy_has_cut(proxy))
+			break;
+	}
+	assert_in_range(n, 6, 40);
+	proxy_free(&proxy);
+}
+
+/* The folder of zookeeper.connect is not there: that is asked for at times. */
+static void
+test_no_folder(void **state UNUSED)
+{
+	char *server = must_format("%s/test-nowhere", fixture_server());
+
+	come_by(0, "log-a", server);
+	UNTIL(parties[0].told > 2);
+	parties[0].told = 0;
+	fixture_run(&f, 1500);
+	assert_in_range(parties[0].told, 0, 9);
+	assert_false(pull_share_holds(parties[0].share));
+	free(server);
+}
+
 /* Once each, and by one alone. */
 static void
 test_seeds(void **state UNUSED)
@@ -329,6 +415,9 @@ main(void)
 		CASE(test_copy),
 		CASE(test_other_log),
 		CASE(test_node_is_made_again),
+		CASE(test_node_is_removed),
+		CASE(test_answers_are_lost),
+		CASE(test_no_folder),
 		CASE(test_seeds),
 		CASE(test_suspends),
 		CASE(test_server_away),

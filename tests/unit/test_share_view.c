@@ -125,6 +125,16 @@ test_not_held(void **state UNUSED)
 	p = peers(0, false);
 	assert_int_equal(p->all[0].leader, node(7));
 	assert_int_equal(p->all[1].leader, node(1));
+	/* who stands in for others then, too, all see alike */
+	have("as.sas");
+	view.all[0].holder.at = at(7);
+	p = peers(0, false);
+	assert_int_equal(p->all[1].leader, node(7));
+	/* one who has no number yet */
+	p = peers(LOG_PEERS_MAX, false);
+	assert_int_equal(p->all[0].leader, node(7));
+	assert_int_equal(p->all[1].leader, node(7));
+	assert_int_equal(p->all[2].leader, node(2));
 	/* nobody has it yet */
 	have(".sas");
 	p = peers(0, false);
