@@ -122,6 +122,22 @@ test_reads_first(void **state UNUSED)
 	log_floor_free(&f);
 }
 
+/* With idleConfig it has no tasks when nothing comes: they would not show what
+ * they have read. */
+static void
+test_idle(void **state UNUSED)
+{
+	struct log_floor *f = log_floor_new(TOPIC, 2, 0);
+	struct kafka_retire r = begin(f);
+	char text[KAFKA_RETIRE_BYTES];
+
+	assert_int_equal(next(&r, "{\"detailedState\":\"RUNNING\"}", text),
+	    KAFKA_RETIRE_WAIT);
+	assert_int_equal(next(&r, "{\"detailedState\":\"IDLE\"}", text),
+	    KAFKA_RETIRE_SUSPEND);
+	log_floor_free(&f);
+}
+
 /* By us: until what is committed is known, and resumed when that is not all. */
 static void
 test_suspended(void **state UNUSED)
@@ -178,6 +194,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reads_first),
+		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_suspended),
 		cmocka_unit_test(test_empty),
 	};
