@@ -5,6 +5,7 @@
  */
 #include "pull_care.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -738,11 +739,21 @@ pull_care_is_retired(const struct pull_care *c)
 	    : kafka_supervisor_is_retired(c->supervisor);
 }
 
+/* Druid has committed what this log has never had: it reads another one, that of
+ * a spool of which this one is a copy, and has not read what is here alone. */
+static bool
+is_beyond(const struct pull_care *c, unsigned partition)
+{
+	return pull_care_known(c, partition) >
+	    spool_log_range(c->p.spool, partition).end;
+}
+
 uint64_t
 pull_care_floor(const struct pull_care *c, unsigned partition)
 {
 	/* at once when nothing may go any more */
 	return partition < c->partitions && (!c->is_shared || c->is_stored) &&
+		!is_beyond(c, partition) &&
 		log_floor_removable(c->floor, part_of(c, partition)) > 0
 	    ? c->floors[partition]
 	    : 0;
@@ -792,6 +803,24 @@ note_partitions(const struct pull_care *c, struct json *notes)
 }
 
 static void
+note_beyond(const struct pull_care *c, unsigned partition, struct json *notes)
+{
+	char *text;
+
+	if (!is_beyond(c, partition))
+		return;
+	text = must_format("Druid has committed up to offset %" PRIu64
+			   " of partition %u, which ends at %" PRIu64
+			   " here: it has read from another spool, of which "
+			   "this one is a copy, or an older state; nothing is "
+			   "removed",
+	    pull_care_known(c, partition), part_of(c, partition),
+	    spool_log_range(c->p.spool, partition).end);
+	json_append(notes, json_new_text(text));
+	free(text);
+}
+
+static void
 describe_share(const struct pull_care *c, struct json *to, struct json *notes)
 {
 	const struct share_view *v = pull_share_view(c->share);
@@ -832,6 +861,8 @@ pull_care_describe(
 	note_partitions(c, notes);
 	if (c->share != NULL)
 		describe_share(c, to, notes);
+	for (unsigned i = 0; i < c->partitions; i++)
+		note_beyond(c, i, notes);
 	if (c->floor != NULL)
 		log_floor_describe(c->floor, notes);
 	if (c->supervisor != NULL) {

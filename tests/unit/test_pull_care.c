@@ -349,14 +349,14 @@ put(struct rig *r, int64_t sealed_ms)
 	free(bytes);
 }
 
-/* Druid has committed the first three batches. */
+/* Druid has committed so many. */
 static void
-store_floor(struct rig *r, const char *ds)
+store_floor(struct rig *r, const char *ds, unsigned events)
 {
 	char *text = must_format("{\"version\":1,\"topic\":\"%s\",\"turn\":1,"
 				 "\"partitions\":[{\"floor\":%llu,\"rewound\":"
 				 "false}],\"groups\":[]}",
-	    ds, (unsigned long long)r->begin + 30);
+	    ds, (unsigned long long)r->begin + events);
 
 	spool_begin(r->spool);
 	spool_set_document(r->spool, "floor", text, strlen(text));
@@ -381,7 +381,7 @@ test_floor_comes_back(void **state)
 
 	for (int i = 4; i > 0; i--)
 		put(r, now - i * 3600 * 1000);
-	store_floor(r, "foo");
+	store_floor(r, "foo", 30);
 	die(r);
 	assert_int_equal(floor_with(r, ""), 30);
 	assert_int_equal(pull_care_known(r->care, 0), r->begin + 30);
@@ -408,11 +408,30 @@ test_floor_of_nothing(void **state)
 {
 	struct rig *r = *state;
 
-	store_floor(r, "bar");
+	store_floor(r, "bar", 30);
 	die(r);
 	be_born(r);
 	(void)pull_care_wants_commit(r->care);
 	assert_int_equal(pull_care_floor(r->care, 0), 0);
+}
+
+/* Druid has committed more than there is: what is here it has not read. */
+static void
+test_floor_of_a_copy(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, clock_wall_ms());
+	store_floor(r, "foo", 10);
+	die(r);
+	assert_int_equal(floor_with(r, ",\"pull.supervisor\":\"off\""), 10);
+	expect_note(r, "");
+	store_floor(r, "foo", 11);
+	die(r);
+	be_born(r);
+	(void)pull_care_wants_commit(r->care);
+	assert_int_equal(pull_care_floor(r->care, 0), 0);
+	expect_note(r, "it has read from another spool");
 }
 
 /* What the floor has learnt is written with the next commit. */
@@ -459,6 +478,7 @@ main(void)
 		CASE(test_version_unknown),
 		CASE(test_floor_comes_back),
 		CASE(test_floor_of_nothing),
+		CASE(test_floor_of_a_copy),
 		CASE(test_floor_is_written),
 	};
 
