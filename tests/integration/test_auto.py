@@ -407,7 +407,8 @@ class TestPull(AutoCase):
         self.await_log(10)
 
     def test_another_way_is_given(self):
-        """The supervisor that was made is nobody's then, and auto's again."""
+        """The supervisor that was made, and has something to read, is nobody's
+        then, and auto's again."""
         def reload(**properties):
             self.server.write(self.document(**LISTEN, **properties))
             done = self.server.tranqctl("reload")
@@ -415,6 +416,8 @@ class TestPull(AutoCase):
             return done.stdout + done.stderr
         self.start(**LISTEN)
         self.await_mode("pull")
+        self.post(5, "a", is_async=False)
+        self.await_log(5)
         stays = f"{DS}: its supervisor stays in Druid"
         self.assertNotIn(stays, reload(**{"delivery.mode": "pull"}))
         self.assertNotIn(stays, reload())
