@@ -190,7 +190,7 @@ static struct json *
 make_spec(const struct pull_care *c)
 {
 	struct json *problems = json_new_array(), *spec;
-	char *servers = NULL;
+	char *servers = NULL, *log = NULL;
 	struct pull_wish p;
 
 	pull_wish_init(&p, c->p.conf, c->p.ds, c->p.port);
@@ -200,10 +200,12 @@ make_spec(const struct pull_care *c)
 	p.wish.log = spool_log_identity(c->p.spool);
 	p.wish.partitions = c->partitions;
 	if (c->is_shared) {
-		servers = share_view_servers(pull_share_view(c->share));
-		p.wish.servers = servers;
-		/* of all whose logs are its partitions */
-		p.wish.log = c->base;
+		const struct share_view *v = pull_share_view(c->share);
+
+		p.wish.servers = servers = share_view_servers(v);
+		/* of all whose logs are its partitions: those who agree with us
+		 * where the first one is the same, for ever */
+		p.wish.log = log = must_format("%s %s", c->base, v->all[0].log);
 	}
 	spec = kafka_spec_make(&p.wish, problems);
 	/* worker_check would have found them before */
@@ -212,6 +214,7 @@ make_spec(const struct pull_care *c)
 	json_free(&problems);
 	pull_wish_fini(&p);
 	free(servers);
+	free(log);
 	return spec;
 }
 

@@ -173,6 +173,31 @@ class TestShare(ShareCase):
         self.check_druid()
         self.check_violations(self.druid)
 
+    def test_another_agreement(self):
+        """Who does not know of the others, by another ZooKeeper, say, does not
+        take the supervisor, with the offsets of their logs, for its own."""
+        one = self.server("one")
+        self.await_serves(one, 0)
+        self.post(one, 30, "one")
+        self.check_druid()
+        one.stop()
+        agreed = f"deleteall {self.paths['zookeeper.path']}/tranqd"
+        self.zk.shell(agreed)
+        spec = self.pulled.supervisor()["spec"]
+        other = self.server("other")
+        wait_for(lambda: self.share(other)["serves"], "it has partition 0")
+        self.assertEqual(other.post(DS, harness.events(
+            3, run="kept")).status, 200)
+        wait_for(lambda: "agree on it elsewhere"
+                 in other.tranqctl("status").stdout)
+        self.assertEqual(self.pulled.supervisor()["spec"], spec)
+        other.stop()
+        self.zk.shell(agreed)
+        one.start()
+        self.await_serves(one, 0)
+        self.post(one, 10, "again")
+        self.check_druid()
+
     def test_drain(self):
         """What it has is in Druid when it ends, the others go on: their events
         come once, too. It may go then."""
@@ -208,7 +233,7 @@ class TestShare(ShareCase):
         two = self.server("two")
         self.await_serves(two, 1)
         self.await_leaders("two", "one", "two")
-        for _ in range(4):
+        for _ in range(2):
             two.kill_worker(DS)
             end = time.monotonic() + 1.5
             while time.monotonic() < end: # its successor comes meanwhile
