@@ -100,8 +100,11 @@ class PullRun(Run):
                           lambda: self.where(tranqd))
 
     def await_hand_off(self):
-        await_true(lambda: all(r["startTime"] for r in self.rows()),
-                   "the supervisor knows its tasks", SETTLE_SECONDS,
+        def knows():
+            # none at first, when it was just made anew
+            rows = self.rows()
+            return rows and all(r["startTime"] for r in rows)
+        await_true(knows, "the supervisor knows its tasks", SETTLE_SECONDS,
                    self.where)
         self.druid.order(self.ds, "terminate")
         super().await_hand_off()
