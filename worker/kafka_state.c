@@ -62,16 +62,10 @@ kafka_state_of(const struct json *payload)
 }
 
 bool
-kafka_state_has_begun(const struct json *payload)
+kafka_state_is_suspended(const struct json *payload)
 {
-	static const char *const states[] = { "RUNNING", "IDLE", "SUSPENDED",
-		"UNHEALTHY_TASKS" };
-	const char *state = json_get_text(payload, "detailedState", "");
-
-	for (size_t i = 0; i < ARRAY_LEN(states); i++)
-		if (strcmp(state, states[i]) == 0)
-			return true;
-	return false;
+	return strcmp(json_get_text(payload, "detailedState", ""),
+		   "SUSPENDED") == 0;
 }
 
 /* Of a task's id, "index_kafka_<supervisor>_<15 hex>_<8 letters>". */

@@ -11,8 +11,8 @@
 /* Of the payload of GET supervisor/{id}/status, new: state, lag, how many tasks
  * read and publish, the last errors. */
 struct json *kafka_state_of(const struct json *payload);
-/* It has been in touch with us: what it is asked for is done. */
-bool kafka_state_has_begun(const struct json *payload);
+/* It is, and has been in touch with us, so that it does what it is asked for. */
+bool kafka_state_is_suspended(const struct json *payload);
 /* What was asked for; and that there is no such thing. */
 bool kafka_state_is_good(enum result, const struct overlord_answer *);
 bool kafka_state_is_absent(enum result, const struct overlord_answer *);

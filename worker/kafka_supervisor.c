@@ -3,7 +3,7 @@
  *
  * Process: worker.
  */
-#include "kafka_supervisor.h"
+#include "kafka_supervisor_internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,56 +12,16 @@
 
 #include "fault.h"
 #include "kafka_note.h"
-#include "kafka_retire.h"
-#include "kafka_spec.h"
-#include "kafka_state.h"
 #include "log.h"
 #include "panic.h"
 
-#define API "druid/indexer/v1/supervisor"
-/* Without it Druid ends the tasks of one that gets the same spec again, as
- * after an answer that was lost; 33 and newer know it. */
-#define UNLESS_SAME "?skipRestartIfUnmodified=true"
-#define NOTE_BYTES 600
 #define SOON_MS 1000
-#define TASKS_MAX 8 /* asked for after one status */
-struct kafka_supervisor {
-	struct kafka_supervisor_parts p;
-	struct json *wanted; /* NULL: nothing yet */
-	struct loop_timer timer;
-	struct overlord_ask *ask;
-	bool changes; /* the ask does, in Druid */
-	bool is_held;
-	bool is_misnamed; /* Druid made another one of it */
-	bool was_made, is_stored; /* that it was made: in the spool */
-	bool trusted; /* what it commits is of our log */
-	bool has_been; /* as it shall be, since we know what that is */
-	bool stays; /* suspended, when it is seeded */
-	unsigned from; /* the first partition that is to be seeded */
-	enum supervisor_rest rests;
-	bool is_retired;
-	bool suspends; /* a shared one: others want that */
-	unsigned seeds; /* the partition that is being seeded */
-	/* as it was found last */
-	bool is_ours, is_suspended, is_drained;
-	char *tasks[TASKS_MAX]; /* to be asked for */
-	unsigned task_count;
-	/* for the status */
-	char note[NOTE_BYTES]; /* about the spec */
-	char lost[NOTE_BYTES]; /* about the log */
-	char trouble[NOTE_BYTES]; /* why nothing is known now */
-	char waits[NOTE_BYTES]; /* for what, until it is retired */
-	struct json *state; /* of the last answer, NULL: none */
-	bool changed;
-	int64_t complained_ms, lost_ms;
-};
 
 static void look(struct kafka_supervisor *);
-static bool retire(struct kafka_supervisor *, const struct json *payload);
-static bool seeds_more(struct kafka_supervisor *, const struct json *payload);
 
-static void __attribute__((format(printf, 3, 4)))
-set_text(struct kafka_supervisor *k, char *to, const char *format, ...)
+void
+kafka_supervisor_set_text(
+    struct kafka_supervisor *k, char *to, const char *format, ...)
 {
 	char text[NOTE_BYTES];
 	va_list args;
@@ -107,8 +67,8 @@ kafka_supervisor_free(struct kafka_supervisor **supervisor)
 	free(k);
 }
 
-static bool
-is_shared(const struct kafka_supervisor *k)
+bool
+kafka_supervisor_is_shared(const struct kafka_supervisor *k)
 {
 	return k->p.own >= 0;
 }
@@ -116,9 +76,9 @@ is_shared(const struct kafka_supervisor *k)
 /* ---- asking ---- */
 
 /* path: taken over. */
-static void
-ask(struct kafka_supervisor *k, char *path, const struct json *body,
-    overlord_answer_fn *done)
+void
+kafka_supervisor_call(struct kafka_supervisor *k, char *path,
+    const struct json *body, overlord_answer_fn *done)
 {
 	k->changes = body != NULL;
 	if (!k->is_held)
@@ -128,13 +88,14 @@ ask(struct kafka_supervisor *k, char *path, const struct json *body,
 }
 
 /* What the Overlord has at `more` of this supervisor. */
-static void
-ask_about(struct kafka_supervisor *k, const char *more, const struct json *body,
-    overlord_answer_fn *done)
+void
+kafka_supervisor_call_at(struct kafka_supervisor *k, const char *more,
+    const struct json *body, overlord_answer_fn *done)
 {
 	char *id = http_escape(k->p.id);
 
-	ask(k, must_format(API "/%s%s", id, more), body, done);
+	kafka_supervisor_call(
+	    k, must_format(API "/%s%s", id, more), body, done);
 	free(id);
 }
 
@@ -146,15 +107,15 @@ poll_due(struct loop_timer *t)
 	look(t->context);
 }
 
-static void
-rest(struct kafka_supervisor *k)
+void
+kafka_supervisor_pause(struct kafka_supervisor *k)
 {
 	loop_timer_start(k->p.loop, &k->timer, k->p.poll_ms, poll_due);
 }
 
 /* Something is being made. */
-static void
-rest_soon(struct kafka_supervisor *k)
+void
+kafka_supervisor_pause_briefly(struct kafka_supervisor *k)
 {
 	loop_timer_start(
 	    k->p.loop, &k->timer, MIN_OF(k->p.poll_ms, SOON_MS), poll_due);
@@ -162,19 +123,21 @@ rest_soon(struct kafka_supervisor *k)
 
 /* An answer that did not come, or none that was expected. The rest waits for
  * the next turn. */
-static void
-give_up(struct kafka_supervisor *k, const char *what,
+void
+kafka_supervisor_give_up(struct kafka_supervisor *k, const char *what,
     const struct overlord_answer *answer, const char *why)
 {
 	if (answer != NULL)
-		set_text(k, k->trouble, "%s: the Overlord answered %d %.400s",
-		    what, answer->status, answer->body);
+		kafka_supervisor_set_text(k, k->trouble,
+		    "%s: the Overlord answered %d %.400s", what, answer->status,
+		    answer->body);
 	else
-		set_text(k, k->trouble, "%s: %.500s", what, why);
+		kafka_supervisor_set_text(
+		    k, k->trouble, "%s: %.500s", what, why);
 	if (answer != NULL && log_may_repeat(&k->complained_ms, 60000))
 		log_error("supervisor %s: %s", k->p.id, k->trouble);
 	log_floor_status(k->p.floor, NULL, "", loop_now_ms(k->p.loop));
-	rest(k);
+	kafka_supervisor_pause(k);
 }
 
 /* ---- status ---- */
@@ -198,7 +161,7 @@ static void
 ask_task(struct kafka_supervisor *k)
 {
 	if (k->task_count == 0 || k->is_held)
-		rest(k);
+		kafka_supervisor_pause(k);
 	else
 		k->ask = overlord_status(
 		    k->p.overlord, k->tasks[k->task_count - 1], task_known, k);
@@ -216,8 +179,9 @@ ask_tasks(struct kafka_supervisor *k)
 	ask_task(k);
 }
 
-static void
-set_state(struct kafka_supervisor *k, const struct json *payload)
+void
+kafka_supervisor_set_state(
+    struct kafka_supervisor *k, const struct json *payload)
 {
 	struct json *state = kafka_state_of(payload);
 
@@ -235,16 +199,19 @@ status_known(void *context, enum result result,
 
 	k->ask = NULL;
 	if (!kafka_state_is_good(result, answer)) {
-		give_up(k, "its status is not known", answer, why);
+		kafka_supervisor_give_up(
+		    k, "its status is not known", answer, why);
 		return;
 	}
 	status = json_parse(answer->body, answer->body_bytes, NULL);
 	log_floor_status(k->p.floor, k->trusted ? status : NULL, answer->server,
 	    loop_now_ms(k->p.loop));
-	set_state(k, json_get(status, "payload"));
-	set_text(k, k->trouble, "%s", "");
-	if (!seeds_more(k, json_get(status, "payload")) &&
-	    (k->rests == REST_NOT || !retire(k, json_get(status, "payload"))))
+	kafka_supervisor_set_state(k, json_get(status, "payload"));
+	kafka_supervisor_set_text(k, k->trouble, "%s", "");
+	if (k->is_ours && kafka_supervisor_joins(k))
+		kafka_supervisor_join(k, json_get(status, "payload"));
+	else if (k->rests == REST_NOT ||
+	    !kafka_supervisor_retire(k, json_get(status, "payload")))
 		ask_tasks(k);
 	json_free(&status);
 }
@@ -252,14 +219,14 @@ status_known(void *context, enum result result,
 static void
 watch(struct kafka_supervisor *k)
 {
-	ask_about(k, "/status", NULL, status_known);
+	kafka_supervisor_call_at(k, "/status", NULL, status_known);
 }
 
 /* ---- making ---- */
 
 /* Whether it was taken; else the rest waits. */
-static bool
-check_posted(struct kafka_supervisor *k, enum result result,
+bool
+kafka_supervisor_check_posted(struct kafka_supervisor *k, enum result result,
     const struct overlord_answer *answer, const char *why)
 {
 	k->ask = NULL;
@@ -269,11 +236,12 @@ check_posted(struct kafka_supervisor *k, enum result result,
 		return true;
 	k->is_misnamed = kafka_state_is_good(result, answer);
 	if (k->is_misnamed)
-		give_up(k, "it is not made", NULL,
+		kafka_supervisor_give_up(k, "it is not made", NULL,
 		    "this Druid does not know supervisors' ids; it must not be "
 		    "older than the one that it was made in");
 	else
-		give_up(k, kafka_state_refusal(answer), answer, why);
+		kafka_supervisor_give_up(
+		    k, kafka_state_refusal(answer), answer, why);
 	return false;
 }
 
@@ -283,346 +251,55 @@ posted(void *context, enum result result, const struct overlord_answer *answer,
 {
 	struct kafka_supervisor *k = context;
 
-	if (!check_posted(k, result, answer, why))
+	if (!kafka_supervisor_check_posted(k, result, answer, why))
 		return;
 	log_info("supervisor %s: is as our configuration has it", k->p.id);
-	set_text(k, k->note, "%s", "");
+	kafka_supervisor_set_text(k, k->note, "%s", "");
 	k->trusted = k->has_been = true;
 	watch(k);
 }
 
 /* As it shall be, suspended or not. */
-static void
-post(struct kafka_supervisor *k, bool suspended)
+void
+kafka_supervisor_post(struct kafka_supervisor *k, bool suspended)
 {
 	struct json *spec = json_clone(k->wanted);
 
 	if (suspended)
 		json_set_bool(spec, "suspended", true);
 	FAULT_POINT(PULL_POST);
-	ask(k, must_strdup(API UNLESS_SAME), spec, posted);
+	kafka_supervisor_call(k, must_strdup(API UNLESS_SAME), spec, posted);
 	json_free(&spec);
 }
 
 /* Druid's own business from now on, also when it is ended there and made again:
  * that must be in the spool before the first task begins, since to seed it once
  * more would double what was read. */
-static void
-begin(struct kafka_supervisor *k)
+void
+kafka_supervisor_begin(struct kafka_supervisor *k)
 {
 	if (k->is_stored)
-		post(k, k->stays);
-}
-
-static void
-seeded(void *context, enum result result, const struct overlord_answer *answer,
-    const char *why)
-{
-	struct kafka_supervisor *k = context;
-
-	k->ask = NULL;
-	FAULT_POINT(PULL_SEEDED);
-	if (!kafka_state_is_good(result, answer)) {
-		give_up(k, "the offsets that it begins at are not stored yet",
-		    answer, why);
-		return;
-	}
-	log_info("supervisor %s: begins where the log does", k->p.id);
-	k->changed |= !k->was_made;
-	k->was_made = true;
-	begin(k);
-}
-
-/* Stores where `count` partitions begin. */
-static void
-seed_some(struct kafka_supervisor *k, unsigned first, unsigned count,
-    overlord_answer_fn *done)
-{
-	struct json *map = json_new_object(), *body;
-	char name[16];
-
-	for (unsigned i = first; i < first + count; i++) {
-		snprintf(name, sizeof name, "%u", i);
-		json_set_int(
-		    map, name, (int64_t)k->p.log_start(k->p.context, i));
-	}
-	body = kafka_state_offsets(k->p.topic, map);
-	FAULT_POINT(PULL_SEED);
-	ask_about(k, "/resetOffsets", body, done);
-	json_free(&body);
-}
-
-/* A partition more: its reading tasks begin again where they have committed. */
-static void
-seeded_more(void *context, enum result result,
-    const struct overlord_answer *answer, const char *why)
-{
-	struct kafka_supervisor *k = context;
-
-	k->ask = NULL;
-	FAULT_POINT(PULL_SEEDED);
-	if (!kafka_state_is_good(result, answer)) {
-		give_up(k, "a new partition's offset is not stored yet", answer,
-		    why);
-		return;
-	}
-	log_info("supervisor %s: has partition %u, too", k->p.id, k->seeds);
-	k->p.seeded(k->p.context, k->seeds);
-	rest(k);
-}
-
-/* After a status. false: nothing was begun. */
-static bool
-seeds_more(struct kafka_supervisor *k, const struct json *payload)
-{
-	if (!is_shared(k) || !k->is_ours || k->p.care != CARE_MANAGE ||
-	    k->suspends || !kafka_state_has_begun(payload) ||
-	    !k->p.unseeded(k->p.context, &k->seeds))
-		return false;
-	seed_some(k, k->seeds, 1, seeded_more);
-	return true;
-}
-
-/* Offsets are set by a supervisor that has begun: one that cannot begin (its
- * consumer does not know our address, say) forgets what it was asked for. */
-static void
-unseeded_known(void *context, enum result result,
-    const struct overlord_answer *answer, const char *why)
-{
-	struct kafka_supervisor *k = context;
-	const struct json *payload;
-	struct json *status;
-
-	k->ask = NULL;
-	if (!kafka_state_is_good(result, answer)) {
-		give_up(k, "its status is not known", answer, why);
-		return;
-	}
-	status = json_parse(answer->body, answer->body_bytes, NULL);
-	payload = json_get(status, "payload");
-	set_state(k, payload);
-	if (strcmp(json_get_text(payload, "detailedState", ""), "SUSPENDED") ==
-	    0) {
-		seed_some(k, k->from,
-		    k->p.partitions - MIN_OF(k->from, k->p.partitions), seeded);
-	} else {
-		set_text(k, k->trouble,
-		    "Druid has not begun with it yet; it must reach %s",
-		    k->p.servers);
-		rest_soon(k);
-	}
-	json_free(&status);
+		kafka_supervisor_post(k, k->stays);
 }
 
 /* How many of its tasks are alive; false: the rest waits. */
-static bool
-count_tasks(struct kafka_supervisor *k, enum result result,
+bool
+kafka_supervisor_count_tasks(struct kafka_supervisor *k, enum result result,
     const struct overlord_answer *answer, const char *why, unsigned *alive)
 {
 	k->ask = NULL;
 	if (kafka_state_is_good(result, answer) &&
 	    kafka_state_alive(answer, k->p.id, alive))
 		return true;
-	give_up(k, "its tasks are not known", answer, why);
+	kafka_supervisor_give_up(k, "its tasks are not known", answer, why);
 	return false;
 }
 
-/* While the supervisor is suspended no more of them begin. The status would not
- * do: it has none before the first run has found them. */
-static void
-tasks_known(void *context, enum result result,
-    const struct overlord_answer *answer, const char *why)
+void
+kafka_supervisor_ask_for_tasks(
+    struct kafka_supervisor *k, overlord_answer_fn *done)
 {
-	struct kafka_supervisor *k = context;
-	unsigned alive;
-
-	if (!count_tasks(k, result, answer, why, &alive))
-		return;
-	set_text(k, k->trouble, "%s", "");
-	if (alive == 0) {
-		ask_about(k, "/status", NULL, unseeded_known);
-		return;
-	}
-	set_text(k, k->trouble,
-	    "%u tasks still publish what they have read; until then it is "
-	    "suspended",
-	    alive);
-	rest_soon(k);
-}
-
-static void
-ask_for_tasks(struct kafka_supervisor *k, overlord_answer_fn *done)
-{
-	ask(k, kafka_state_tasks(k->p.topic), NULL, done);
-}
-
-static void
-posted_unseeded(void *context, enum result result,
-    const struct overlord_answer *answer, const char *why)
-{
-	struct kafka_supervisor *k = context;
-
-	if (check_posted(k, result, answer, why))
-		ask_for_tasks(k, tasks_known);
-}
-
-static void
-post_unseeded(struct kafka_supervisor *k)
-{
-	struct json *spec = kafka_spec_unseeded(k->wanted, k->stays, k->from);
-
-	FAULT_POINT(PULL_POST);
-	ask(k, must_strdup(API UNLESS_SAME), spec, posted_unseeded);
-	json_free(&spec);
-}
-
-/* ---- its end ---- */
-
-static struct kafka_retire
-retirement(const struct kafka_supervisor *k, const struct json *payload)
-{
-	return (struct kafka_retire){ .floor = k->p.floor,
-		.first = (unsigned)MAX_OF(k->p.own, 0),
-		.partitions = is_shared(k) ? 1 : k->p.partitions,
-		.log_start = k->p.log_start,
-		.log_end = k->p.log_end,
-		.context = k->p.context,
-		.payload = payload,
-		.can = k->is_ours && k->trusted &&
-		    (is_shared(k) || k->p.care == CARE_MANAGE),
-		.is_suspended = k->is_suspended,
-		.by_us = k->is_drained };
-}
-
-static void
-end_retirement(struct kafka_supervisor *k)
-{
-	k->changed |= !k->is_retired;
-	k->is_retired = true;
-	set_text(k, k->waits, "%s", "");
-	rest(k);
-}
-
-static void
-posted_drained(void *context, enum result result,
-    const struct overlord_answer *answer, const char *why)
-{
-	struct kafka_supervisor *k = context;
-
-	if (!check_posted(k, result, answer, why))
-		return;
-	log_info(
-	    "supervisor %s: is suspended, so that its tasks publish", k->p.id);
-	rest(k);
-}
-
-static void
-ended(void *context, enum result result, const struct overlord_answer *answer,
-    const char *why)
-{
-	struct kafka_supervisor *k = context;
-
-	k->ask = NULL;
-	if (!kafka_state_is_good(result, answer) &&
-	    !kafka_state_is_absent(result, answer)) {
-		give_up(k, "it cannot be ended", answer, why);
-		return;
-	}
-	log_info("supervisor %s: is ended, all is committed", k->p.id);
-	end_retirement(k);
-}
-
-static void
-post_drained(struct kafka_supervisor *k)
-{
-	struct json *spec = kafka_spec_drained(k->wanted, k->stays);
-
-	FAULT_POINT(PULL_DRAIN);
-	ask(k, must_strdup(API UNLESS_SAME), spec, posted_drained);
-	json_free(&spec);
-}
-
-/* One by the dataSource's name may be another's tomorrow, with its offsets. */
-static void
-tasks_left(void *context, enum result result,
-    const struct overlord_answer *answer, const char *why)
-{
-	struct kafka_supervisor *k = context;
-	struct json *nothing;
-	unsigned alive;
-
-	if (!count_tasks(k, result, answer, why, &alive))
-		return;
-	if (alive > 0) {
-		set_text(
-		    k, k->waits, "has %u tasks that have not ended", alive);
-		rest_soon(k);
-	} else if (strcmp(k->p.id, k->p.topic) == 0) {
-		end_retirement(k);
-	} else {
-		nothing = json_new_object();
-		FAULT_POINT(PULL_END);
-		ask_about(k, "/terminate", nothing, ended);
-		json_free(&nothing);
-	}
-}
-
-/* With its tasks: one that has hardly begun is not ended with its supervisor,
- * and would keep its slot for ever. One that is suspended finds it. */
-static void
-end(struct kafka_supervisor *k, bool can)
-{
-	if (!can)
-		end_retirement(k);
-	else if (!k->is_suspended)
-		post_drained(k);
-	else
-		ask_for_tasks(k, tasks_left);
-}
-
-/* Whoever manages it does it. */
-static bool
-retire_shared(struct kafka_supervisor *k, enum kafka_retire_step step)
-{
-	if (step != KAFKA_RETIRE_WAIT)
-		k->p.suspend(k->p.context, step == KAFKA_RETIRE_SUSPEND);
-	if (step != KAFKA_RETIRE_END || k->rests != REST_RETIRED)
-		return false;
-	end_retirement(k);
-	return true;
-}
-
-/* After a status. false: nothing was begun. */
-static bool
-retire(struct kafka_supervisor *k, const struct json *payload)
-{
-	struct kafka_retire r = retirement(k, payload);
-	char text[KAFKA_RETIRE_BYTES];
-	enum kafka_retire_step step = kafka_retire_next(&r, text);
-
-	set_text(k, k->waits, "%s", text);
-	k->is_retired &= step == KAFKA_RETIRE_END;
-	if (is_shared(k))
-		return retire_shared(k, step);
-	switch (step) {
-	case KAFKA_RETIRE_WAIT: return false;
-	case KAFKA_RETIRE_SUSPEND: post_drained(k); break;
-	case KAFKA_RETIRE_END:
-		if (k->rests == REST_RETIRED)
-			end(k, r.can);
-		else if (k->is_drained) /* it is not the log that is full */
-			post(k, k->stays);
-		else
-			return false;
-		break;
-	case KAFKA_RETIRE_RESUME:
-		log_warnx("supervisor %s: a task that was to publish has "
-			  "failed; it reads once more",
-		    k->p.id);
-		post(k, false);
-		break;
-	}
-	return true;
+	kafka_supervisor_call(k, kafka_state_tasks(k->p.topic), NULL, done);
 }
 
 /* ---- the spec ---- */
@@ -632,11 +309,11 @@ set_note(
     struct kafka_supervisor *k, enum kafka_spec_match match, const char *where)
 {
 	struct kafka_note note = { match, where, k->p.care == CARE_MANAGE,
-		is_shared(k), k->has_been };
+		kafka_supervisor_is_shared(k), k->has_been };
 	char text[NOTE_BYTES];
 
 	kafka_note(&note, text, sizeof text);
-	set_text(k, k->note, "%s", text);
+	kafka_supervisor_set_text(k, k->note, "%s", text);
 }
 
 /* Whether what it commits is ours. */
@@ -649,7 +326,7 @@ judge(struct kafka_supervisor *k, enum kafka_spec_match match,
 	k->trusted = is_ours && kafka_spec_reads_from(found, k->p.servers) &&
 	    !(kafka_spec_is_old(match) && k->has_been);
 	if (is_ours && !k->trusted && !kafka_spec_is_old(match))
-		set_text(k, k->note,
+		kafka_supervisor_set_text(k, k->note,
 		    "its bootstrap.servers does not have %s, so that it pulls "
 		    "from elsewhere; nothing is removed",
 		    k->p.servers);
@@ -660,13 +337,13 @@ judge(struct kafka_supervisor *k, enum kafka_spec_match match,
 static void
 begin_anew(struct kafka_supervisor *k)
 {
-	set_text(k, k->lost,
+	kafka_supervisor_set_text(k, k->lost,
 	    "it was made for another spool than the one that is here, which is "
 	    "new: events that Druid had not read from that one are not here. "
 	    "It goes on at the beginning of this one");
 	if (log_may_repeat(&k->lost_ms, 60000))
 		log_error("supervisor %s: %s", k->p.id, k->lost);
-	post_unseeded(k);
+	kafka_supervisor_post_unseeded(k);
 }
 
 /* Somebody has resumed it in between: it reads, from wherever that is. */
@@ -678,7 +355,7 @@ leave_unseeded(struct kafka_supervisor *k)
 	k->changed |= !k->was_made;
 	k->was_made = true;
 	k->stays = false;
-	begin(k);
+	kafka_supervisor_begin(k);
 }
 
 /* What is to be done to it; false: nothing. */
@@ -686,30 +363,33 @@ static bool
 mend(struct kafka_supervisor *k, enum kafka_spec_match match,
     const struct json *found)
 {
+	bool pauses = k->suspends || kafka_supervisor_joins(k);
+
 	k->stays = kafka_spec_stays(found);
 	if (k->p.care != CARE_MANAGE)
 		return false;
 	k->from = match == KAFKA_SPEC_LOG ? 0 : kafka_spec_seeded(found);
 	/* never one that others may share */
-	if (match == KAFKA_SPEC_LOG && !k->was_made && !is_shared(k))
+	if (match == KAFKA_SPEC_LOG && !k->was_made &&
+	    !kafka_supervisor_is_shared(k))
 		begin_anew(k);
-	else if (k->suspends && k->is_ours &&
-	    !(k->is_drained && k->is_suspended))
-		post_drained(k);
-	else if (is_shared(k) && k->suspends && match != KAFKA_SPEC_UNSEEDED)
+	else if (pauses && k->is_ours && !(k->is_drained && k->is_suspended))
+		kafka_supervisor_post_drained(k);
+	else if (kafka_supervisor_is_shared(k) && pauses &&
+	    match != KAFKA_SPEC_UNSEEDED)
 		return false;
 	else if (kafka_spec_is_old(match) && k->has_been)
 		return false; /* they would take it from each other for ever */
 	else if (match == KAFKA_SPEC_GROWN)
-		post_unseeded(k);
+		kafka_supervisor_post_unseeded(k);
 	else if (match == KAFKA_SPEC_OLD ||
 	    (k->is_ours && k->is_drained &&
-		(is_shared(k) || k->rests == REST_NOT)))
-		post(k, k->stays);
+		(kafka_supervisor_is_shared(k) || k->rests == REST_NOT)))
+		kafka_supervisor_post(k, k->stays);
 	else if (match != KAFKA_SPEC_UNSEEDED)
 		return false;
 	else if (json_get_bool(found, "suspended", false))
-		ask_for_tasks(k, tasks_known);
+		kafka_supervisor_seed(k);
 	else
 		leave_unseeded(k);
 	return true;
@@ -744,16 +424,16 @@ make(struct kafka_supervisor *k)
 	k->stays = false;
 	k->from = 0;
 	if (k->is_misnamed) /* not another time */
-		rest(k);
+		kafka_supervisor_pause(k);
 	else if (k->p.care != CARE_MANAGE)
-		give_up(k, "there is none", NULL,
-		    is_shared(k)
+		kafka_supervisor_give_up(k, "there is none", NULL,
+		    kafka_supervisor_is_shared(k)
 			? "the tranqd that sees to it has not made it yet"
 			: "pull.supervisor=manage lets tranqd make it");
 	else if (k->was_made)
-		begin(k);
+		kafka_supervisor_begin(k);
 	else
-		post_unseeded(k);
+		kafka_supervisor_post_unseeded(k);
 }
 
 static void
@@ -768,9 +448,9 @@ found(void *context, enum result result, const struct overlord_answer *answer,
 	if (kafka_state_is_absent(result, answer)) {
 		k->changed |= k->state != NULL;
 		json_free(&k->state);
-		r = retirement(k, NULL);
+		r = kafka_supervisor_retirement(k, NULL);
 		if (k->rests == REST_RETIRED && kafka_retire_is_empty(&r))
-			end_retirement(k);
+			kafka_supervisor_end_retirement(k);
 		else
 			make(k);
 		return;
@@ -781,14 +461,15 @@ found(void *context, enum result result, const struct overlord_answer *answer,
 	if (json_is_object(spec))
 		compare(k, spec);
 	else
-		give_up(k, "its spec is not known", answer, why);
+		kafka_supervisor_give_up(
+		    k, "its spec is not known", answer, why);
 	json_free(&spec);
 }
 
 static void
 look(struct kafka_supervisor *k)
 {
-	ask_about(k, "", NULL, found);
+	kafka_supervisor_call_at(k, "", NULL, found);
 }
 
 void
@@ -798,9 +479,9 @@ kafka_supervisor_rest(struct kafka_supervisor *k, enum supervisor_rest why)
 		return;
 	k->rests = why;
 	k->is_retired = false;
-	if (is_shared(k) && why == REST_NOT)
+	if (kafka_supervisor_is_shared(k) && why == REST_NOT)
 		k->p.suspend(k->p.context, false);
-	set_text(k, k->waits, "%s",
+	kafka_supervisor_set_text(k, k->waits, "%s",
 	    why == REST_RETIRED ? "its state is asked for" : "");
 	/* else what is under way leads to the next look */
 	if (loop_timer_active(&k->timer))
@@ -847,7 +528,7 @@ kafka_supervisor_stored(struct kafka_supervisor *k)
 
 	k->is_stored = k->was_made;
 	if (waits && k->ask == NULL && !loop_timer_active(&k->timer))
-		begin(k);
+		kafka_supervisor_begin(k);
 }
 
 void

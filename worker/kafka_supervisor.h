@@ -25,6 +25,10 @@
  * alone. So is one that has been as it shall be and is not any more: a tranqd
  * with a copy of our spool has it now.
  *
+ * A partition that comes to a topic which is shared gets its offset in the same
+ * way: suspended, none of its tasks alive, resetOffsets; then it is known to all
+ * (parts.seeded), and the spec that has it resumes the supervisor.
+ *
  * Its status goes to the log's floor, with that of the tasks it asks for, as
  * long as its spec says that it pulls from us; each status comes after a look at
  * that.

@@ -127,6 +127,26 @@ class TestShare(ShareCase):
         self.post(kept, 10, "kept")
         self.check_druid()
 
+    def test_lost_spool_that_was_read(self):
+        """What a task has read from it and not published is nowhere else."""
+        self.pulled.cycle = None
+        lost = self.server("one")
+        self.await_serves(lost, 0)
+        self.post(lost, 10, "lost")
+        self.check_druid()
+        lost.stop()
+        shutil.rmtree(os.path.join(lost.data_dir, "spool", DS))
+        lost.start()
+
+        def is_read_on():
+            self.pulled.commit()
+            return "1" in self.pulled.supervisor()["stored"]
+        wait_for(is_read_on, "Druid has the new spool's offset")
+        self.await_serves(lost, 1)
+        self.post(lost, 10, "new")
+        self.check_druid()
+        self.check_violations(self.druid)
+
     def test_zookeeper_is_away(self):
         """All goes on as it was agreed."""
         one = self.server("one")

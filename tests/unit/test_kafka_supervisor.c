@@ -885,10 +885,21 @@ test_vanishes(void **state)
 	"\"stream\":\"" FLOOR_TOPIC "\",\"partitionOffsetMap\":{\"1\":" \
 	"1001}}}"
 
+static struct json *
+drained(struct rig *r)
+{
+	struct json *wanted = spec(r, ISO_HOUR_MS);
+	struct json *j = kafka_spec_drained(wanted, false);
+
+	json_free(&wanted);
+	return j;
+}
+
 /* A partition that is new is seeded, once, and no other one with it; by who
- * manages it. */
+ * manages it. What tasks have read may be nowhere else (its spool is lost), and
+ * they would not outlive it: so they publish before. */
 static void
-test_seeds_more(void **state)
+test_joins(void **state)
 {
 	struct rig *r = *state;
 
@@ -900,42 +911,47 @@ test_seeds_more(void **state)
 	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
 	kafka_supervisor_free(&r->care);
-	/* one that has not begun would forget it */
 	answer_json(r, spec(r, ISO_HOUR_MS));
-	answer_json(r, floor_status("PENDING"));
-	answer_json(r, spec(r, ISO_HOUR_MS));
-	answer_status(r);
-	script_answer(r->server, 503, "");
-	answer_json(r, spec(r, ISO_HOUR_MS));
-	answer_status(r);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
-	answer_json(r, spec(r, ISO_HOUR_MS));
+	/* one that has not begun would forget it */
+	answer_json(r, drained(r));
+	answer_json(r, floor_status("PENDING"));
+	answer_json(r, drained(r));
+	answer_json(r, floor_status("SUSPENDED"));
+	script_answer(r->server, 200,
+	    "[{\"id\":\"index_kafka_foo_0_a\",\"statusCode\":\"RUNNING\"}]");
+	for (int refused = 1; refused >= 0; refused--) {
+		answer_json(r, drained(r));
+		answer_json(r, floor_status("SUSPENDED"));
+		script_answer(r->server, 200, "[]");
+		if (refused)
+			script_answer(r->server, 503, "");
+		else
+			script_answer(r->server, 200, "{\"id\":\"foo\"}");
+	}
+	answer_json(r, drained(r));
+	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	answer_status(r);
 	open_care(r, CARE_MANAGE, true);
 	next(r, "GET", API "/foo");
+	expect_body(next(r, "POST", API UNLESS_SAME), drained(r));
+	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
 	next(r, "GET", API "/foo");
 	next(r, "GET", API "/foo/status");
-	expect_body(
-	    next(r, "POST", API "/foo/resetOffsets"), text_json(SEED_ONE));
-	next(r, "GET", API "/foo");
-	next(r, "GET", API "/foo/status");
-	assert_int_equal(r->seeds, 0);
-	expect_body(
-	    next(r, "POST", API "/foo/resetOffsets"), text_json(SEED_ONE));
+	next(r, "GET", TASKS);
+	for (int refused = 1; refused >= 0; refused--) {
+		next(r, "GET", API "/foo");
+		next(r, "GET", API "/foo/status");
+		next(r, "GET", TASKS);
+		assert_int_equal(r->seeds, 0);
+		expect_body(next(r, "POST", API "/foo/resetOffsets"),
+		    text_json(SEED_ONE));
+	}
 	next(r, "GET", API "/foo");
 	assert_int_equal(r->seeds, 1);
+	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
-}
-
-static struct json *
-drained(struct rig *r)
-{
-	struct json *wanted = spec(r, ISO_HOUR_MS);
-	struct json *j = kafka_spec_drained(wanted, false);
-
-	json_free(&wanted);
-	return j;
 }
 
 /* Others want it to be suspended for a time; whoever manages it does it, and
@@ -1063,7 +1079,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_seeds_more),
+		CASE(test_joins),
 		CASE(test_suspends_for_others),
 		CASE(test_retires_a_shared_one),
 		CASE(test_retires),
