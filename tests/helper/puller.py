@@ -165,6 +165,8 @@ class Puller:
 
     def _watch(self):
         while not self._ends.wait(WATCH_S):
+            if self.supervisor() is None:
+                continue
             if self.cycle and time.monotonic() >= self._turned + self.cycle:
                 self._turned = time.monotonic()
                 self.commit()
