@@ -21,7 +21,7 @@ COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 en
 	conf_property conf_pull conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
 	conf_show conf_secret trust_store key_store ctl record_batch | log_view compression checksum
 SUPERVISOR = main vault supervisor prepare port source spawn privileges child restart reload \
-	front feeder control dead_order drain_order status | notify title environment rate footprint pulse vitals
+	front feeder control worker_order dead_order drain_order status | notify title environment rate footprint pulse vitals
 RECEIVER = receiver listener connection patience exchange http_request request_key route post \
 	content inflate smile smile_event line_parser parse_spec delimited \
 	regex_line json_lines flatten body json_scan partition_hash settings \

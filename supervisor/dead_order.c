@@ -16,12 +16,6 @@
 #define ANSWER_BYTES 400
 #define PATIENCE_MS (10 * 60 * 1000)
 
-static void
-answer(struct supervisor *s, uint64_t ticket, bool good, const char *text)
-{
-	control_answer(s->control, ticket, good, text, NULL);
-}
-
 static bool
 parse(const char *arguments, char ds[static CONF_DS_NAME_MAX + 1],
     struct order_message *m)
@@ -55,42 +49,25 @@ dead_order_begin(struct supervisor *s, uint64_t ticket, const char *arguments)
 	struct source *src;
 
 	if (!parse(arguments, ds, &m)) {
-		answer(s, ticket, false,
-		    "deadletters: requeue|drop DATASOURCE KEY|all");
+		control_answer(s->control, ticket, false,
+		    "deadletters: requeue|drop DATASOURCE KEY|all", NULL);
 		return;
 	}
-	src = supervisor_find(s, ds);
-	if (src == NULL) {
-		answer(s, ticket, false, "no such dataSource");
-	} else if (src->dead_ticket != 0) {
-		answer(s, ticket, false,
-		    "its worker is at work on another order; try again");
-	} else if (src->worker.state != CHILD_READY) {
-		answer(s, ticket, false,
-		    "its worker is not ready; 'tranqctl status' says why; try "
-		    "again");
-	} else {
-		src->dead_ticket = ticket;
-		src->dead_order = m;
-		control_delay(s->control, ticket, PATIENCE_MS);
-		child_order(&src->worker, &m, -1, -1);
-	}
+	src = worker_order_source(s, ticket, ds);
+	if (src != NULL)
+		worker_order_begin(src, &src->dead, ticket, &m, PATIENCE_MS);
 }
 
 void
 dead_order_done(struct source *src, const struct order_message *m)
 {
-	const struct order_message *asked = &src->dead_order;
+	const struct order_message *asked = &src->dead.asked;
 	uint32_t events = (uint32_t)m->value, stay = (uint32_t)(m->value >> 32);
-	uint64_t ticket = src->dead_ticket;
 	char text[ANSWER_BYTES];
 	int used;
 
-	src->dead_ticket = 0;
-	if (ticket == 0)
-		return;
 	if (m->index + stay == 0 && asked->value != ORDER_DEAD_ALL) {
-		answer(src->supervisor, ticket, false,
+		worker_order_end(src, &src->dead, false,
 		    "no such dead letter; 'tranqctl deadletters list'");
 		return;
 	}
@@ -101,17 +78,13 @@ dead_order_done(struct source *src, const struct order_message *m)
 	if (stay > 0)
 		snprintf(text + used, sizeof text - (size_t)used,
 		    "; %" PRIu32 " stay: " ORDER_DEAD_STAY, stay);
-	answer(src->supervisor, ticket, stay == 0 || m->index > 0, text);
+	worker_order_end(src, &src->dead, stay == 0 || m->index > 0, text);
 }
 
 void
 dead_order_broken(struct source *src)
 {
-	uint64_t ticket = src->dead_ticket;
-
-	src->dead_ticket = 0;
-	if (ticket != 0)
-		answer(src->supervisor, ticket, false,
-		    "its worker has ended meanwhile; 'tranqctl deadletters "
-		    "list' shows what is left: try again");
+	worker_order_end(src, &src->dead, false,
+	    "its worker has ended meanwhile; 'tranqctl deadletters list' shows "
+	    "what is left: try again");
 }

@@ -2,7 +2,6 @@
  * dead_order - what an operator wants done with dead letters, told a worker
  *
  * Process: supervisor.   After: control.   Before: the worker's dead.c.
- * Owns:    nothing; one order at a time a dataSource.
  */
 #pragma once
 

@@ -9,6 +9,7 @@
 #include "child.h"
 #include "prepare.h"
 #include "rate.h"
+#include "worker_order.h"
 
 struct supervisor;
 
@@ -43,9 +44,7 @@ struct source {
 	struct rate rate; /* received, sent */
 	struct loop_timer renew_timer; /* ORDER_RENEW has come */
 	int64_t renew_from_ms; /* not before that again */
-	uint64_t dead_ticket; /* dead_order.c; 0: nobody waits */
-	struct order_message dead_order;
-	uint64_t drain_ticket; /* drain_order.c; 0: nobody waits */
+	struct worker_order dead, drain; /* dead_order.c, drain_order.c */
 };
 
 /* Sums over its channels, as they are now. */
