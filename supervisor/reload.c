@@ -324,6 +324,13 @@ text_in_memory(const struct conf *conf)
 	return fd;
 }
 
+static uint64_t
+events_left(struct source *src)
+{
+	child_counters(&src->worker, NULL);
+	return src->worker.counters.spool_events;
+}
+
 /* delivery.mode auto goes on with what there is. */
 static bool
 goes_on_pulling(const struct source *src, const struct conf *then)
@@ -343,9 +350,7 @@ warn_of_supervisors(struct supervisor *s)
 
 		if (!src->was_pulled || goes_on_pulling(src, s->reload.other))
 			continue;
-		child_counters(&src->worker, NULL);
-		/* nothing: it was drained */
-		if (src->worker.counters.spool_events > 0)
+		if (events_left(src) > 0) /* else it was drained */
 			report(s, LOG_LEVEL_WARN,
 			    "%s: its supervisor stays in Druid, and what is "
 			    "not committed in the spool; take it back and run "
@@ -461,15 +466,15 @@ advance_receivers(struct supervisor *s)
 static void
 say_what_stays(struct supervisor *s, struct source *src)
 {
-	child_counters(&src->worker, NULL);
-	if (src->worker.counters.spool_events > 0)
+	uint64_t events = events_left(src);
+
+	if (events > 0)
 		report(s, LOG_LEVEL_WARN,
 		    "%s is removed, but %llu events still wait in "
 		    "%s/spool/%s; they are delivered when it is configured "
 		    "again",
-		    src->name,
-		    (unsigned long long)src->worker.counters.spool_events,
-		    s->conf->data_dir, src->name);
+		    src->name, (unsigned long long)events, s->conf->data_dir,
+		    src->name);
 }
 
 static void

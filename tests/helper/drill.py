@@ -10,6 +10,7 @@
 """
 
 import collections
+import contextlib
 import json
 import os
 import re
@@ -23,6 +24,8 @@ LONG = bool(os.environ.get("TRANQ_LONG"))
 
 # A decorator: not in the short form.
 long_form = unittest.skipUnless(LONG, "in the long form: make fault")
+
+LMDB_META_BYTES = 2 * 4096
 
 # So that a test sees within a second what takes minutes in production.
 QUICK = {"druidBeam.overlordPollPeriod": "PT0.3S",
@@ -80,6 +83,23 @@ class Case(harness.Case):
 
     def counts(self, tranqd, ds):
         return tranqd.data_source(ds)["counters"]
+
+    @contextlib.contextmanager
+    def without_worker(self, tranqd, ds):
+        """Starts it; the dataSource's worker cannot before the end."""
+        spool = f"{tranqd.data_dir}/spool/{ds}/data.mdb"
+        with open(spool, "r+b") as f:
+            good = f.read(LMDB_META_BYTES)
+            f.seek(0)
+            f.write(bytes(LMDB_META_BYTES))
+        tranqd.spawn()
+        wait_for(lambda: os.path.exists(tranqd.control_socket))
+        wait_for(lambda: tranqd.data_source(ds)["worker"]["deathCount"],
+                 "its worker cannot open the spool")
+        yield
+        with open(spool, "r+b") as f:
+            f.write(good)
+        tranqd.wait_ready()
 
     def await_spooled(self, tranqd, ds, events, seconds=20):
         """So many events wait in the spool (at least)."""

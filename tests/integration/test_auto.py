@@ -189,22 +189,11 @@ class TestMemory(AutoCase):
         self.post(5, "a", hours=99)
         self.check_all()
         self.server.stop()
-        spool = f"{self.server.data_dir}/spool/{DS}/data.mdb"
-        with open(spool, "r+b") as f:
-            good = f.read(8192)
-            f.seek(0)
-            f.write(bytes(8192))
-        self.server.spawn()
-        wait_for(lambda: os.path.exists(self.server.control_socket))
-        wait_for(lambda: self.server.data_source(DS)["worker"]["deathCount"],
-                 "its worker cannot open the spool")
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            answer = pool.submit(self.post, 5, "b", hours=99)
-            wait_for(lambda: self.server.accounts(DS)["inRings"] == 5)
-            with open(spool, "r+b") as f:
-                f.write(good)
+            with self.without_worker(self.server, DS):
+                answer = pool.submit(self.post, 5, "b", hours=99)
+                wait_for(lambda: self.server.accounts(DS)["inRings"] == 5)
             answer.result()
-        self.server.wait_ready()
         self.check_all()
 
     def test_fresh_and_overlord_away(self):

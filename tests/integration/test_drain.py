@@ -84,19 +84,8 @@ class TestPush(DrainCase):
         """A start whose worker comes late: receivers know already."""
         self.drain(DS)
         self.server.stop()
-        spool = os.path.join(self.server.data_dir, "spool", DS, "data.mdb")
-        with open(spool, "r+b") as f:
-            good = f.read(8192)
-            f.seek(0)
-            f.write(bytes(8192))
-        self.server.spawn()
-        wait_for(lambda: os.path.exists(self.server.control_socket))
-        wait_for(lambda: self.server.data_source(DS)["worker"]["deathCount"],
-                 "its worker cannot open the spool")
-        self.check_refused()
-        with open(spool, "r+b") as f:
-            f.write(good)
-        self.server.wait_ready()
+        with self.without_worker(self.server, DS):
+            self.check_refused()
         self.check_refused()
         wait_for(lambda: self.state() == 2)
 
