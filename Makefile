@@ -16,7 +16,7 @@ TIME = iso period granularity granularity_read granularity_calendar zone \
 
 COMMON = base panic $(if $(FAULTS),fault) result log clock $(TIME) buf base64 endpoint json \
 	yaml loop ring \
-	delivery_mode delivery_note late_policy \
+	delivery_mode line_file delivery_note late_policy \
 	channel drain_mark log_peers log_page event hand life landlock confine heritage sealed smile_writer conf conf_reader conf_file conf_reference conf_value \
 	conf_property conf_pull conf_spec conf_dimensions conf_digest conf_print conf_print_yaml \
 	conf_show conf_secret trust_store key_store ctl record_batch | log_view compression checksum
