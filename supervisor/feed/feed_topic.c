@@ -109,19 +109,24 @@ look_at_peers(struct feed_topic *t)
 	*t->peers = fresh;
 }
 
-unsigned
-feed_topic_partitions(struct feed_topic *t)
+static unsigned
+count_parts(const struct feed_topic *t)
 {
 	unsigned count = LOG_PAGE_PARTITIONS_MAX;
 
-	look_at_peers(t);
 	if (t->peers != NULL)
-		count = t->peers->count;
-	else
-		while (count > 0 && log_page_range(t->page, count - 1).end == 0)
-			count--;
-	t->partitions = count;
+		return t->peers->count;
+	while (count > 0 && log_page_range(t->page, count - 1).end == 0)
+		count--;
 	return count;
+}
+
+unsigned
+feed_topic_partitions(struct feed_topic *t)
+{
+	look_at_peers(t);
+	t->partitions = count_parts(t);
+	return t->partitions;
 }
 
 static void
@@ -157,6 +162,19 @@ feed_topic_part(
 		.asked = t->asked[at] };
 }
 
+static enum kafka_error
+find_own(
+    const struct feed_topic *t, unsigned number, struct feed_topic_part *to)
+{
+	if (number >= LOG_PAGE_PARTITIONS_MAX)
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	feed_topic_part(t, number, to);
+	/* one that is not there yet, before one that is, is there */
+	return to->range.end > 0 || number < count_parts(t)
+	    ? KAFKA_OK
+	    : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
 /* KAFKA_OK: ours, or one that we stand in for. */
 static enum kafka_error
 find_part(struct feed_topic *t, int32_t number, struct feed_topic_part *to)
@@ -165,16 +183,9 @@ find_part(struct feed_topic *t, int32_t number, struct feed_topic_part *to)
 
 	if (t == NULL || number < 0)
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	if (t->peers == NULL) {
-		if (number >= (int32_t)LOG_PAGE_PARTITIONS_MAX)
-			return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-		feed_topic_part(t, (unsigned)number, to);
-		/* one that is not there yet, before one that is, is there */
-		return to->range.end > 0 ||
-			(unsigned)number < feed_topic_partitions(t)
-		    ? KAFKA_OK
-		    : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	}
+	look_at_peers(t);
+	if (t->peers == NULL)
+		return find_own(t, (unsigned)number, to);
 	peer = log_peers_find(t->peers, number);
 	if (peer == NULL)
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;

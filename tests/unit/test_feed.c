@@ -668,6 +668,28 @@ assert_listed(int32_t partition, int16_t error, int64_t start, int64_t end)
 	assert_int_equal(place.offset, end);
 }
 
+/* Whoever knows the topic from others asks for offsets first: what is agreed on
+ * is looked at for him, too. */
+static void
+test_shared_first(void **state)
+{
+	struct log_peers peers;
+
+	(void)state;
+	start_feed("");
+	fake_log_add(10, 20, 1000);
+	tell_range();
+	connect_peer(&peer);
+	share(&peers, 0);
+	assert_listed(2, 0, 500, 800);
+	assert_listed(4, 0, FIRST, FIRST + 10);
+	assert_listed(0, 3, -1, -1);
+	peers.is_shared = false;
+	log_page_tell_peers(rig.page, &peers);
+	assert_listed(0, 0, FIRST, FIRST + 10);
+	stop_feed();
+}
+
 static void
 test_shared(void **state)
 {
@@ -1569,6 +1591,7 @@ main(void)
 		cmocka_unit_test(test_list_often),
 		cmocka_unit_test(test_list_far),
 		cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_shared_first),
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_others_wait),
