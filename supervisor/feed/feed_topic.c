@@ -288,6 +288,15 @@ is_removed(const struct feed_topic *t, unsigned partition, uint64_t offset)
 	return log_view_range(t->view, partition).start > offset;
 }
 
+/* What a batch of that size would be too much for. */
+static bool
+is_full(
+    const struct feed_topic_wish *w, const struct feed_piece *p, size_t size)
+{
+	return p->left > 0 ? p->left + size > w->bytes_max
+			   : size > w->bytes_max && !w->is_first;
+}
+
 /* Whole batches from the offset on, as far as they are durable, good, and
  * within what is wanted. */
 static void
@@ -301,9 +310,13 @@ measure(struct feed_topics *all, struct feed_topic *t,
 
 	for (; found == LOG_FOUND && b.next <= range->end;
 	     found = log_view_next(t->view, p->partition, &b)) {
-		if (p->left > 0 ? p->left + b.size > w->bytes_max
-				: b.size > w->bytes_max && !w->is_first)
+		if (is_full(w, p, b.size)) {
+			/* a part of the batch is there, too: waiting for more
+			 * would bring nothing */
+			if (w->is_guess)
+				p->left = MAX_OF(p->left, w->bytes_max);
 			return;
+		}
 		if (*w->batches_left == 0)
 			return;
 		if (!w->is_guess && !is_whole(&b)) {

@@ -845,6 +845,11 @@ test_min_bytes(void **state)
 	f = fetch(&peer,
 	    FETCH(.offset = FIRST, .bytes_min = 1 << 30, .bytes_max = 900));
 	assert_batches(f.records, 0, 1);
+	/* so it is with a partition, whose batches do not fill its part */
+	f = fetch(&peer,
+	    FETCH(.offset = FIRST, .bytes_min = 900,
+		.partition_bytes_max = 900));
+	assert_batches(f.records, 0, 1);
 	/* no wait at all */
 	f = fetch(&peer, FETCH(.offset = FIRST + 2, .max_wait_ms = NONE));
 	assert_int_equal(f.records.bytes, 0);
@@ -899,6 +904,10 @@ test_greedy(void **state)
 	tell_range();
 	f = fetch(&peer,
 	    FETCH(.offset = FIRST, .bytes_max = all,
+		.partition_bytes_max = all));
+	assert_batches(f.records, 0, 2);
+	f = fetch(&peer,
+	    FETCH(.offset = FIRST, .bytes_min = all, .bytes_max = all,
 		.partition_bytes_max = all));
 	assert_batches(f.records, 0, 2);
 	stop_feed();
