@@ -172,13 +172,6 @@ log_page_tell_peers(struct log_page *p, const struct log_peers *peers)
 	atomic_store_explicit(&p->peers_version, odd + 1, memory_order_release);
 }
 
-bool
-log_page_has_peers(const struct log_page *p)
-{
-	return atomic_load_explicit(&p->peers_version, memory_order_relaxed) >
-	    0;
-}
-
 /* ---- feed ---- */
 
 bool

@@ -60,10 +60,9 @@ void log_page_ring(struct log_page *, int feed_bell);
  * reason to look at the clock (spool_log_jump), not a number to believe. */
 uint64_t log_page_asked_beyond(struct log_page *, unsigned partition);
 
-/* Who else has a part of the topic. */
+/* Who else has a part of the topic, or that nobody has: before that there is no
+ * topic for feeds. */
 void log_page_tell_peers(struct log_page *, const struct log_peers *);
-/* Something was told, by whoever. */
-bool log_page_has_peers(const struct log_page *);
 
 /* ---- feed ---- */
 

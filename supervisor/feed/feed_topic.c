@@ -109,11 +109,21 @@ look_at_peers(struct feed_topic *t)
 	*t->peers = fresh;
 }
 
+/* Until it is told with whom the topic is shared, our log may be any partition:
+ * there is none. */
+static bool
+is_told(const struct feed_topic *t)
+{
+	return t->peers_version != 0;
+}
+
 static unsigned
 count_parts(const struct feed_topic *t)
 {
 	unsigned count = LOG_PAGE_PARTITIONS_MAX;
 
+	if (!is_told(t))
+		return 0;
 	if (t->peers != NULL)
 		return t->peers->count;
 	while (count > 0 && log_page_range(t->page, count - 1).end == 0)
@@ -184,6 +194,8 @@ find_part(struct feed_topic *t, int32_t number, struct feed_topic_part *to)
 	if (t == NULL || number < 0)
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	look_at_peers(t);
+	if (!is_told(t))
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	if (t->peers == NULL)
 		return find_own(t, (unsigned)number, to);
 	peer = log_peers_find(t->peers, number);

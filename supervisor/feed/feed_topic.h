@@ -46,7 +46,7 @@ struct feed_topic {
 	char identity[LOG_PAGE_IDENTITY_BYTES];
 	unsigned log_number; /* another one when the log is another one */
 	struct log_peers *peers; /* NULL: the topic is ours alone */
-	uint64_t peers_version;
+	uint64_t peers_version; /* 0: nothing is told yet */
 	int64_t retry_ms; /* not before that time */
 	int64_t complained_ms, beyond_ms, before_ms, damaged_ms;
 };

@@ -332,6 +332,8 @@ main(int argc, char **argv)
 	open_spool();
 	start_feed();
 	back();
+	log_page_tell_peers(
+	    stage.page, &(struct log_peers){ .is_shared = false });
 	answer();
 	while (fgets(line, sizeof line, stdin) != NULL) {
 		obey(line);

@@ -77,6 +77,12 @@ tell_range(void)
 }
 
 static void
+tell_unshared(struct log_page *page)
+{
+	log_page_tell_peers(page, &(struct log_peers){ .is_shared = false });
+}
+
+static void
 make_conf(const char *properties)
 {
 	struct conf_problems problems = { 0 };
@@ -139,6 +145,7 @@ start_feed(const char *properties)
 	    rig.loop, &rig.bell_io, rig.bell, EPOLLIN | EPOLLET, bell_rang));
 	loop_set_turn(rig.loop, turn_end, NULL);
 	tell_range();
+	tell_unshared(rig.page);
 	log_page_open(rig.page, "3e7c5b9a-0000-0000-0000-000000000000");
 	peer.fd = other.fd = -1;
 }
@@ -668,6 +675,32 @@ assert_listed(int32_t partition, int16_t error, int64_t start, int64_t end)
 	assert_int_equal(place.offset, end);
 }
 
+/* What is told before it is told with whom the topic is shared, if with anybody,
+ * may be any partition: there is no topic yet, nor a consumer who knows another
+ * log. */
+static void
+test_shared_unknown(void **state)
+{
+	const struct fetch beyond = {
+		.topic = "zoo", .offset = FIRST + 9, .max_wait_ms = NONE
+	};
+	struct feed_topic *zoo;
+
+	(void)state;
+	start_feed("");
+	zoo = feed_topic_find(&rig.server->topics, kafka_wire_text("zoo"));
+	log_page_tell(rig.zoo, 0, (struct log_range){ FIRST, FIRST + 5 });
+	connect_peer(&peer);
+	assert_int_equal(fetch(&peer, &beyond).error, 3);
+	assert_int_equal(feed_topic_partitions(zoo), 0);
+	assert_int_equal(log_page_asked_beyond(rig.zoo, 0), 0);
+	tell_unshared(rig.zoo);
+	assert_int_equal(fetch(&peer, &beyond).error, 1);
+	assert_int_equal(feed_topic_partitions(zoo), 1);
+	assert_int_equal(log_page_asked_beyond(rig.zoo, 0), FIRST + 9);
+	stop_feed();
+}
+
 /* Whoever knows the topic from others asks for offsets first: what is agreed on
  * is looked at for him, too. */
 static void
@@ -794,6 +827,7 @@ test_others_wait(void **state)
 	(void)state;
 	start_feed("");
 	log_page_tell(rig.zoo, 0, range);
+	tell_unshared(rig.zoo);
 	foo = feed_topic_find(&rig.server->topics, kafka_wire_text("foo"));
 	zoo = feed_topic_find(&rig.server->topics, kafka_wire_text("zoo"));
 	connect_peer(&peer);
@@ -1600,6 +1634,7 @@ main(void)
 		cmocka_unit_test(test_list_often),
 		cmocka_unit_test(test_list_far),
 		cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_shared_unknown),
 		cmocka_unit_test(test_shared_first),
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_waits),

@@ -353,7 +353,7 @@ test_peers_are_told(void **state)
 	uint64_t version = 0;
 
 	r->d->table->run(r->d);
-	assert_false(log_page_has_peers(r->feed));
+	assert_false(log_page_peers(r->feed, &version, &seen));
 	care.peers.is_shared = care.peers_due = care.peers_are_first = true;
 	r->d->table->run(r->d);
 	assert_true(log_page_peers(r->feed, &version, &seen));
