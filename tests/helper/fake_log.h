@@ -155,7 +155,7 @@ log_view_find_time(struct log_view *v, unsigned partition, int64_t time_ms,
 
 /* A batch of `records` of which each has so many bytes and a time of its own,
  * from time_ms on. */
-static void
+static inline void
 fake_log_add(unsigned records, size_t bytes, int64_t time_ms)
 {
 	struct record_batch batch;
