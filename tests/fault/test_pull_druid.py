@@ -202,7 +202,7 @@ class TestKilled(EndCase):
         elif kind == "publishing":
             self.fail_publishing()
         else:
-            self.kill_child(rnd, kind)
+            self.server.kill_one(kind, rnd)
         if not self.server.is_running:
             self.server.start()
 
@@ -211,18 +211,6 @@ class TestKilled(EndCase):
         for group in groups[:1]:
             if group["publishing"]:
                 self.puller.fail(group["name"])
-
-    def kill_child(self, rnd, kind):
-        status = self.server.status()
-        pids = {"feed": [status["feed"]["pid"]],
-                "worker": [d["worker"]["pid"] for d in status["dataSources"]],
-                "receiver": [r["pid"] for r in status["receivers"]]}[kind]
-        pids = [p for p in pids if p > 0]
-        if pids:
-            try:
-                harness.kill(rnd.choice(pids))
-            except ProcessLookupError:
-                pass  # it has died by itself of the last one
 
     def test_random_kills(self):
         self.puller = self.pull(cycle=CYCLE_S)

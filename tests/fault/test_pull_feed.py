@@ -164,21 +164,6 @@ class TestKilled(FeedCase):
                 unknown += drill.ids(events)
                 stop.wait(0.05)
 
-    def victims(self):
-        status = self.server.status()
-        return {"feed": [status["feed"]["pid"]],
-                "worker": [d["worker"]["pid"] for d in status["dataSources"]],
-                "receiver": [r["pid"] for r in status["receivers"]]}
-
-    def strike(self, rnd):
-        kind = rnd.choice(["feed", "feed", "worker", "worker", "receiver"])
-        pids = [p for p in self.victims()[kind] if p > 0]
-        if pids:
-            try:
-                harness.kill(rnd.choice(pids))
-            except ProcessLookupError:
-                pass  # it has died by itself of the last one
-
     def test_random_kills(self):
         self.begin(**{"tranquility.lingerMillis": 0})
         sent, unknown, stop = [], [], threading.Event()
@@ -189,7 +174,8 @@ class TestKilled(FeedCase):
             t.start()
         try:
             for i in range(KILLS):
-                self.strike(rnd)
+                self.server.kill_one(rnd.choice(
+                    ["feed", "feed", "worker", "worker", "receiver"]), rnd)
                 if i % 6 == 5:
                     self.server.kill_all() if i % 12 == 5 else \
                         self.server.stop()

@@ -419,6 +419,17 @@ class Tranqd:
             _signal(pid, signal.SIGKILL)
         return self._ended(left, STOP_SECONDS)
 
+    def kill_one(self, kind, rnd):
+        """One of its processes of that kind: feed, worker or receiver."""
+        status = self.status()
+        pids = {"feed": [status["feed"]["pid"]],
+                "worker": [d["worker"]["pid"] for d in status["dataSources"]],
+                "receiver": [r["pid"] for r in status["receivers"]]}[kind]
+        pids = [p for p in pids if p > 0]
+        if pids:
+            # it may have died by itself of the last one
+            _signal(rnd.choice(pids), signal.SIGKILL)
+
     def _ended(self, left, seconds):
         try:
             code = self.process.wait(seconds)
