@@ -67,6 +67,7 @@ struct pull_care {
 };
 
 static void begin_floor(struct pull_care *);
+static void restore_word(struct pull_care *);
 
 static void
     PRINTF_LIKE(2, 3) set_trouble(struct pull_care *c, const char *format, ...)
@@ -91,19 +92,6 @@ care_of(const struct ds_conf *ds)
 }
 
 /* A log that is one partition of a shared topic has no others. */
-static bool
-is_of_shared(const struct pull_care *c)
-{
-	char *text = spool_document(c->p.spool, WORD_DOCUMENT);
-	struct json *j =
-	    text != NULL ? json_parse(text, strlen(text), NULL) : NULL;
-	bool is_shared = json_get(j, "partition") != NULL;
-
-	json_free(&j);
-	free(text);
-	return is_shared;
-}
-
 unsigned
 pull_care_partitions(const struct pull_care *c)
 {
@@ -123,10 +111,11 @@ pull_care_new(const struct pull_care_parts *parts)
 	if (obstacle == NULL)
 		c->servers = conf_pull_servers(parts->conf, parts->port);
 	free(obstacle);
-	c->is_one = is_of_shared(c);
 	c->base = must_format(
 	    "%s/tranqd/pull/%s", parts->ds->zookeeper_path, parts->ds->name);
 	c->number = -1;
+	restore_word(c);
+	c->is_one = c->is_shared;
 	c->peers_due = true;
 	return c;
 }
@@ -644,7 +633,6 @@ pull_care_begin(struct pull_care *c)
 	if (c->floor != NULL || count < pull_care_partitions(c))
 		return;
 	c->partitions = count;
-	restore_word(c);
 	begin_floor(c);
 	c->peers_due = true;
 	if (c->servers == NULL)
