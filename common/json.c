@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "iso.h"
 #include "panic.h"
 
 static json_t *
@@ -297,6 +298,15 @@ void
 json_set_bool(struct json *object, const char *name, bool value)
 {
 	json_set(object, name, json_new_bool(value));
+}
+
+void
+json_set_time(struct json *object, const char *name, int64_t ms)
+{
+	char text[ISO_BYTES];
+
+	iso_format(ms, text);
+	json_set_text(object, name, text);
 }
 
 void

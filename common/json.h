@@ -71,6 +71,8 @@ void json_set(struct json *object, const char *name, struct json *value);
 void json_set_text(struct json *object, const char *name, const char *text);
 void json_set_int(struct json *object, const char *name, int64_t);
 void json_set_bool(struct json *object, const char *name, bool);
+/* As iso_format writes it. */
+void json_set_time(struct json *object, const char *name, int64_t ms);
 void json_remove(struct json *object, const char *name);
 void json_append(struct json *array, struct json *value);
 bool json_same(const struct json *, const struct json *);

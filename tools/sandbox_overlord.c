@@ -11,7 +11,6 @@
 #include <strings.h>
 
 #include "clock.h"
-#include "iso.h"
 #include "panic.h"
 #include "sandbox_supervise.h"
 
@@ -66,15 +65,6 @@ duration(const struct task *t)
 	return t->ended_ms == 0 ? -1 : t->ended_ms - from;
 }
 
-static void
-set_time(struct json *j, const char *name, int64_t ms)
-{
-	char text[ISO_BYTES];
-
-	iso_format(ms, text);
-	json_set_text(j, name, text);
-}
-
 static struct json *
 error_message(const struct task *t)
 {
@@ -104,8 +94,8 @@ status_plus(const struct task *t)
 		json_set_text(j, "groupId", group);
 	if (version >= DRUID_STATUS_LONG)
 		json_set_text(j, "type", type);
-	set_time(j, "createdTime", t->created_ms);
-	set_time(j, "queueInsertionTime", 0);
+	json_set_time(j, "createdTime", t->created_ms);
+	json_set_time(j, "queueInsertionTime", 0);
 	if (version >= DRUID(0, 12, 0))
 		json_set_text(j, "statusCode", status_code(t));
 	if (version >= DRUID_STATUS_LONG) {

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "iso.h"
 #include "panic.h"
 
 #define NAME_BYTES 1024
@@ -273,15 +272,6 @@ sandbox_supervise_handle(struct exchange *x)
 
 /* ---- its tasks ---- */
 
-static void
-set_time(struct json *j, const char *name, int64_t ms)
-{
-	char text[ISO_BYTES];
-
-	iso_format(ms, text);
-	json_set_text(j, name, text);
-}
-
 /* TaskStatusPlus */
 static struct json *
 status_of(const struct supervisor *s, const struct pull_task *t)
@@ -294,8 +284,8 @@ status_of(const struct supervisor *s, const struct pull_task *t)
 	json_set_text(j, "id", t->id);
 	json_set_text(j, "groupId", group);
 	json_set_text(j, "type", "index_kafka");
-	set_time(j, "createdTime", t->created_ms);
-	set_time(j, "queueInsertionTime", 0);
+	json_set_time(j, "createdTime", t->created_ms);
+	json_set_time(j, "queueInsertionTime", 0);
 	json_set_text(j, "statusCode", codes[t->state]);
 	json_set_text(j, "status", codes[t->state]);
 	json_set_text(j, "runnerStatusCode",

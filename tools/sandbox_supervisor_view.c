@@ -10,7 +10,7 @@
 #include "iso.h"
 #include "panic.h"
 #include "period.h"
-#include "sandbox_supervisor.h"
+#include "sandbox_pull.h"
 
 #define TASK_DURATION_MS ISO_HOUR_MS
 #define COMPLETION_MS (30 * ISO_MINUTE_MS)
@@ -161,15 +161,6 @@ sandbox_supervisor_row(const struct supervisor *s, bool is_full)
 
 /* ---- the status ---- */
 
-static void
-set_time(struct json *j, const char *name, int64_t ms)
-{
-	char text[ISO_BYTES];
-
-	iso_format(ms, text);
-	json_set_text(j, name, text);
-}
-
 /* {"0": 17, …} of those that are known. */
 static struct json *
 offsets_of(const uint64_t at[static PULL_PARTITIONS_MAX])
@@ -206,7 +197,7 @@ lag_of(
 static int64_t
 seconds_of(const struct supervisor *s, const char *name, int64_t otherwise_ms)
 {
-	const struct json *io = json_get(json_get(s->spec, "spec"), "ioConfig");
+	const struct json *io = sandbox_pull_io(s->spec);
 	struct period period;
 
 	return (period_parse(json_get_text(io, name, ""), &period)
@@ -229,7 +220,7 @@ add_rows(
 
 		json_set_text(row, "id", g->tasks[i]->id);
 		json_set(row, "startingOffsets", offsets_of(g->start));
-		set_time(row, "startTime", g->tasks[i]->created_ms);
+		json_set_time(row, "startTime", g->tasks[i]->created_ms);
 		json_set_int(row, "remainingSeconds",
 		    MAX_OF(whole - (clock_wall_ms() - since) / 1000, 0));
 		json_set_text(
@@ -282,7 +273,7 @@ set_lag(struct json *payload, const struct supervisor *s)
 	json_set_int(payload, "aggregateLag", sum);
 	if (json_size(ends) > 0) {
 		json_set(payload, "latestOffsets", json_clone(ends));
-		set_time(payload, "offsetsLastUpdated", clock_wall_ms());
+		json_set_time(payload, "offsetsLastUpdated", clock_wall_ms());
 	}
 	json_free(&ends);
 }
@@ -301,7 +292,7 @@ partitions_of(const struct supervisor *s)
 static struct json *
 payload_of(const struct supervisor *s, unsigned version)
 {
-	const struct json *io = json_get(json_get(s->spec, "spec"), "ioConfig");
+	const struct json *io = sandbox_pull_io(s->spec);
 	struct json *j = json_new_object();
 	struct json *active = json_new_array(), *publishing = json_new_array();
 
@@ -332,7 +323,7 @@ sandbox_supervisor_status(const struct supervisor *s, unsigned version)
 	struct json *j = json_new_object();
 
 	json_set_text(j, "id", s->id);
-	set_time(j, "generationTime", clock_wall_ms());
+	json_set_time(j, "generationTime", clock_wall_ms());
 	json_set(j, "payload", payload_of(s, version));
 	return j;
 }

@@ -235,15 +235,6 @@ beam_data_prune(struct beam_data *d, int64_t now, const struct period *window,
 /* ---- printing ------------------------------------------------------------- */
 
 static void
-set_time(struct json *object, const char *name, int64_t ms)
-{
-	char text[ISO_BYTES];
-
-	iso_format(ms, text);
-	json_set_text(object, name, text);
-}
-
-static void
 set_others(struct json *object, const struct json *others)
 {
 	for (struct json_member *m = others != NULL ? json_first(others) : NULL;
@@ -280,7 +271,7 @@ record_json(const struct beam_record *r)
 	json_set_int(j, "partition", r->partition);
 	json_set(j, "tasks", tasks_json(r));
 	if (r->has_timestamp)
-		set_time(j, "timestamp", r->timestamp);
+		json_set_time(j, "timestamp", r->timestamp);
 	set_others(j, r->others);
 	return j;
 }
@@ -291,8 +282,8 @@ beam_data_print(const struct beam_data *d, struct buf *out)
 	struct json *top = json_new_object(), *beams = json_new_object();
 	struct json *bucket = NULL;
 
-	set_time(top, "latestTime", beam_data_latest(d));
-	set_time(top, "latestCloseTime", d->latest_close);
+	json_set_time(top, "latestTime", beam_data_latest(d));
+	json_set_time(top, "latestCloseTime", d->latest_close);
 	for (size_t i = 0; i < d->count; i++) {
 		char name[ISO_BYTES];
 
