@@ -131,6 +131,29 @@ read_to(struct supervisor *s, unsigned partition, uint64_t offset)
 	sandbox_supervisor_read(s, g, partition, offset);
 }
 
+/* One that has read from 100 to before 150. */
+static struct supervisor *
+reading(struct rig *r)
+{
+	struct supervisor *s = post(r);
+
+	reset_to(s, "{\"0\":100}");
+	read_to(s, 0, 150);
+	return s;
+}
+
+/* What this group's first task does; how many were changed. */
+static int64_t
+tell_of(struct rig *r, const char *what, const struct pull_group *g)
+{
+	char *members =
+	    must_format("\"do\":\"%s\",\"task\":\"%s\"", what, g->tasks[0]->id);
+	int64_t changed = tell(r, members);
+
+	free(members);
+	return changed;
+}
+
 static uint64_t
 reader_starts(const struct supervisor *s, unsigned partition)
 {
@@ -194,21 +217,16 @@ static void
 test_order_of_commits(void **state)
 {
 	struct rig *r = *state;
-	struct supervisor *s = post(r);
-	char *later;
+	struct supervisor *s = reading(r);
 
-	reset_to(s, "{\"0\":100}");
-	read_to(s, 0, 150);
 	tell(r, "\"do\":\"roll\"");
 	read_to(s, 0, 170);
 	tell(r, "\"do\":\"roll\"");
-	later = must_format(
-	    "\"do\":\"commit\",\"task\":\"%s\"", s->groups->next->tasks[0]->id);
-	assert_int_equal(tell(r, later), 0); /* it waits */
+	assert_int_equal(
+	    tell_of(r, "commit", s->groups->next), 0); /* it waits */
 	assert_int_equal(groups(s), 3);
 	assert_int_equal(tell(r, "\"do\":\"commit\""), 2);
 	assert_int_equal(s->stored[0], 170);
-	free(later);
 }
 
 /* apache/druid#10922: without stored offsets a later range may come first */
@@ -217,7 +235,6 @@ test_nothing_stored(void **state)
 {
 	struct rig *r = *state;
 	struct supervisor *s = post(r);
-	char *later;
 
 	tell(r, "\"do\":\"earliest\",\"partition\":0,\"offset\":100");
 	assert_int_equal(reader_starts(s, 0), 100);
@@ -225,16 +242,13 @@ test_nothing_stored(void **state)
 	tell(r, "\"do\":\"roll\"");
 	read_to(s, 0, 170);
 	tell(r, "\"do\":\"roll\"");
-	later = must_format(
-	    "\"do\":\"commit\",\"task\":\"%s\"", s->groups->next->tasks[0]->id);
-	assert_int_equal(tell(r, later), 1);
+	assert_int_equal(tell_of(r, "commit", s->groups->next), 1);
 	assert_int_equal(s->stored[0], 170);
 	/* the first one comes too late: all begin again */
 	assert_int_equal(tell(r, "\"do\":\"commit\""), 0);
 	assert_int_equal(s->stored[0], 170);
 	assert_int_equal(reader_starts(s, 0), 170);
 	assert_int_equal(groups(s), 1);
-	free(later);
 }
 
 static void
@@ -268,31 +282,23 @@ static void
 test_publishing_task_fails(void **state)
 {
 	struct rig *r = *state;
-	struct supervisor *s = post(r);
-	char *command;
+	struct supervisor *s = reading(r);
 
-	reset_to(s, "{\"0\":100}");
-	read_to(s, 0, 150);
 	tell(r, "\"do\":\"roll\"");
 	read_to(s, 0, 170);
-	command = must_format(
-	    "\"do\":\"fail\",\"task\":\"%s\"", s->groups->tasks[0]->id);
-	assert_int_equal(tell(r, command), 1);
+	assert_int_equal(tell_of(r, "fail", s->groups), 1);
 	assert_int_equal(groups(s), 1);
 	assert_int_equal(reader_starts(s, 0), 100);
 	for (const struct pull_task *t = s->tasks; t->next != NULL; t = t->next)
 		assert_int_equal(t->state, PULL_FAILED);
-	free(command);
 }
 
 static void
 test_rewound(void **state)
 {
 	struct rig *r = *state;
-	struct supervisor *s = post(r);
+	struct supervisor *s = reading(r);
 
-	reset_to(s, "{\"0\":100}");
-	read_to(s, 0, 150);
 	tell(r, "\"do\":\"roll\"");
 	tell(r, "\"do\":\"commit\"");
 	assert_int_equal(
@@ -313,10 +319,8 @@ static void
 test_reset_under_a_publication(void **state)
 {
 	struct rig *r = *state;
-	struct supervisor *s = post(r);
+	struct supervisor *s = reading(r);
 
-	reset_to(s, "{\"0\":100}");
-	read_to(s, 0, 150);
 	tell(r, "\"do\":\"roll\"");
 	tell(r, "\"do\":\"rewind\",\"partition\":0,\"offset\":120");
 	assert_int_equal(reader_starts(s, 0), 120);
@@ -331,10 +335,8 @@ static void
 test_suspended_and_resumed(void **state)
 {
 	struct rig *r = *state;
-	struct supervisor *s = post(r);
+	struct supervisor *s = reading(r);
 
-	reset_to(s, "{\"0\":100}");
-	read_to(s, 0, 150);
 	assert_false(sandbox_supervisor_suspend(s, false));
 	assert_true(sandbox_supervisor_suspend(s, true));
 	assert_false(sandbox_supervisor_suspend(s, true));
@@ -349,10 +351,8 @@ static void
 test_terminated(void **state)
 {
 	struct rig *r = *state;
-	struct supervisor *s = post(r);
+	struct supervisor *s = reading(r);
 
-	reset_to(s, "{\"0\":100}");
-	read_to(s, 0, 150);
 	sandbox_supervisor_terminate(s);
 	assert_null(sandbox_supervisor_find(&r->all, "foo"));
 	tell(r, "\"do\":\"commit\""); /* its task publishes on its own */
@@ -523,12 +523,10 @@ static void
 test_status(void **state)
 {
 	struct rig *r = *state;
-	struct supervisor *s = post(r);
+	struct supervisor *s = reading(r);
 	struct json *j;
 	const struct json *payload, *row;
 
-	reset_to(s, "{\"0\":100}");
-	read_to(s, 0, 150);
 	tell(r, "\"do\":\"roll\"");
 	read_to(s, 0, 160);
 	tell(r, "\"do\":\"end\",\"partition\":0,\"offset\":172");
@@ -559,11 +557,9 @@ static void
 test_status_of_suspended(void **state)
 {
 	struct rig *r = *state;
-	struct supervisor *s = post(r);
+	struct supervisor *s = reading(r);
 	struct json *j;
 
-	reset_to(s, "{\"0\":100}");
-	read_to(s, 0, 150);
 	sandbox_supervisor_suspend(s, true);
 	tell(r, "\"do\":\"end\",\"partition\":0,\"offset\":172");
 	j = sandbox_supervisor_status(s, D34);
@@ -604,10 +600,8 @@ static void
 test_pause(void **state)
 {
 	struct rig *r = *state;
-	struct supervisor *s = post(r);
+	struct supervisor *s = reading(r);
 
-	reset_to(s, "{\"0\":100}");
-	read_to(s, 0, 150);
 	tell(r, "\"do\":\"pause\"");
 	tell(r, "\"do\":\"roll\"");
 	assert_int_equal(groups(s), 1);
