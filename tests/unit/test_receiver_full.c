@@ -248,6 +248,28 @@ drain_of_several(void **state UNUSED)
 	close(fd);
 }
 
+/* It goes at once, with a reset: an end of its sending alone (FIN) leaves it
+ * the answer to wait for. */
+static void
+go(int fd)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(fd);
+}
+
+static void
+await_shut(const struct channel *c)
+{
+	int64_t end = clock_mono_ms() + RIG_WAIT_MS;
+
+	while (!channel_is_shut(c)) {
+		assert_true(clock_mono_ms() < end);
+		usleep(1000);
+	}
+}
+
 /* What is larger than the ring is half written when the word comes: it is
  * written to its end, and only then nothing more can come. */
 static void
@@ -266,8 +288,7 @@ drain_amid_a_large_one(void **state UNUSED)
 		rig_commit(waits());
 		rig_take(waits());
 	}
-	while (!channel_is_shut(c))
-		usleep(1000);
+	await_shut(c);
 	rig_commit(waits());
 	rig_expect(fd, 200, RESULT(100));
 	/* and one whose client goes in the middle of it */
@@ -277,9 +298,8 @@ drain_amid_a_large_one(void **state UNUSED)
 	rig_take(waits());
 	channel_drain(c, true);
 	assert_false(channel_is_shut(c));
-	close(fd);
-	while (!channel_is_shut(c))
-		usleep(1000);
+	go(fd);
+	await_shut(c);
 }
 
 /* The blocked request's connection goes on with what is behind it. */
@@ -437,15 +457,13 @@ all_or_nothing(void **state UNUSED)
 static void
 gone_while_blocked(void **state UNUSED)
 {
-	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	int filler = rig_connect(&rig), fd = rig_connect(&rig);
 
 	post_events(filler, "/v1/post/waits?async=1", 60, 1000);
 	rig_take_events(waits(), 60);
 	post_events(fd, "/v1/post/waits", 20, 1000);
 	rig_await_counter(&rig, requests, 2);
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-	close(fd);
+	go(fd);
 	rig_await_counter(&rig, connections, 1);
 	rig_commit(waits());
 	rig_expect(filler, 200, RESULT(60));
