@@ -5,8 +5,7 @@ import os
 import signal
 
 from cluster import Failure, await_true
-from daemon import spec
-from pull import AHEAD, SMALL, kill_often, kills
+from pull import kill_workers
 from scene import VISIBLE_SECONDS, Run, case
 
 
@@ -21,7 +20,6 @@ class AppendRun(Run):
         return super().properties(**{
             "delivery_mode": "append", "append_period": "PT2S",
             "druidBeam_overlordPollPeriod": "PT1S", **properties})
-
 
     def check(self, tranqd):
         total = self.load.total
@@ -48,12 +46,7 @@ def plain(run):
 
 @append_case("worker-killed")
 def worker_killed(run):
-    with run.daemon() as tranqd:
-        run.begin(tranqd, allow=AHEAD, keys=True, batch=SMALL)
-        times = kill_often(run, tranqd.worker_pid, kills(run))
-        run.await_visible(tranqd)
-        run.check(tranqd)
-    run.notes.append(f"the worker killed {times} times")
+    kill_workers(run)
 
 
 @append_case("task-killed")

@@ -187,10 +187,10 @@ def kills(run):
     return KILLS_QUICK if run.quick else KILLS
 
 
-@pull_case("worker-killed")
-def worker_killed(run):
+def kill_workers(run, **how):
+    """All arrives though workers die. how: of Run.begin."""
     with run.daemon() as tranqd:
-        run.begin(tranqd, allow=AHEAD, keys=True, batch=SMALL)
+        run.begin(tranqd, allow=AHEAD, keys=True, batch=SMALL, **how)
         times = kill_often(run, tranqd.worker_pid, kills(run))
         run.await_visible(tranqd)
         run.check(tranqd)
@@ -199,6 +199,11 @@ def worker_killed(run):
             raise Failure(f"{times} kills, {restarts} restarts; "
                           f"{tranqd.where()}")
     run.notes.append(f"the worker killed {times} times")
+
+
+@pull_case("worker-killed")
+def worker_killed(run):
+    kill_workers(run)
 
 
 @pull_case("feed-killed")
@@ -270,12 +275,8 @@ def overlord_killed(run):
 @pull_case("twice")
 def twice(run):
     """Each request comes twice with its Idempotency-Key, while workers die."""
-    with run.daemon() as tranqd:
-        run.begin(tranqd, allow=AHEAD, keys=True, twice=True, batch=SMALL)
-        times = kill_often(run, tranqd.worker_pid, kills(run))
-        run.await_visible(tranqd)
-        run.check(tranqd)
-    run.notes.append(f"all sent twice, the worker killed {times} times")
+    kill_workers(run, twice=True)
+    run.notes.append("all sent twice")
 
 
 @pull_case("handed-off", long=True)
@@ -481,10 +482,22 @@ def spool_restored(run):
 
 
 def shares(tranqd):
-    """How many are there who share the topic, itself too."""
+    """Of how many tranqds Druid knows, as this one says that serves."""
     share = tranqd.source()["beams"].get("share") or {}
-    return len([m for m in share.get("members", [])
-                if m["state"] == "there"]) if share.get("serves") else 0
+    there = [m for m in share.get("members", ()) if m["state"] == "there"]
+    return len(there) if share.get("serves") else 0
+
+
+def another():
+    """Addresses of a second one."""
+    return {"http_port": free_port(),
+            "pull_listen": f"127.0.0.1:{free_port()}"}
+
+
+def await_sharing(*daemons):
+    for tranqd in daemons:
+        await_true(lambda t=tranqd: shares(t) == len(daemons), "they share",
+                   VISIBLE_SECONDS, tranqd.where)
 
 
 @pull_case("two-instances", long=True, alone=True)
@@ -493,12 +506,8 @@ def two_instances(run):
     Druid begins its tasks anew: the other one stands in for it, or there would
     be none. Then it is back, with what it had kept."""
     run.may_fail = True  # a partition more ends the task that reads
-    other = {"http_port": free_port(),
-             "pull_listen": f"127.0.0.1:{free_port()}"}
-    with run.daemon() as one, run.daemon(**other) as two:
-        for tranqd in one, two:
-            await_true(lambda t=tranqd: shares(t) == 2, "they share",
-                       VISIBLE_SECONDS, tranqd.where)
+    with run.daemon() as one, run.daemon(**another()) as two:
+        await_sharing(one, two)
         run.begin(one, two, allow=0.5, keys=True, batch=SMALL)
         run.load.await_answers(run.load.allowed, VISIBLE_SECONDS)
         await_true(lambda: run.count() == len(run.load.events),
@@ -564,26 +573,15 @@ class Storm:
             os.kill(pid, signal.SIGKILL)
 
 
-def shares(tranqd):
-    """Of how many tranqds Druid knows, as this one says that serves."""
-    share = tranqd.source()["beams"].get("share") or {}
-    there = [m for m in share.get("members", ()) if m["state"] == "there"]
-    return len(there) if share.get("serves") else 0
-
-
 @pull_case("joined", alone=True)
 def joined(run):
     """The second one comes when there is a supervisor, and a task that reads,
     which hands over."""
     run.may_fail = True
-    other = {"http_port": free_port(),
-             "pull_listen": f"127.0.0.1:{free_port()}"}
     with run.daemon() as one:
         run.await_reader(one)
-        with run.daemon(**other) as two:
-            for tranqd in one, two:
-                await_true(lambda t=tranqd: shares(t) == 2, "they share",
-                           VISIBLE_SECONDS, tranqd.where)
+        with run.daemon(**another()) as two:
+            await_sharing(one, two)
             run.begin(one, two, keys=True, batch=SMALL)
             run.await_visible(one, two)
             run.check(one, two)
