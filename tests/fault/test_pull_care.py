@@ -112,7 +112,7 @@ class TestLost(CareCase):
                 self.sent = []
                 self.begin(name=f"{point}-{at}")
                 self.await_running()
-                puller = self.pull()
+                puller = self.pull(gaps=True)  # it may look for what is gone
                 self.post(50)
                 puller.await_events(50)
                 old = self.partition()["end"]
@@ -126,10 +126,9 @@ class TestLost(CareCase):
                          "it is killed")
                 self.await_running(puller=puller)
                 self.post(50)
-                # the old log's tasks may have asked the new one
-                wait_for(lambda: puller.events() >= 100, "all is pulled")
+                puller.await_events(100)
                 self.check_druid(moved=self.moved())
-                puller.stop(check=False)
+                puller.stop()
                 self.server.stop()
 
     def moved(self):

@@ -48,7 +48,7 @@ class Poster:
                 at=self.at and self.at())
             key = {"Idempotency-Key": f"{self.run}-{len(self.ids)}"}
             while not self._try(events, key):
-                self._ends.wait(0.05)
+                time.sleep(0.05)
             self.ids += drill.ids(events)
 
     def _try(self, events, key):

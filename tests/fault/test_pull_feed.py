@@ -149,21 +149,6 @@ class TestPartitions(FeedCase):
 class TestKilled(FeedCase):
     time_bound = 900 if drill.LONG else 200
 
-    def post_some(self, sent, unknown, stop, run):
-        at = 0
-        while not stop.is_set():
-            events = harness.events(20, at, run=run)
-            at += 20
-            try:
-                answer = self.server.post("a", events)
-            except OSError:
-                answer = None
-            if answer is not None and answer.status == 200:
-                sent += drill.ids(events)
-            else:
-                unknown += drill.ids(events)
-                stop.wait(0.05)
-
     def test_random_kills(self):
         self.begin(**{"tranquility.lingerMillis": 0})
         sent, unknown, stop = [], [], threading.Event()

@@ -15,7 +15,6 @@ import json
 import drill
 import harness
 from harness import wait_for
-from puller import Puller
 
 QUICK = {"delivery.mode": "pull", "pull.instance": "tq1",
          # a floor is agreed within a quarter of it
@@ -48,9 +47,8 @@ class PullCase(drill.Case):
         self.sent = []
 
     def pull(self, **how):
-        puller = Puller(self.druid, self.name, **how)
-        self.addCleanup(puller.stop, check=False)
-        return puller
+        """What it complains of at the test's end is a failure."""
+        return self.puller(self.druid, self.name, **how)
 
     def post(self, count):
         """So many more."""
@@ -99,12 +97,18 @@ class PullCase(drill.Case):
         end = asked() + 2 * count + 1
         wait_for(lambda: asked() >= end, "tranqd looks")
 
-    def generation(self, puller):
-        """One more, which reads something."""
-        self.post(1)
+    def commit_more(self, puller, count):
+        """So many more, which one generation reads and publishes; the offset
+        that is stored then."""
+        self.post(count)
         puller.await_events(len(self.sent))
         puller.roll()
         puller.commit()
+        return puller.stored()
+
+    def generation(self, puller):
+        """One more, which reads something."""
+        self.commit_more(puller, 1)
         self.await_poll(3)
 
     def await_removed(self, puller, events):

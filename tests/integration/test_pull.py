@@ -64,11 +64,7 @@ class TestMade(PullCase):
         self.begin()
         self.await_running()
         puller = self.pull()
-        self.post(50)
-        puller.await_events(50)
-        puller.roll()
-        puller.commit()
-        stored = puller.stored()
+        stored = self.commit_more(puller, 50)
         self.server.reload(self.document(**{"pull.partitions": "2"}))
         wait_for(lambda: puller.commit() and
                  "1" in self.supervisor()["stored"], "it is seeded")
@@ -98,11 +94,7 @@ class TestMade(PullCase):
         self.begin()
         self.await_running()
         puller = self.pull()
-        self.post(50)
-        puller.await_events(50)
-        puller.roll()
-        puller.commit()
-        stored = puller.stored()
+        stored = self.commit_more(puller, 50)
         self.assertEqual(
             self.druid.ask_supervisor(f"/{self.name}/terminate", {})[0], 200)
         self.await_running()
@@ -329,8 +321,7 @@ class TestLost(PullCase):
         self.post(100)
         puller.commit()
         self.await_running()
-        # the old log's task may have asked the new one
-        wait_for(lambda: puller.events() >= 200, "all is pulled")
+        puller.await_events(200)
         self.check_druid(moved=1)
         self.assertGreater(puller.stored(), old)
 
@@ -355,6 +346,7 @@ class TestLost(PullCase):
         self.post(10)
         wait_for(lambda: puller.events() == 30, "all is pulled")
         self.assertIn("came in place of", puller.complaints[0])  # a gap
+        puller.stop(check=False)
         self.check_druid()
         self.assertEqual(self.supervisor()["posts"], 2)
 
