@@ -38,7 +38,7 @@ void chooser_free(struct chooser **);
 void chooser_ask(struct chooser *, struct overlord *);
 /* At the end of a turn: true when a successor is to take over, and again with
  * each word of Druid until it does; nothing must be taken until then. is_open:
- * events are on their way into the spool, so that pull is not left. */
+ * events are on their way into the spool or its log, so that pull is not left. */
 bool chooser_look(struct chooser *, bool is_open) MUST_CHECK;
 /* Adds the member "delivery" to the status document. */
 void chooser_describe(const struct chooser *, struct json *to);

@@ -508,6 +508,14 @@ report_dead(struct worker *w)
 		log_warn("cannot report to the supervisor");
 }
 
+/* Something is on its way into the spool, or from its queue into the log. */
+static bool
+is_open(const struct worker *w)
+{
+	return intake_open(w->intake) || dead_wants_commit(w->dead) ||
+	    !way(w)->is_drained(w->delivery);
+}
+
 /* Druid takes another way, or takes this one no more. */
 static void
 choose(struct worker *w)
@@ -515,7 +523,7 @@ choose(struct worker *w)
 	struct order_message renew = { .order = ORDER_RENEW };
 
 	if (w->is_leaving || w->is_renewed || w->in_doubt ||
-	    !chooser_look(w->chooser, intake_open(w->intake)))
+	    !chooser_look(w->chooser, is_open(w)))
 		return;
 	w->is_renewed = order_send(w->heritage->control_fd, &renew, -1, -1);
 	if (!w->is_renewed)
@@ -626,6 +634,15 @@ drain(struct worker *w, const struct order_message *m)
 		log_warn("cannot report to the supervisor");
 }
 
+/* What is put into the queue would go this way yet, and not the successor's.
+ * Whoever waits hears that he has to ask that one. */
+static void
+dead_letters(struct worker *w, const struct order_message *m)
+{
+	if (!w->is_renewed)
+		dead_order(w->dead, m);
+}
+
 static void
 control_ready(struct loop_io *io, uint32_t events UNUSED)
 {
@@ -637,7 +654,7 @@ control_ready(struct loop_io *io, uint32_t events UNUSED)
 		if (m.order == ORDER_STOP)
 			leave(w, &m);
 		if (m.order == ORDER_DEAD)
-			dead_order(w->dead, &m);
+			dead_letters(w, &m);
 		if (m.order == ORDER_DRAIN)
 			drain(w, &m);
 		if (m.order == ORDER_REOPEN_LOG)
