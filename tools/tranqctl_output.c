@@ -350,7 +350,9 @@ print_feed(const struct json *document, struct buf *to)
 {
 	const struct json *feed = json_get(document, "feed");
 	const struct json *counters = json_get(feed, "counters");
-	const struct json *topics = json_get(json_get(feed, "log"), "topics");
+	const struct json *log = json_get(feed, "log");
+	const struct json *topics = json_get(log, "topics");
+	int64_t left_out = json_get_int(log, "topicsLeftOut", 0);
 	char row[256], n[5][SHORT_BYTES];
 	struct table t;
 
@@ -371,6 +373,9 @@ print_feed(const struct json *document, struct buf *to)
 	add_row(&t, row);
 	print_table(&t, to);
 	print_absence(feed, now_of(document), to);
+	if (left_out > 0)
+		buf_addf(to, "%lld topics are too many to be listed\n",
+		    (long long)left_out);
 	if (json_size(topics) == 0)
 		return;
 	begin_table(&t, "lrrrrr");

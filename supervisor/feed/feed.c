@@ -123,29 +123,37 @@ describe_partition(const struct feed_topic *t, unsigned at)
 	return o;
 }
 
+static struct json *
+describe_topic(const struct feed_topic *t)
+{
+	struct json *o = json_new_object(), *list = json_new_array();
+
+	json_set_text(o, "name", t->name);
+	for (unsigned p = 0; p < t->partitions; p++)
+		json_append(list, describe_partition(t, p));
+	json_set(o, "partitions", list);
+	return o;
+}
+
 static void
-describe(struct feed *f, struct buf *to)
+describe(struct feed *f, bool lists_topics, struct buf *to)
 {
 	struct json *o = json_new_object(), *topics = json_new_array();
-	const struct feed_topics *all = &f->server.topics;
+	struct feed_topics *all = &f->server.topics;
+	unsigned left_out = 0;
 
 	for (unsigned i = 0; i < all->count; i++) {
-		struct feed_topic *t = &f->server.topics.all[i];
-		unsigned partitions = feed_topic_partitions(t);
-		struct json *topic, *list;
-
-		if (partitions == 0)
+		if (feed_topic_partitions(&all->all[i]) == 0)
 			continue;
-		topic = json_new_object();
-		list = json_new_array();
-		json_set_text(topic, "name", t->name);
-		for (unsigned p = 0; p < partitions; p++)
-			json_append(list, describe_partition(t, p));
-		json_set(topic, "partitions", list);
-		json_append(topics, topic);
+		if (lists_topics)
+			json_append(topics, describe_topic(&all->all[i]));
+		else
+			left_out++;
 	}
 	json_set_int(o, "damagedBatches", (int64_t)all->damaged);
 	json_set(o, "topics", topics);
+	if (left_out > 0)
+		json_set_int(o, "topicsLeftOut", left_out);
 	json_print(o, to);
 	json_free(&o);
 }
@@ -156,7 +164,11 @@ tell(struct feed *f)
 	struct buf text;
 
 	buf_init(&text, LIFE_TEXT_BYTES - 1);
-	describe(f, &text);
+	describe(f, true, &text);
+	if (text.failed) { /* there is no room for so many */
+		buf_reset(&text);
+		describe(f, false, &text);
+	}
 	life_publish(f->heritage->life, &f->server.counters,
 	    text.failed ? "" : buf_text(&text));
 	buf_free(&text);

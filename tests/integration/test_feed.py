@@ -24,11 +24,11 @@ NOBODY = 65534
 
 
 class FeedCase(drill.Case):
-    def begin(self, **properties):
+    def begin(self, *, topics=("a", "b"), **properties):
         named = {k.replace("__", "."): v for k, v in properties.items()}
         named.setdefault("pull.listen", "127.0.0.1:0")
         server = self.tranqd(drill.config(
-            ["a", "b"], "http://127.0.0.1:1", properties=named))
+            list(topics), "http://127.0.0.1:1", properties=named))
         self.port = self.feed(server)["port"]
         self._ports.add(self.port)
         return server
@@ -126,6 +126,19 @@ class TestLife(FeedCase):
             self.assertEqual(server.stop(), 0)
             self.assertEqual(Fetched(c.answer()).error, 3)
             self.assertTrue(c.is_closed())
+
+    def test_many_topics(self):
+        """More than can be described: the status says how many there are."""
+        server = self.begin(topics=[f"t{n}" for n in range(18)],
+                            delivery__mode="pull", pull__partitions=64)
+
+        def left_out():
+            self.is_served()  # it is described when somebody has come
+            return self.feed(server)["log"].get("topicsLeftOut") == 18
+        wait_for(left_out, "topics that are left out")
+        self.assertIn("18 topics are too many to be listed", subprocess.run(
+            [program("tranqctl"), "-c", server.config_file, "status"],
+            stdout=subprocess.PIPE, text=True, check=True).stdout)
 
     def test_not_asked_for(self):
         server = self.tranqd(drill.config(["a"], "http://127.0.0.1:1"))
