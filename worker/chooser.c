@@ -81,7 +81,6 @@ chooser_new(const struct chooser_parts *parts)
 	struct delivery_note note = { .mode = DELIVERY_PUSH };
 
 	c->p = *parts;
-	c->no_pull = worker_no_pull(parts->conf, parts->ds);
 	c->is_noted = delivery_note_read(parts->dir, &c->note);
 	note.mode = mode_at_start(c);
 	/* that another way was chosen for this Druid says nothing of this one */
@@ -137,6 +136,7 @@ chooser_ask(struct chooser *c, struct overlord *overlord)
 
 	if (!c->p.ds->is_auto)
 		return;
+	c->no_pull = worker_no_pull(c->p.conf, c->p.ds);
 	if (druid_of_note(c, &before))
 		parts.before = &before;
 	c->druid = druid_new(&parts);
