@@ -246,6 +246,45 @@ class TestShare(ShareCase):
             self.check_druid()
         self.check_violations(self.druid)
 
+    def test_druid_is_upgraded(self):
+        """To one where each has a supervisor of its own: those who share go on
+        so, with what they have kept, and who comes new does not."""
+        one = self.server("one")
+        self.await_serves(one, 0)
+        two = self.server("two")
+        self.await_serves(two, 1)
+        self.post(one, 20, "one")
+        self.post(two, 20, "two")
+        self.check_druid()
+        self.pulled.hold()
+        self.post(one, 20, "kept-one")
+        self.post(two, 20, "kept-two")
+        self.druid.druid("34.0.0")
+        for server in one, two:
+            server.restart()
+        self.pulled.hold(False)
+        self.await_serves(one, 0)
+        self.await_serves(two, 1)
+        self.check_druid()
+        three = self.server("three")
+        wait_for(lambda: self.druid.supervisors().keys() > {DS},
+                 "a supervisor of its own")
+        [own] = self.druid.supervisors().keys() - {DS}
+        self.puller(self.druid, own, cycle=0.7)
+        for n in range(4):
+            for server in one, two, three:
+                self.post(server, 10, f"{n}-{server.process.pid}")
+        self.check_druid()
+        self.assertIsNone(self.share(three)["partition"])
+        self.assertEqual(set(self.pulled.supervisor()["stored"]), {"0", "1"})
+        # and it is drained alone
+        self.post(three, 10, "drained")
+        got = three.tranqctl("drain", DS, seconds=60)
+        self.assertEqual(got.returncode, 0, got)
+        self.post(one, 10, "after")
+        self.check_druid()
+        self.check_violations(self.druid)
+
     def test_workers_killed(self):
         """Its feed goes on, with what was agreed on."""
         one = self.server("one")
