@@ -33,10 +33,10 @@ RECEIVER = receiver listener connection patience exchange http_request request_k
 FEED = feed feed_door feed_link feed_serve kafka_request kafka_sasl feed_users \
 	feed_topic kafka_answer feed_check | kafka_wire scram
 WORKER = worker realm heap rings intake keys batch spool spool_read spool_log spool_keys spool_late spool_copy spool_dead spool_view spool_dir spool_file spool_check \
-	spool_survey spool_pin spool_compact ways delivery push log_delivery pull_care append_delivery queue_move dispatch dispatch_trial dispatch_move \
+	spool_survey spool_pin spool_compact ways delivery push log_delivery pull_care pull_care_describe append_delivery queue_move dispatch dispatch_trial dispatch_move \
 	late late_plan archive append dead drain dead_letter condemned quarantine \
 	feed firehose ack replicant \
-	overlord finder chooser druid pull_share kafka_supervisor kafka_supervisor_seed kafka_supervisor_end beam_cluster beam_store_zk beam_store_local curator_mutex \
+	overlord finder chooser druid committed pull_share kafka_supervisor kafka_supervisor_seed kafka_supervisor_end beam_cluster beam_store_zk beam_store_local curator_mutex \
 	discovery session | archive_file lmdb_file held http_client zk zk_call zk_code zk_address | backoff \
 	batch_task pile parcel ndjson narrow \
 	partition place beam_data task choice share_view pull_wish kafka_spec kafka_note kafka_state kafka_retire log_floor log_floor_group log_floor_document

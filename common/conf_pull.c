@@ -71,6 +71,21 @@ read_retain(struct conf_reader *r, struct ds_conf *ds)
 	conf_reader_leave(r, mark);
 }
 
+static void
+check_committed(struct conf_reader *r, const struct ds_conf *ds)
+{
+	const char *url = ds->committed_url;
+	size_t mark = conf_reader_enter(r, "properties.pull.committed.url");
+
+	if (*url != '\0' && strncmp(url, "http://", 7) != 0 &&
+	    strncmp(url, "https://", 8) != 0)
+		conf_reader_problem(r,
+		    "'%.*s' is no URL; give one such as "
+		    "http://127.0.0.1:3000/rpc/committed?id={supervisor}",
+		    conf_reader_cut(url), url);
+	conf_reader_leave(r, mark);
+}
+
 /* As in a spec that was written for Druid's own Kafka ingestion. */
 static void
 check_type(struct conf_reader *r, const struct ds_conf *ds)
@@ -93,6 +108,7 @@ conf_pull_read_ds(
 	size_t mark;
 
 	read_retain(r, ds);
+	check_committed(r, ds);
 	check_type(r, ds);
 	if (ds->delivery != DELIVERY_PULL || *c->pull_listen != '\0')
 		return;

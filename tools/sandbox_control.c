@@ -320,6 +320,7 @@ static const struct {
 	{ "POST", "druid", handle_druid },
 	{ "GET", "supervisor", sandbox_supervise_show },
 	{ "POST", "supervisor", sandbox_supervise_do },
+	{ "GET", "committed", sandbox_supervise_committed },
 	{ "POST", "read", sandbox_supervise_read },
 };
 

@@ -13,6 +13,7 @@
  *   GET  /sandbox/supervisor        what its Kafka supervisors are, and what
  *                                   Druid tells nobody: offsets stored, …
  *   POST /sandbox/supervisor        {"id": …, "do": …}: sandbox_supervisor.h
+ *   GET  /sandbox/committed?id=ID   its row of the metadata store, or null
  *   POST /sandbox/read?supervisor=ID&partition=P&to=OFFSET[&from=OFFSET]
  *                     [&group=NAME]
  *                       the group that reads it has read on, to before that

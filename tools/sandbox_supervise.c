@@ -361,6 +361,43 @@ sandbox_supervise_do(struct exchange *x)
 		sandbox_exchange_text(x, 400, why);
 }
 
+/* commit_metadata_payload; kafka-pull.md 5.4 */
+static struct json *
+payload_of(const struct supervisor *s)
+{
+	struct json *truth = sandbox_supervisor_truth(s);
+	struct json *j = json_new_object(), *of = json_new_object();
+
+	json_set_text(of, "type", "end");
+	json_set_text(of, "stream", s->topic);
+	json_set(of, "partitionSequenceNumberMap",
+	    json_clone(json_get(truth, "stored")));
+	json_set_text(j, "type", "kafka");
+	json_set(j, "partitions", of);
+	json_free(&truth);
+	return j;
+}
+
+void
+sandbox_supervise_committed(struct exchange *x)
+{
+	char id[NAME_BYTES] = "";
+	const struct supervisor *s;
+	struct json *j;
+
+	if (!sandbox_exchange_query(x, "id", id, sizeof id)) {
+		sandbox_exchange_text(x, 400, "id is missing\n");
+		return;
+	}
+	s = sandbox_supervisor_find(&x->sandbox->supervisors, id);
+	if (s == NULL) {
+		sandbox_exchange_text(x, 200, "null");
+		return;
+	}
+	j = payload_of(s);
+	sandbox_exchange_json(x, 200, &j);
+}
+
 static uint64_t
 number_asked(const struct exchange *x, const char *name, uint64_t otherwise)
 {

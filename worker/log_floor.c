@@ -162,10 +162,10 @@ judge(struct log_floor *f)
 
 		if (f->is_full || !has_settled(f, p))
 			continue;
-		if (!p->steady_is_exact)
-			agree(f, i);
-		else if (p->is_fresh)
+		if (p->steady_is_exact && p->is_fresh)
 			take_exact(f, i);
+		else if (!p->steady_is_exact && !f->has_source)
+			agree(f, i);
 	}
 }
 
@@ -212,7 +212,9 @@ take_running(struct log_floor *f)
 	for (unsigned i = 0; i < f->count; i++) {
 		struct partition *p = &f->partitions[i];
 
-		take_back(f, p);
+		/* what tasks began at is behind what they have committed */
+		if (!f->has_source)
+			take_back(f, p);
 		compare(f, p, p->is_read ? p->least : NONE, false);
 	}
 }
@@ -286,7 +288,8 @@ log_floor_status(struct log_floor *f, const struct json *status,
 	const char *state;
 
 	f->now_ms = now_ms;
-	if (!is_ours(f, payload)) {
+	f->is_ours = is_ours(f, payload);
+	if (!f->is_ours) {
 		unsettle(f);
 		return;
 	}
@@ -337,6 +340,47 @@ log_floor_task(struct log_floor *f, const char *id, enum task_state state)
 	g->has_succeeded |= state == TASK_SUCCESS;
 	f->changed = true;
 	judge(f);
+}
+
+/* ---- a source ---- */
+
+void
+log_floor_ask_source(struct log_floor *f)
+{
+	f->has_source = true;
+}
+
+static void
+take_committed(struct log_floor *f, unsigned partition, uint64_t offset)
+{
+	struct partition *p = &f->partitions[partition];
+	struct group *g;
+
+	if (offset < p->floor && !p->is_rewound)
+		p->is_rewound = f->changed = true;
+	if (offset < p->floor || (offset == p->floor && !p->is_rewound))
+		return;
+	raise_floor(f, p, offset);
+	if (p->agreed != NONE && p->agreed < offset)
+		p->agreed = NONE;
+	TAILQ_FOREACH(g, &f->groups, link)
+	if (g->start[partition] < offset)
+		g->start[partition] = NONE;
+}
+
+void
+log_floor_committed(struct log_floor *f, const struct json *offsets)
+{
+	char name[16];
+
+	for (unsigned i = 0; f->is_ours && i < f->count; i++) {
+		const struct json *offset;
+
+		snprintf(name, sizeof name, "%u", i);
+		offset = json_get(offsets, name);
+		if (log_floor_is_offset(offset))
+			take_committed(f, i, (uint64_t)json_int(offset, 0));
+	}
 }
 
 uint64_t
@@ -390,7 +434,8 @@ log_floor_describe(const struct log_floor *f, struct json *notes)
 			    "has come past that",
 			    p, f->partitions[p].floor);
 	TAILQ_FOREACH(g, &f->groups, link)
-	if (log_floor_has_failed(g) && log_floor_matters(f, g))
+	if (!f->has_source && log_floor_has_failed(g) &&
+	    log_floor_matters(f, g))
 		note(notes,
 		    "all tasks of %.200s failed, and none was seen to "
 		    "read the same again; nothing behind its beginning "
@@ -398,7 +443,7 @@ log_floor_describe(const struct log_floor *f, struct json *notes)
 		    "until its tasks have ended, and resuming it, "
 		    "settles it",
 		    g->name);
-	if (f->is_full)
+	if (f->is_full && !f->has_source)
 		note(notes,
 		    "more than %u groups of tasks are not settled; nothing is "
 		    "removed",

@@ -19,6 +19,10 @@
  * Or when the supervisor is suspended and no group is left: then its lag is
  * counted from what is committed. Two answers must say the same.
  *
+ * Where there is a source that knows what is committed (committed.h) the rule is
+ * not needed, and the floor is what that says, as long as Druid's status is that
+ * of a supervisor which reads this log.
+ *
  * It never goes down. When M is seen below it (offsets were reset in Druid),
  * nothing may be removed until the rule has led past it again. What is unknown
  * removes nothing.
@@ -58,6 +62,11 @@ void log_floor_status(struct log_floor *, const struct json *status,
 unsigned
 log_floor_asks(const struct log_floor *, const char **task_ids, unsigned max);
 void log_floor_task(struct log_floor *, const char *task_id, enum task_state);
+
+/* From now on there is a source, which has the word. */
+void log_floor_ask_source(struct log_floor *);
+/* What it says: offsets by partition, {"0": 120000}. */
+void log_floor_committed(struct log_floor *, const struct json *offsets);
 
 /* Events below are committed and may go; 0: not known, or not to be removed
  * now. */

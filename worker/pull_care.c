@@ -3,7 +3,7 @@
  *
  * Process: worker.
  */
-#include "pull_care.h"
+#include "pull_care_internal.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -13,15 +13,10 @@
 
 #include "clock.h"
 #include "conf_pull.h"
-#include "druid.h"
 #include "heritage.h"
 #include "iso.h"
-#include "kafka_supervisor.h"
 #include "log.h"
-#include "log_floor.h"
-#include "log_page.h"
 #include "panic.h"
-#include "pull_share.h"
 #include "pull_wish.h"
 #include "spool_log.h"
 
@@ -36,35 +31,6 @@
 #define AGREE_SHARE 4 /* of a task's time, at most that */
 #define ASK_MS 5000 /* between two questions for its version */
 #define RETAIN_LOOK_MS 1000
-#define NOTE_BYTES 600
-
-struct pull_care {
-	struct pull_care_parts p;
-	enum supervisor_care care;
-	unsigned partitions;
-	struct log_floor *floor; /* NULL: not begun */
-	struct kafka_supervisor *supervisor; /* NULL: its name is not known */
-	struct druid *druid; /* asked for the name, NULL: it is known */
-	/* the word: as it is, and as the spool has it */
-	char *instance, *id, *servers;
-	bool is_stored, made_is_stored;
-	bool is_one; /* partition of a shared topic, since an earlier life */
-	bool is_shared; /* with others: */
-	int number; /* of our partition; −1: it has none yet */
-	struct pull_share *share; /* NULL: not begun, or without ZooKeeper */
-	char *base; /* where it is agreed on */
-	char *role; /* what the supervisor was begun for */
-	unsigned begun_for; /* so many partitions */
-	bool share_changed, peers_due, peers_are_told;
-	bool word_is_written, made_is_written; /* in the open transaction */
-	bool floor_due;
-	bool retires, is_full;
-	bool is_held;
-	uint64_t floors[LOG_PAGE_PARTITIONS_MAX]; /* with pull.retain */
-	int64_t looked_ms;
-	char trouble[NOTE_BYTES];
-	bool changed;
-};
 
 static void begin_floor(struct pull_care *);
 static void restore_word(struct pull_care *);
@@ -129,6 +95,7 @@ pull_care_free(struct pull_care **care)
 	if (c == NULL)
 		return;
 	druid_free(&c->druid);
+	committed_free(&c->committed);
 	kafka_supervisor_free(&c->supervisor);
 	pull_share_free(&c->share);
 	log_floor_free(&c->floor);
@@ -252,6 +219,26 @@ share_parts(struct pull_care *c, struct kafka_supervisor_parts *p)
 	p->seeded = seeded;
 }
 
+static int64_t
+poll_ms(const struct pull_care *c)
+{
+	return MAX_OF(agree_ms(c) / POLL_SHARE, POLL_MS_MIN);
+}
+
+static void
+begin_committed(struct pull_care *c)
+{
+	struct committed_parts parts = { .loop = c->p.loop,
+		.http = c->p.http,
+		.ds = c->p.ds,
+		.floor = c->floor,
+		.id = c->id,
+		.period_ms = poll_ms(c) };
+
+	if (c->committed == NULL && *c->p.ds->committed_url != '\0')
+		c->committed = committed_new(&parts);
+}
+
 /* The word on it is in the spool. */
 static void
 begin_supervisor(struct pull_care *c)
@@ -266,7 +253,7 @@ begin_supervisor(struct pull_care *c)
 		.servers = c->servers,
 		.partitions = c->partitions,
 		.care = c->care,
-		.poll_ms = MAX_OF(agree_ms(c) / POLL_SHARE, POLL_MS_MIN),
+		.poll_ms = poll_ms(c),
 		.log_start = log_start,
 		.log_end = log_end,
 		.own = -1,
@@ -283,6 +270,7 @@ begin_supervisor(struct pull_care *c)
 		    share_view_suspends(pull_share_view(c->share)));
 	kafka_supervisor_rest(c->supervisor, rest_of(c));
 	kafka_supervisor_want(c->supervisor, make_spec(c));
+	begin_committed(c);
 	c->changed = true;
 }
 
@@ -564,9 +552,8 @@ retained(const struct pull_care *c, unsigned partition, uint64_t floor)
 	return MIN_OF(floor, keep);
 }
 
-/* The partition that this one of our log is in the topic. */
-static unsigned
-part_of(const struct pull_care *c, unsigned of_log)
+unsigned
+pull_care_part(const struct pull_care *c, unsigned of_log)
 {
 	return c->is_shared ? (unsigned)c->number : of_log;
 }
@@ -594,7 +581,8 @@ look_at_floors(struct pull_care *c)
 		return;
 	c->looked_ms = now;
 	for (unsigned i = 0; i < c->partitions; i++) {
-		uint64_t floor = log_floor_removable(c->floor, part_of(c, i));
+		uint64_t floor =
+		    log_floor_removable(c->floor, pull_care_part(c, i));
 
 		c->floors[i] =
 		    retains && floor > 0 ? retained(c, i, floor) : floor;
@@ -701,6 +689,7 @@ pull_care_hold(struct pull_care *c)
 {
 	c->is_held = true;
 	druid_free(&c->druid);
+	committed_free(&c->committed);
 	if (c->supervisor != NULL)
 		kafka_supervisor_hold(c->supervisor);
 }
@@ -730,139 +719,30 @@ pull_care_is_retired(const struct pull_care *c)
 	    : kafka_supervisor_is_retired(c->supervisor);
 }
 
-/* Druid has committed what this log has never had: it reads another one, that of
- * a spool of which this one is a copy, and has not read what is here alone. */
-static bool
-is_beyond(const struct pull_care *c, unsigned partition)
+uint64_t
+pull_care_floor(const struct pull_care *c, unsigned partition)
+{
+	/* at once when nothing may go any more */
+	return partition < c->partitions && (!c->is_shared || c->is_stored) &&
+		!pull_care_is_beyond(c, partition) &&
+		log_floor_removable(c->floor, pull_care_part(c, partition)) > 0
+	    ? c->floors[partition]
+	    : 0;
+}
+
+bool
+pull_care_is_beyond(const struct pull_care *c, unsigned partition)
 {
 	return pull_care_known(c, partition) >
 	    spool_log_range(c->p.spool, partition).end;
 }
 
 uint64_t
-pull_care_floor(const struct pull_care *c, unsigned partition)
-{
-	/* at once when nothing may go any more */
-	return partition < c->partitions && (!c->is_shared || c->is_stored) &&
-		!is_beyond(c, partition) &&
-		log_floor_removable(c->floor, part_of(c, partition)) > 0
-	    ? c->floors[partition]
-	    : 0;
-}
-
-uint64_t
 pull_care_known(const struct pull_care *c, unsigned partition)
 {
 	return partition < c->partitions && (!c->is_shared || c->is_stored)
-	    ? log_floor_known(c->floor, part_of(c, partition))
+	    ? log_floor_known(c->floor, pull_care_part(c, partition))
 	    : 0;
-}
-
-/* ---- what can be seen ---- */
-
-static void
-note_instance(const struct pull_care *c, struct json *notes)
-{
-	const char *wanted = c->p.conf->pull_instance;
-	char *text;
-
-	if (c->instance == NULL || *wanted == '\0' || c->is_shared ||
-	    strcmp(wanted, c->instance) == 0)
-		return;
-	text = must_format("pull.instance is %s, but this spool's supervisor "
-			   "was made by the name %s, which stays: Druid has "
-			   "its offsets by it",
-	    wanted, c->instance);
-	json_append(notes, json_new_text(text));
-	free(text);
-}
-
-static void
-note_partitions(const struct pull_care *c, struct json *notes)
-{
-	int64_t wanted = c->p.ds->pull_partitions;
-	char *text;
-
-	if (wanted == 1 || !c->is_one)
-		return;
-	text = must_format("pull.partitions is %lld, but this spool's log is "
-			   "one partition of a topic that it shares with other "
-			   "tranqds, and stays one",
-	    (long long)wanted);
-	json_append(notes, json_new_text(text));
-	free(text);
-}
-
-static void
-note_beyond(const struct pull_care *c, unsigned partition, struct json *notes)
-{
-	char *text;
-
-	if (!is_beyond(c, partition))
-		return;
-	text = must_format("Druid has committed up to offset %" PRIu64
-			   " of partition %u, which ends at %" PRIu64
-			   " here: it has read from another spool, of which "
-			   "this one is a copy, or an older state; nothing is "
-			   "removed",
-	    pull_care_known(c, partition), part_of(c, partition),
-	    spool_log_range(c->p.spool, partition).end);
-	json_append(notes, json_new_text(text));
-	free(text);
-}
-
-static void
-describe_share(const struct pull_care *c, struct json *to, struct json *notes)
-{
-	const struct share_view *v = pull_share_view(c->share);
-	struct json *j = json_new_object(), *members = json_new_array();
-	const char *trouble = pull_share_trouble(c->share);
-
-	json_set_int(j, "partition", c->number);
-	json_set_bool(j, "serves", pull_share_holds(c->share));
-	json_set_bool(j, "manages", pull_share_manages(c->share));
-	for (unsigned i = 0; i < v->count; i++) {
-		const struct share_member *m = &v->all[i];
-		char *at = must_format("%s:%u", m->at.host, m->at.port);
-		struct json *one = json_new_object();
-
-		json_set_int(one, "partition", i);
-		json_set_text(one, "at", at);
-		json_set_text(one, "state",
-		    m->holder.is_there ? (m->seeded ? "there" : "comes")
-				       : "away");
-		json_append(members, one);
-		free(at);
-	}
-	json_set(j, "members", members);
-	json_set(to, "share", j);
-	if (*trouble != '\0')
-		json_append(notes, json_new_text(trouble));
-}
-
-void
-pull_care_describe(
-    const struct pull_care *c, struct json *to, struct json *notes)
-{
-	struct json *off;
-
-	if (*c->trouble != '\0')
-		json_append(notes, json_new_text(c->trouble));
-	note_instance(c, notes);
-	note_partitions(c, notes);
-	if (c->share != NULL)
-		describe_share(c, to, notes);
-	for (unsigned i = 0; i < c->partitions; i++)
-		note_beyond(c, i, notes);
-	if (c->floor != NULL)
-		log_floor_describe(c->floor, notes);
-	if (c->supervisor != NULL) {
-		kafka_supervisor_describe(c->supervisor, to, notes);
-	} else if (c->care == CARE_OFF) {
-		off = json_new_object();
-		json_set_text(off, "care", "off");
-		json_set(to, "supervisor", off);
-	}
 }
 
 bool
@@ -873,5 +753,7 @@ pull_care_changed(struct pull_care *c)
 	c->changed = false;
 	if (c->supervisor != NULL)
 		changed |= kafka_supervisor_changed(c->supervisor);
+	if (c->committed != NULL)
+		changed |= committed_changed(c->committed);
 	return changed;
 }

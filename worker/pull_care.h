@@ -33,6 +33,7 @@ struct pull_care_parts {
 	const struct ds_conf *ds;
 	struct spool *spool;
 	struct overlord *overlord;
+	struct http_client *http;
 	struct zk *zk; /* NULL: without ZooKeeper */
 	unsigned port; /* where the feed listens */
 };

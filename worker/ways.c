@@ -73,6 +73,7 @@ make_pull(struct ways *w, const struct ways_parts *p)
 		.ds = p->heritage->ds,
 		.spool = p->spool,
 		.overlord = p->overlord,
+		.http = p->http,
 		.zk = p->zk,
 		.port = p->heritage->pull_port };
 

@@ -187,6 +187,21 @@ class Cluster:
                 return None
             raise
 
+    @contextlib.contextmanager
+    def committed(self):
+        """A URL that answers with what the metadata store says of
+        {supervisor}."""
+        with subprocess.Popen(
+                ["java", "-Xmx32m", "-cp", self.env["DRUID_LIB"] + "/*",
+                 os.path.join(HERE, "Committed.java"),
+                 self.env["DRUID_METADATA"]], text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+            port = server.stdout.readline().strip()
+            if not port:
+                raise Failure("Committed.java does not begin")
+            yield f"http://127.0.0.1:{port}/?id={{supervisor}}"
+            server.stdin.close()
+
     # ---- tasks ----
 
     def tasks(self, name):

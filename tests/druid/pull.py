@@ -309,6 +309,23 @@ def handed_off(run):
         run.check(tranqd)
 
 
+@pull_case("committed", long=True)
+def committed(run):
+    """By what the metadata store says the log is empty as soon as the last
+    task has published, without another one behind it."""
+    run.task_duration = SHORT_TASKS
+    with run.druid.committed() as url, \
+            run.daemon(pull_committed_url=url) as tranqd:
+        run.begin(tranqd, keys=True, batch=SMALL)
+        run.await_visible(tranqd)
+        await_true(lambda: tranqd.source()["accounts"]["sent"]
+                   == run.load.total, "all has left the log", TRIM_SECONDS,
+                   lambda: run.where(tranqd), pause=1)
+        run.notes.append(f"all has left the log after {run.elapsed():.0f} s")
+        os.kill(tranqd.worker_pid(), signal.SIGKILL)
+        run.check(tranqd)
+
+
 @pull_case("partitions", slots=8)
 def partitions(run):
     """Two partitions, each read by two replicas."""

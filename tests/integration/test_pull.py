@@ -351,6 +351,58 @@ class TestLost(PullCase):
         self.assertEqual(self.supervisor()["posts"], 2)
 
 
+class TestCommitted(PullCase):
+    """A source that knows what is committed."""
+
+    def begin(self, **properties):
+        self.druid = self.sandbox("--druid", "34.0.0")
+        self.server = self.tranqd(self.document(**{
+            "pull.committed.url":
+                f"{self.druid.url}/sandbox/committed?id={{supervisor}}",
+            **properties}))
+        self.await_running()
+
+    def await_sent(self, count):
+        wait_for(lambda: self.server.accounts("a")["sent"] == count,
+                 f"{count} have left the log")
+
+    def test_leaves_when_it_is_committed(self):
+        """No later generation is waited for."""
+        self.begin()
+        puller = self.pull()
+        self.post(100)
+        puller.await_events(100)
+        self.await_poll(8)
+        self.assertEqual(self.server.accounts("a")["sent"], 0)
+        puller.roll()
+        self.await_poll(8)
+        self.assertEqual(self.server.accounts("a")["sent"], 0)
+        puller.commit()
+        self.await_sent(100)
+        self.post(50)
+        self.commit_more(puller, 50)
+        self.await_sent(200)
+        self.server.kill_worker("a")
+        self.commit_more(puller, 10)
+        self.await_sent(210)
+        self.check_druid()
+
+    def test_does_not_answer(self):
+        """Nothing leaves, and the status says why."""
+        self.begin(**{"pull.committed.url":
+                      f"http://127.0.0.1:{self.closed_port()}/"})
+        puller = self.pull()
+        self.commit_more(puller, 20)
+        for _ in range(3):
+            self.generation(puller)
+        self.assertEqual(self.server.accounts("a")["sent"], 0)
+        wait_for(lambda: "pull.committed.url: " in self.server.tranqctl(
+            "status").stdout, "a note")
+        self.server.reload(self.document())
+        self.await_removed(puller, 20)
+        self.check_druid()
+
+
 class TestConfiguration(PullCase):
     def check(self, document, part):
         path = os.path.join(self.folder, "check.json")
@@ -368,6 +420,7 @@ class TestConfiguration(PullCase):
                 ({"pull.instance": "a/b"}, "'a/b' is no name"),
                 ({"pull.retain": "much"}, "neither a time nor a size"),
                 ({"pull.retain": "5GiB"}, "would fill the spool"),
+                ({"pull.committed.url": "db:5432"}, "is no URL; give one"),
                 ({"pull.supervisor": "yes"}, "manage, observe or off")):
             with self.subTest(part):
                 self.check(self.document(**members), part)

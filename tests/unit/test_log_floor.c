@@ -617,6 +617,96 @@ test_many_tasks(void **state)
 }
 
 static void
+committed(struct rig *r, const char *offsets)
+{
+	struct json *j = floor_offsets(offsets);
+
+	log_floor_committed(r->floor, j);
+	json_free(&j);
+}
+
+/* It has the word, whatever tasks began at. */
+static void
+test_source(void **state)
+{
+	struct rig *r = *state;
+
+	log_floor_ask_source(r->floor);
+	committed(r, "0:100");
+	expect(r, 0, 0); /* whose is it? */
+	show(r, "reads g1_a 0:100");
+	expect(r, 0, 0);
+	committed(r, "0:100 1:7 5:9");
+	expect(r, 0, 100);
+	expect(r, 1, 7);
+	assert_true(log_floor_changed(r->floor));
+	committed(r, "0:100 1:7");
+	assert_false(log_floor_changed(r->floor));
+	/* the task has handed a segment over and reads on */
+	committed(r, "0:150");
+	show_twice(r, "reads g1_a 0:100");
+	expect(r, 0, 150);
+	/* what is gone by the rule is not gone by the source */
+	show_twice(r, "reads g2_a 0:200, publishes g1_a 0:100");
+	show_twice(r, "reads g3_a 0:300");
+	end(r, "g1_a", TASK_SUCCESS);
+	end(r, "g2_a", TASK_SUCCESS);
+	show_twice(r, "reads g3_a 0:300");
+	show_twice(r, "reads g4_a 0:400");
+	expect(r, 0, 150);
+	/* of a supervisor that does not read this log it says nothing */
+	answer(r, NULL);
+	committed(r, "0:300");
+	expect(r, 0, 150);
+	show(r, "reads g4_a 0:400");
+	committed(r, "0:300");
+	expect(r, 0, 300);
+	assert_int_equal(notes(r), 0);
+}
+
+static void
+test_source_is_set_back(void **state)
+{
+	struct rig *r = *state;
+
+	log_floor_ask_source(r->floor);
+	show(r, "reads g1_a 0:100");
+	committed(r, "0:200");
+	expect(r, 0, 200);
+	committed(r, "0:150");
+	expect(r, 0, 0);
+	assert_int_equal(notes(r), 1);
+	restart(r);
+	log_floor_ask_source(r->floor);
+	show(r, "reads g1_a 0:150");
+	expect(r, 0, 0);
+	assert_int_equal(log_floor_known(r->floor, 0), 200);
+	committed(r, "0:200");
+	expect(r, 0, 200);
+	assert_int_equal(notes(r), 0);
+}
+
+/* The rule goes on by itself when the source is taken away. */
+static void
+test_source_is_given_up(void **state)
+{
+	struct rig *r = *state;
+
+	log_floor_ask_source(r->floor);
+	show(r, "reads g1_a 0:100");
+	committed(r, "0:200");
+	restart(r);
+	show_twice(r, "reads g2_a 0:200");
+	expect(r, 0, 200);
+	show_twice(r, "reads g3_a 0:300");
+	end(r, "g2_a", TASK_SUCCESS);
+	show_twice(r, "reads g4_a 0:400");
+	end(r, "g3_a", TASK_SUCCESS);
+	show_twice(r, "reads g4_a 0:400");
+	expect(r, 0, 300);
+}
+
+static void
 test_bad_documents(void **state)
 {
 	static const char *const bad[] = { "null", "[]", "{}",
@@ -678,6 +768,9 @@ main(void)
 		CASE(test_exact),
 		CASE(test_many_groups),
 		CASE(test_many_tasks),
+		CASE(test_source),
+		CASE(test_source_is_set_back),
+		CASE(test_source_is_given_up),
 		CASE(test_bad_documents),
 	};
 
