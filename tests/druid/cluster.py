@@ -192,7 +192,7 @@ class Cluster:
         """A URL that answers with what the metadata store says of
         {supervisor}."""
         with subprocess.Popen(
-                ["java", "-Xmx32m", "-cp", self.env["DRUID_LIB"] + "/*",
+                ["java", "-Xmx64m", "-cp", self.env["DRUID_LIB"] + "/*",
                  os.path.join(HERE, "Committed.java"),
                  self.env["DRUID_METADATA"]], text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
@@ -200,7 +200,6 @@ class Cluster:
             if not port:
                 raise Failure("Committed.java does not begin")
             yield f"http://127.0.0.1:{port}/?id={{supervisor}}"
-            server.stdin.close()
 
     # ---- tasks ----
 
