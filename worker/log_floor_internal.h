@@ -54,8 +54,7 @@ struct log_floor {
 	unsigned group_count;
 	bool is_full; /* groups were seen that have no room */
 	bool has_source;
-	bool
-	    is_ours; /* the last answer is of a supervisor that reads our log */
+	bool is_ours; /* the last answer is of one that reads our log */
 	uint64_t turn;
 	char *leader; /* of the last answer, NULL: there was none */
 	char *updated; /* when Druid had looked at the log, then */

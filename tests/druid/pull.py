@@ -323,6 +323,7 @@ def committed(run):
                    lambda: run.where(tranqd), pause=1)
         run.notes.append(f"all has left the log after {run.elapsed():.0f} s")
         os.kill(tranqd.worker_pid(), signal.SIGKILL)
+        run.await_reader(tranqd)  # a task of a moment is not ended well
         run.check(tranqd)
 
 
