@@ -31,6 +31,18 @@ static void ask(struct committed *);
 
 /* ---- reading ---- */
 
+/* At least one: a partition that is pulled has one from the beginning. */
+static bool
+are_offsets(const struct json *map)
+{
+	for (struct json_member *m = json_first(map); m != NULL;
+	     m = json_next(map, m))
+		if (!json_is_int(json_member(m)) ||
+		    json_int(json_member(m), -1) < 0)
+			return false;
+	return json_is_object(map) && json_size(map) > 0;
+}
+
 struct json *
 committed_read(const char *body, size_t bytes, const char *topic,
     char why[static COMMITTED_WHY_BYTES])
@@ -40,11 +52,10 @@ committed_read(const char *body, size_t bytes, const char *topic,
 	const struct json *map = json_get(of, "partitionSequenceNumberMap");
 	const char *stream = json_get_text(of, "stream", "");
 
-	if (!json_is_object(map))
+	if (!are_offsets(map))
 		snprintf(why, COMMITTED_WHY_BYTES,
-		    "it answered without "
-		    "partitions.partitionSequenceNumberMap: "
-		    "%.*s",
+		    "it answered without offsets in "
+		    "partitions.partitionSequenceNumberMap: %.*s",
 		    (int)MIN_OF(bytes, 200), body);
 	else if (strcmp(stream, topic) != 0)
 		snprintf(why, COMMITTED_WHY_BYTES,
@@ -84,8 +95,7 @@ take(struct committed *c, const struct http_answer *answer)
 	else
 		offsets = committed_read(
 		    answer->body, answer->body_bytes, c->p.ds->name, why);
-	if (offsets != NULL)
-		log_floor_committed(c->p.floor, offsets);
+	log_floor_committed(c->p.floor, offsets);
 	json_free(&offsets);
 	set_trouble(c, why);
 }

@@ -206,15 +206,39 @@ take_back(struct log_floor *f, struct partition *p)
 	}
 }
 
+/* What the source says, but no more than M: where a group has handed segments over
+ * and reads on, a replica that is slower, or new, is still before that. And when
+ * the supervisor has become another log's between two looks at it, what it has
+ * committed is above M, where our tasks began. */
+static void
+take_source(struct log_floor *f, unsigned partition)
+{
+	struct partition *p = &f->partitions[partition];
+	uint64_t to = MIN_OF(p->committed, p->least);
+	struct group *g;
+
+	if (p->committed == 0 || !p->is_read)
+		return;
+	if (to < p->floor && !p->is_rewound)
+		p->is_rewound = f->changed = true;
+	if (to < p->floor || (to == p->floor && !p->is_rewound))
+		return;
+	raise_floor(f, p, to);
+	if (p->agreed != NONE && p->agreed < to)
+		p->agreed = NONE;
+	TAILQ_FOREACH(g, &f->groups, link)
+	if (g->start[partition] < to)
+		g->start[partition] = NONE;
+}
+
 static void
 take_running(struct log_floor *f)
 {
 	for (unsigned i = 0; i < f->count; i++) {
 		struct partition *p = &f->partitions[i];
 
-		/* what tasks began at is behind what they have committed */
-		if (!f->has_source)
-			take_back(f, p);
+		take_back(f, p);
+		take_source(f, i);
 		compare(f, p, p->is_read ? p->least : NONE, false);
 	}
 }
@@ -288,8 +312,7 @@ log_floor_status(struct log_floor *f, const struct json *status,
 	const char *state;
 
 	f->now_ms = now_ms;
-	f->is_ours = is_ours(f, payload);
-	if (!f->is_ours) {
+	if (!is_ours(f, payload)) {
 		unsettle(f);
 		return;
 	}
@@ -350,36 +373,19 @@ log_floor_ask_source(struct log_floor *f)
 	f->has_source = true;
 }
 
-static void
-take_committed(struct log_floor *f, unsigned partition, uint64_t offset)
-{
-	struct partition *p = &f->partitions[partition];
-	struct group *g;
-
-	if (offset < p->floor && !p->is_rewound)
-		p->is_rewound = f->changed = true;
-	if (offset < p->floor || (offset == p->floor && !p->is_rewound))
-		return;
-	raise_floor(f, p, offset);
-	if (p->agreed != NONE && p->agreed < offset)
-		p->agreed = NONE;
-	TAILQ_FOREACH(g, &f->groups, link)
-	if (g->start[partition] < offset)
-		g->start[partition] = NONE;
-}
-
 void
 log_floor_committed(struct log_floor *f, const struct json *offsets)
 {
 	char name[16];
 
-	for (unsigned i = 0; f->is_ours && i < f->count; i++) {
+	for (unsigned i = 0; i < f->count; i++) {
 		const struct json *offset;
 
 		snprintf(name, sizeof name, "%u", i);
 		offset = json_get(offsets, name);
-		if (log_floor_is_offset(offset))
-			take_committed(f, i, (uint64_t)json_int(offset, 0));
+		f->partitions[i].committed = log_floor_is_offset(offset)
+		    ? (uint64_t)json_int(offset, 0)
+		    : 0;
 	}
 }
 
@@ -430,9 +436,13 @@ log_floor_describe(const struct log_floor *f, struct json *notes)
 			note(notes,
 			    "Druid reads partition %u again from below offset "
 			    "%" PRIu64 ", up to which it had committed: "
-			    "offsets were reset; nothing is removed until it "
+			    "offsets were reset%s; nothing is removed until it "
 			    "has come past that",
-			    p, f->partitions[p].floor);
+			    p, f->partitions[p].floor,
+			    f->has_source
+				? ", or pull.committed.url says less than it "
+				  "did"
+				: "");
 	TAILQ_FOREACH(g, &f->groups, link)
 	if (!f->has_source && log_floor_has_failed(g) &&
 	    log_floor_matters(f, g))

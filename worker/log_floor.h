@@ -19,13 +19,14 @@
  * Or when the supervisor is suspended and no group is left: then its lag is
  * counted from what is committed. Two answers must say the same.
  *
- * Where there is a source that knows what is committed (committed.h) the rule is
- * not needed, and the floor is what that says, as long as Druid's status is that
- * of a supervisor which reads this log.
+ * Where there is a source that knows what is committed (committed.h) no other
+ * generation is waited for: in each answer of a supervisor that runs and whose
+ * tasks read the partition, the floor becomes what the source has said before, or
+ * M if that is less.
  *
- * It never goes down. When M is seen below it (offsets were reset in Druid),
- * nothing may be removed until the rule has led past it again. What is unknown
- * removes nothing.
+ * It never goes down. When M, or what the source says, is below it (offsets were
+ * reset in Druid), nothing may be removed until it has been led past again. What
+ * is unknown removes nothing.
  */
 #pragma once
 
@@ -65,7 +66,8 @@ void log_floor_task(struct log_floor *, const char *task_id, enum task_state);
 
 /* From now on there is a source, which has the word. */
 void log_floor_ask_source(struct log_floor *);
-/* What it says: offsets by partition, {"0": 120000}. */
+/* What it says: offsets by partition, {"0": 120000}; NULL: nothing any more. It
+ * counts at the next status. */
 void log_floor_committed(struct log_floor *, const struct json *offsets);
 
 /* Events below are committed and may go; 0: not known, or not to be removed

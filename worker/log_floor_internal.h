@@ -35,7 +35,8 @@ struct group {
 struct partition {
 	uint64_t floor; /* 0: none yet */
 	uint64_t agreed; /* M, when it was agreed last, or NONE */
-	bool is_rewound; /* M has been below the floor */
+	bool is_rewound; /* M, or what the source says, was below the floor */
+	uint64_t committed; /* by the source; 0: not known */
 	/* of the last answer */
 	uint64_t least; /* M, or NONE */
 	bool is_read; /* by a group that is active */
@@ -54,7 +55,6 @@ struct log_floor {
 	unsigned group_count;
 	bool is_full; /* groups were seen that have no room */
 	bool has_source;
-	bool is_ours; /* the last answer is of one that reads our log */
 	uint64_t turn;
 	char *leader; /* of the last answer, NULL: there was none */
 	char *updated; /* when Druid had looked at the log, then */

@@ -1,8 +1,10 @@
 /*
  * test_log_floor_model - the floor against a supervisor that is simulated:
  * tasks fail, publish, are stopped, groups are not shown for a while, leaders
- * change, offsets are reset, tranqd is away; whatever happens, nothing may be
- * removed that is not in Druid, and when all is well again, removal goes on
+ * change, offsets are reset, tranqd is away, a source that knows what is
+ * committed comes and goes, and is late; whatever happens, nothing may be removed
+ * that is not in Druid or that a task may read, and when all is well again,
+ * removal goes on
  *
  * TRANQ_SEED: one history by its number. TRANQ_LONG: more of them.
  */
@@ -33,6 +35,7 @@ struct sim_task {
 
 struct sim_group {
 	uint64_t start, read;
+	uint64_t published; /* so far: segments that were handed over */
 	bool is_publishing;
 	unsigned task; /* that reads; index of sim.tasks */
 	unsigned hidden; /* steps for which the supervisor does not know it */
@@ -42,7 +45,7 @@ struct sim {
 	uint64_t random;
 	unsigned step;
 	/* Druid */
-	uint64_t end, stored;
+	uint64_t end, stored, stored_once; /* the highest there was */
 	bool has_row;
 	/* all below it has been published, in whatever order */
 	uint64_t solid;
@@ -57,6 +60,8 @@ struct sim {
 	struct log_floor *floor;
 	uint64_t removed; /* the log's start */
 	unsigned away;
+	bool has_source;
+	uint64_t said; /* what its answer, under way, says; 0: none is */
 };
 
 static uint64_t
@@ -106,9 +111,10 @@ static void
 begin(struct sim *s, uint64_t start)
 {
 	assert_true(s->count < GROUPS);
-	s->groups[s->count++] = (struct sim_group){
-		.start = start, .read = start, .task = new_task(s, start)
-	};
+	s->groups[s->count++] = (struct sim_group){ .start = start,
+		.read = start,
+		.published = start,
+		.task = new_task(s, start) };
 }
 
 /* From what is stored, or from the log's beginning. */
@@ -151,23 +157,45 @@ fail_publishing(struct sim *s, unsigned at)
 }
 
 static void
+commit(struct sim *s, struct sim_group *g)
+{
+	if (g->published <= s->solid)
+		s->solid = MAX_OF(s->solid, g->read);
+	s->stored = g->published = g->read;
+	s->stored_once = MAX_OF(s->stored_once, s->stored);
+	s->has_row = true;
+}
+
+/* It has made a segment that is as large as one may be, and reads on. */
+static void
+hand_over(struct sim *s)
+{
+	struct sim_group *g = &s->groups[s->count - 1];
+
+	if (is_reading(s) && s->has_row && g->published == s->stored)
+		commit(s, g);
+}
+
+static void
 publish(struct sim *s, unsigned at)
 {
 	struct sim_group *g = &s->groups[at];
 
-	if (s->has_row && g->start > s->stored) {
+	if (g->read == g->published) { /* there is nothing */
+		end_task(s, g->task, TASK_SUCCESS);
+		take_out(s, at);
+		return;
+	}
+	if (s->has_row && g->published > s->stored) {
 		if (chance(s, 6))
 			fail_publishing(s, at);
 		return;
 	}
-	if (s->has_row && g->start < s->stored) {
+	if (s->has_row && g->published < s->stored) {
 		fail_publishing(s, at);
 		return;
 	}
-	if (g->start <= s->solid)
-		s->solid = MAX_OF(s->solid, g->read);
-	s->stored = g->read;
-	s->has_row = true;
+	commit(s, g);
 	end_task(s, g->task, TASK_SUCCESS);
 	take_out(s, at);
 }
@@ -195,7 +223,7 @@ fail_reading(struct sim *s)
 		return;
 	end_task(s, g->task, chance(s, 4) ? TASK_SUCCESS : TASK_FAILED);
 	if (chance(s, 2)) {
-		g->read = g->start;
+		g->read = g->published; /* by way of what is before that */
 		g->task = new_task(s, g->start);
 		return;
 	}
@@ -296,6 +324,8 @@ druid_step(struct sim *s)
 			publish(s, i);
 			break;
 		}
+	if (chance(s, 20))
+		hand_over(s);
 	if (!s->is_quiet)
 		misfortune(s);
 	if (s->count == 0)
@@ -354,6 +384,8 @@ look(struct sim *s)
 	 * have lost something itself */
 	if (s->is_suspended)
 		safe = s->stored;
+	else if (s->has_source) /* may be older than a reset */
+		safe = MAX_OF(safe, s->stored_once);
 
 	if (floor <= s->removed)
 		return;
@@ -361,8 +393,14 @@ look(struct sim *s)
 		fail_msg("step %u: %" PRIu64 " is removed, and %" PRIu64
 			 " is in Druid",
 		    s->step, floor, safe);
+	if (is_reading(s) && s->groups[s->count - 1].start < floor)
+		fail_msg("step %u: %" PRIu64 " is removed, and a task may "
+			 "begin again at %" PRIu64,
+		    s->step, floor, s->groups[s->count - 1].start);
 	s->removed = floor;
-	s->solid = MAX_OF(s->solid, floor);
+	/* what Druid has lost itself is behind us then */
+	s->solid =
+	    MAX_OF(s->solid, s->is_suspended || s->has_source ? safe : floor);
 }
 
 static void
@@ -385,13 +423,44 @@ ask_tasks(struct sim *s)
 	}
 }
 
+/* It is asked, or answers what was true when it was. */
+static void
+source_step(struct sim *s)
+{
+	char text[64];
+	struct json *offsets = NULL;
+
+	if (!s->has_source || !chance(s, 3))
+		return;
+	if (s->said == 0) {
+		s->said = s->has_row ? s->stored : 0;
+		return;
+	}
+	snprintf(text, sizeof text, "0:%" PRIu64, s->said);
+	if (s->is_quiet || !chance(s, 6))
+		offsets = floor_offsets(text);
+	log_floor_committed(s->floor, offsets);
+	json_free(&offsets);
+	s->said = 0;
+}
+
+static void
+new_floor(struct sim *s)
+{
+	s->floor = log_floor_new(FLOOR_TOPIC, 1, LOG_FLOOR_AGREE_MS);
+	s->has_source = chance(s, 2);
+	s->said = 0;
+	if (s->has_source)
+		log_floor_ask_source(s->floor);
+}
+
 static void
 restart_worker(struct sim *s)
 {
 	struct json *document = log_floor_document(s->floor);
 
 	log_floor_free(&s->floor);
-	s->floor = log_floor_new(FLOOR_TOPIC, 1, LOG_FLOOR_AGREE_MS);
+	new_floor(s);
 	assert_true(log_floor_restore(s->floor, document));
 	json_free(&document);
 }
@@ -402,7 +471,9 @@ tranqd_step(struct sim *s)
 	struct json *status = NULL;
 	char leader[32];
 
-	if (!s->is_quiet && chance(s, 200)) {
+	/* who has not seen the first tasks cannot know what Druid itself loses
+	 * of them without a row */
+	if (!s->is_quiet && s->has_row && chance(s, 200)) {
 		restart_worker(s);
 		s->away = chance(s, 2) ? (unsigned)draw(s, 150) : 0;
 	}
@@ -410,6 +481,7 @@ tranqd_step(struct sim *s)
 		s->away--;
 		return;
 	}
+	source_step(s);
 	if (s->is_quiet || !chance(s, 20))
 		status = say(s);
 	snprintf(leader, sizeof leader, "http://overlord%u", s->leader);
@@ -463,7 +535,7 @@ history(uint64_t seed)
 	s->removed = 1000;
 	s->torn = -1;
 	s->has_row = !chance(s, 4); /* most are seeded */
-	s->floor = log_floor_new(FLOOR_TOPIC, 1, LOG_FLOOR_AGREE_MS);
+	new_floor(s);
 	draw(s, 2);
 	run(s, STEPS);
 	moved = s->removed - 1000;
