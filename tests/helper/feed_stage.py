@@ -15,7 +15,8 @@ import subprocess
 import unittest
 
 import harness
-from sandbox import ROOT, die_with_parent
+from machine import die_with_parent
+from sandbox import ROOT
 
 PROGRAM = os.path.join(ROOT, os.environ.get("TRANQ_BUILD", "build"), "tests",
                        "feed_stage")

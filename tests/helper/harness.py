@@ -30,8 +30,9 @@ import tempfile
 import time
 import unittest
 
+from machine import die_with_parent, reserve_port
 from puller import Puller
-from sandbox import ROOT, Sandbox, die_with_parent, program  # noqa: F401
+from sandbox import ROOT, Sandbox, program  # noqa: F401
 
 WAIT_SECONDS = 30
 START_SECONDS = 30
@@ -293,8 +294,8 @@ def raw(port, data, *, seconds=ANSWER_SECONDS, end=False):
 # ---- tranqd ----
 
 class Tranqd:
-    """One instance in a folder of its own. The port of the first start is
-    kept by later ones. within: a command that it is started by, with its
+    """One instance in a folder of its own, on a port that nobody else gets
+    while it is stopped. within: a command that it is started by, with its
     address there."""
 
     def __init__(self, folder, document, *, environment=None,
@@ -306,9 +307,12 @@ class Tranqd:
         self.environment = dict(os.environ, **(environment or {}))
         self.process = None
         self.port = None
+        # a namespace of its own has no others who might take it
+        self.reserved = None if within else reserve_port(host)
         os.makedirs(folder, exist_ok=True)
         for name, value in {
-                "http.address": host, "http.port": 0,
+                "http.address": host,
+                "http.port": 0 if within else self.reserved.getsockname()[1],
                 "tranqd.runDir": os.path.join(folder, "run"),
                 "tranqd.dataDir": os.path.join(folder, "data"),
                 "tranqd.receivers": 2}.items():
@@ -650,12 +654,15 @@ class Case(unittest.TestCase):
     def tranqd(self, document, *, name="tranqd", start=True, **how):
         """A tranqd that ends with the test."""
         tranqd = Tranqd(os.path.join(self.folder, name), document, **how)
+        if tranqd.reserved is not None:
+            self.addCleanup(tranqd.reserved.close)
         self._started.append(tranqd)
         return tranqd.start() if start else tranqd
 
     def sandbox(self, *options, **how):
         """A stand-in Druid that ends with the test."""
         sandbox = Sandbox(*options, **how)
+        self.addCleanup(sandbox.reserved.close)
         sandbox.start()
         self._started.append(sandbox)
         self._ports.add(sandbox.port)
@@ -678,10 +685,8 @@ class Case(unittest.TestCase):
     def reserved_port(self):
         """A port for a program that is started again and again, and binds
         with SO_REUSEADDR; nobody else gets it meanwhile."""
-        s = socket.socket()
+        s = reserve_port()
         self.addCleanup(s.close)
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
     def load(self, tranqd, druid=None, **options):

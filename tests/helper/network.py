@@ -24,7 +24,7 @@ import subprocess
 import unittest
 
 from harness import wait_for
-from sandbox import die_with_parent
+from machine import die_with_parent
 
 CLONE_NEWNET = 0x40000000
 UP, DOWN = "up", "down"  # to Druid, from Druid

@@ -10,7 +10,6 @@
 The program is found in TRANQ_BIN (default build/bin).
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -20,6 +19,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from machine import die_with_parent, reserve_port
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 AWAIT_SECONDS = 30
 STOP_SECONDS = 30
@@ -28,12 +29,6 @@ STOP_SECONDS = 30
 def program(name):
     return os.path.join(
         os.environ.get("TRANQ_BIN", os.path.join(ROOT, "build", "bin")), name)
-
-
-def die_with_parent():
-    """A test that is killed leaves no server behind."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def await_true(condition, what="condition", seconds=AWAIT_SECONDS):
@@ -54,6 +49,7 @@ class Sandbox:
         self.environment = dict(os.environ, **(environment or {}))
         self.process = None
         self.url = None
+        self.reserved = reserve_port()  # also for another start
 
     def __enter__(self):
         self.start()
@@ -61,8 +57,11 @@ class Sandbox:
 
     def __exit__(self, *_):
         self.stop()
+        self.reserved.close()
 
-    def start(self, port=0):
+    def start(self):
+        """On the port it had before, too."""
+        port = self.reserved.getsockname()[1]
         self.process = subprocess.Popen(
             [program("tranq-sandbox"), "--port", str(port), *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

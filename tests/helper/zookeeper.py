@@ -13,7 +13,6 @@ TRANQ_TEST_ZK_CONTROL names. Everything lies in a temporary folder that goes
 away with it.
 """
 
-import ctypes
 import os
 import shutil
 import signal
@@ -23,6 +22,8 @@ import sys
 import tempfile
 import threading
 import time
+
+from machine import die_with_parent, reserve_port
 
 JARS = "/usr/share/java"
 CLASSPATH = [
@@ -186,21 +187,6 @@ class ZooKeeper:
             self.process.kill()
         self.process.wait()
         self.process = None
-
-
-def die_with_parent():
-    """A test that is killed leaves no server behind."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
-def reserve_port(address):
-    """A socket that keeps a port for the server, which binds it with
-    SO_REUSEADDR, also while that is not there."""
-    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind((address, 0))
-    return s
 
 
 def run(command):

@@ -162,10 +162,9 @@ class TestMemory(AutoCase):
 
     def restart_druid(self, *options):
         """Another one at its place, of an empty cluster."""
-        port = self.druid.port
         self.druid.stop()
         self.druid.options = ("--check", "full", *options)
-        return lambda: self.druid.start(port)
+        return self.druid.start
 
     def test_overlord_away_at_the_start(self):
         self.start()

@@ -160,7 +160,7 @@ class TestStop(LifeCase):
 
 class TestStart(LifeCase):
     def test_files(self):
-        server = self.tranqd(self.config())
+        server = self.tranqd(self.config(**{"http.port": 0}))
         with open(os.path.join(server.run_dir, "tranqd.pid")) as f:
             self.assertEqual(int(f.read()), server.process.pid)
         with open(os.path.join(server.run_dir, "http.port")) as f:
@@ -231,8 +231,7 @@ class TestStart(LifeCase):
     def test_daemonize_that_fails(self):
         """The command says why and does not claim to have started."""
         server = self.tranqd(self.config(), start=False)
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            server.document["properties"]["http.port"] = s.getsockname()[1]
+        with socket.create_server(server.reserved.getsockname()):
             server.document["properties"]["log.file"] = os.path.join(
                 self.folder, "my.log")
             server.write()
@@ -274,12 +273,10 @@ class TestStart(LifeCase):
 
     def test_port_taken(self):
         server = self.tranqd(self.config(), start=False)
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            port = s.getsockname()[1]
-            server.document["properties"]["http.port"] = port
-            server.write()
+        host, port = server.reserved.getsockname()
+        with socket.create_server((host, port)):
             self.assertEqual(self.start_fails(
-                server, f"127.0.0.1:{port}", "http.port",
+                server, f"{host}:{port}", "http.port",
                 "Address already in use"), 69)
         self.assertFalse(os.path.exists(server.control_socket))
         server.start()

@@ -262,7 +262,6 @@ class TestSandboxRestarted(drill.Case):
 
     def test_killed_and_started(self):
         druid = self.sandbox("--check", "full")
-        port = druid.port
         server = self.tranqd(drill.config(
             ["wikipedia"], druid.url,
             properties={"druidBeam.firehoseRetryPeriod": "PT6S"}))
@@ -273,7 +272,7 @@ class TestSandboxRestarted(drill.Case):
         answer = server.post("wikipedia", events)
         self.assertEqual((answer.status, answer.sent), (200, 0), answer)
         self.check_accounts(server)
-        druid.start(port)
+        druid.start()
         # the Overlord does not know the task: after a while it is lost, and
         # replaced
         self.check_ids(druid, "wikipedia", drill.ids(events), seconds=60)

@@ -13,7 +13,7 @@ import re
 import select
 import subprocess
 
-from sandbox import die_with_parent
+from machine import die_with_parent
 
 DIR = os.environ.get("TRANQUILITY", "")
 START_SECONDS = 60
