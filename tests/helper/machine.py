@@ -4,6 +4,7 @@ with it, and ports that nobody else gets."""
 import ctypes
 import signal
 import socket
+import sys
 
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None)
@@ -21,3 +22,17 @@ def reserve_port(address="127.0.0.1"):
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind((address, 0))
     return s
+
+
+def end_on_signals():
+    """SIGINT and SIGTERM end this program by way of its `finally`s, which the
+    next ones do not disturb."""
+    heard = []
+
+    def end(sig, _):
+        heard.append(sig)
+        if len(heard) == 1:
+            sys.exit(128 + sig)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, end)

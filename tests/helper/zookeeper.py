@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 
-from machine import die_with_parent, reserve_port
+from machine import die_with_parent, end_on_signals, reserve_port
 
 JARS = "/usr/share/java"
 CLASSPATH = [
@@ -36,6 +36,7 @@ CLASSPATH = [
 ]
 START_SECONDS = 60
 STOP_SECONDS = 20
+COMMAND_SECONDS = 3600
 
 
 class ZooKeeper:
@@ -201,7 +202,11 @@ def run(command):
         obeyer = threading.Thread(target=obey, args=(zk, control))
         obeyer.start()
         try:
-            status = subprocess.run(command, env=environment).returncode
+            # with a bound, it looks up now and then: a signal may have come
+            # to the other thread
+            status = subprocess.run(
+                command, env=environment, timeout=COMMAND_SECONDS,
+                preexec_fn=die_with_parent).returncode
         finally:
             os.write(control, b"end\n")
             obeyer.join()
@@ -226,7 +231,7 @@ def main(arguments):
     if len(arguments) < 3 or arguments[:2] != ["run", "--"]:
         print("usage: zookeeper.py run -- COMMAND ARGUMENT...", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_on_signals()
     return run(arguments[2:])
 
 

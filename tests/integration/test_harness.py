@@ -13,6 +13,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "helper"))
 import harness  # noqa: E402
+from sandbox import ROOT  # noqa: E402
 
 
 class TestTranqd(harness.Case):
@@ -77,6 +78,38 @@ class TestTranqd(harness.Case):
                              b"GET / HTTP/1.1\r\nHost: x\r\n"
                              b"Connection: close\r\n\r\n")
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
+
+
+class TestRunner(harness.Case):
+    """tests/run is ended amid its files."""
+
+    def check_ended(self, sig, expected):
+        def begin():
+            harness.die_with_parent()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # not as behind an &
+        runner = subprocess.Popen(
+            [os.path.join(ROOT, "tests/run"), "--integration", "-k",
+             "test_harness.TestTranqd|test_kill"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=begin)
+        try:
+            harness.wait_for(self.is_amid_it, "a tranqd runs")
+            runner.send_signal(sig)
+            runner.communicate(timeout=30)
+        finally:
+            runner.kill()
+        self.assertEqual(runner.returncode, expected)
+        self.assertFalse(self._left(), "it waits for what it ends")
+
+    def is_amid_it(self):
+        return [pid for pid in harness.descendants(os.getpid())
+                if harness.command_line(pid).startswith("tranqd: ")]
+
+    def test_sigterm(self):
+        self.check_ended(signal.SIGTERM, 143)
+
+    def test_sigint(self):
+        self.check_ended(signal.SIGINT, 130)
 
 
 class TestGuard(unittest.TestCase):
