@@ -26,7 +26,7 @@ static const char head[] =
     "\n"
     "# One entry a dataSource: a list as here, or a map from name to entry.\n"
     "dataSources:\n"
-    "- spec:                       # a Druid ingestion spec without ioConfig\n"
+    "- spec:                       # a Druid spec; it needs no ioConfig\n"
     "    dataSchema:\n"
     "      dataSource: wikipedia\n"
     "      parser:\n"
