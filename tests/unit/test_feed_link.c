@@ -55,6 +55,21 @@ test_bytes(void **state)
 	stop_feed();
 }
 
+/* For all that there is. */
+static void
+ask_and_not_read(void)
+{
+	tell_range();
+	connect_peer(&peer);
+	put_fetch(
+	    &peer, FETCH(.offset = FIRST, .partition_bytes_max = 50 << 20));
+	flush(&peer);
+	for (unsigned i = 0; i < 10; i++) {
+		loop_poll(rig.loop);
+		loop_once(rig.loop);
+	}
+}
+
 /* Whoever does not read holds next to nothing, and gets it all in the end. */
 static void
 test_slow_reader(void **state)
@@ -67,15 +82,7 @@ test_slow_reader(void **state)
 		fake_log_add(10, 7000, 1000);
 		fake_log.next += i % 2 * 1000; /* a gap */
 	}
-	tell_range();
-	connect_peer(&peer);
-	put_fetch(
-	    &peer, FETCH(.offset = FIRST, .partition_bytes_max = 50 << 20));
-	flush(&peer);
-	for (unsigned i = 0; i < 10; i++) {
-		loop_poll(rig.loop);
-		loop_once(rig.loop);
-	}
+	ask_and_not_read();
 	assert_true(rig.links.memory.used > 0);
 	assert_true(rig.links.memory.used < 8 * KiB);
 	/* others are served meanwhile */
@@ -101,15 +108,7 @@ test_removed(void **state)
 	start_feed("");
 	for (unsigned i = 0; i < 100; i++)
 		fake_log_add(10, 10000, 1000);
-	tell_range();
-	connect_peer(&peer);
-	put_fetch(
-	    &peer, FETCH(.offset = FIRST, .partition_bytes_max = 50 << 20));
-	flush(&peer);
-	for (unsigned i = 0; i < 10; i++) {
-		loop_poll(rig.loop);
-		loop_once(rig.loop);
-	}
+	ask_and_not_read();
 	fake_log.begin = fake_log.end;
 	tell_range();
 	AWAIT(has_closed(&peer));
