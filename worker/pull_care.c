@@ -678,9 +678,9 @@ pull_care_written(struct pull_care *c)
 	druid_free(&c->druid);
 	if (c->is_shared)
 		pull_share_stored(c->share);
-	else if (c->supervisor == NULL)
+	else if (c->supervisor == NULL && !c->is_held)
 		begin_supervisor(c);
-	else if (c->made_is_stored)
+	else if (c->supervisor != NULL && c->made_is_stored)
 		kafka_supervisor_stored(c->supervisor);
 }
 

@@ -94,6 +94,7 @@ be_born(struct rig *r)
 		.conf = r->conf,
 		.ds = &r->conf->ds[0],
 		.overlord = r->overlord,
+		.http = r->http,
 		.port = 9094 };
 	char error[600];
 
@@ -257,6 +258,22 @@ test_name_and_made(void **state)
 	be_born(r);
 	script_answer(r->server, 404, ABSENT);
 	next(r, "GET", API "/foo-tq1.example-9094");
+}
+
+/* Its name is known, and goes into the spool: the successor does the rest. */
+static void
+test_held(void **state)
+{
+	struct rig *r = *state;
+
+	script_answer(r->server, 200, "{\"version\":\"34.0.0\"}");
+	pull_care_begin(r->care);
+	next(r, "GET", "/status");
+	LOOP_UNTIL(r->loop, pull_care_wants_commit(r->care));
+	pull_care_hold(r->care);
+	commit_own(r);
+	expect_word(r, WORD("foo-tq1.example-9094", "false"));
+	assert_int_equal(http_under_way(r->http), 0);
 }
 
 static void
@@ -466,6 +483,42 @@ test_floor_is_written(void **state)
 	expect_note(r, "");
 }
 
+/* It is asked for the supervisor by its name, until a successor is to ask. */
+static void
+test_source(void **state)
+{
+	struct rig *r = *state;
+	struct script_server *source = script_new(r->loop);
+	const char *word = WORD("foo-tq1.example-9094", "true");
+	char *property =
+	    must_format(",\"pull.committed.url\":\"%s/?id={supervisor}\"",
+		script_url(source));
+
+	die(r);
+	configure(r, property);
+	be_born(r);
+	spool_begin(r->spool);
+	spool_set_document(r->spool, "pull", word, strlen(word));
+	commit(r);
+	die(r);
+	script_hold(r->server);
+	script_answer(source, 503, "not now");
+	be_born(r);
+	assert_true(pull_care_changed(r->care));
+	LOOP_UNTIL(r->loop, pull_care_changed(r->care));
+	assert_string_equal(
+	    script_request(source, 0)->target, "/?id=foo-tq1.example-9094");
+	expect_note(r, "pull.committed.url: it answered 503: not now");
+	script_hold(source);
+	LOOP_UNTIL(r->loop, script_held(source) == 1);
+	pull_care_hold(r->care);
+	script_drop(r->server);
+	LOOP_UNTIL(r->loop, http_under_way(r->http) == 0);
+	assert_int_equal(script_requests(source), 2);
+	script_free(&source);
+	free(property);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int
@@ -473,6 +526,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_name_and_made),
+		CASE(test_held),
 		CASE(test_before_ids),
 		CASE(test_shared_stays_one),
 		CASE(test_version_unknown),
@@ -480,6 +534,7 @@ main(void)
 		CASE(test_floor_of_nothing),
 		CASE(test_floor_of_a_copy),
 		CASE(test_floor_is_written),
+		CASE(test_source),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
