@@ -170,9 +170,12 @@ commit(struct sim *s, struct sim_group *g)
 static void
 hand_over(struct sim *s)
 {
-	struct sim_group *g = &s->groups[s->count - 1];
+	struct sim_group *g;
 
-	if (is_reading(s) && s->has_row && g->published == s->stored)
+	if (!is_reading(s) || !s->has_row)
+		return;
+	g = &s->groups[s->count - 1];
+	if (g->published == s->stored)
 		commit(s, g);
 }
 
