@@ -72,7 +72,8 @@ note_committed(const struct pull_care *c, struct json *notes)
 
 	if (*why == '\0')
 		return;
-	text = must_format("pull.committed.url: %s; nothing is removed", why);
+	text = must_format(
+	    "pull.committed.url: %s; nothing is removed while tasks run", why);
 	json_append(notes, json_new_text(text));
 	free(text);
 }
