@@ -162,7 +162,7 @@ $(BUILD)/bin/fuzz_%: $(O)/tests/fuzz/fuzz_%.o \
 
 # tests/druid/tranquility/run asks for it.
 $(BUILD)/tests/hash_rows: $(O)/tests/druid/tranquility/hash_rows.o \
-		$(LIB_RECEIVER) $(LIB_WORKER) $(LIB_COMMON)
+		$(LIB_RECEIVER) $(LIB_FEED) $(LIB_WORKER) $(LIB_COMMON)
 	$(call link,$(LIBS_WORKER) $(LIBS_RECEIVER) $(LIBS_COMMON) -lm)
 
 # tests/fault/test_power_cut.py asks for it.
@@ -236,7 +236,8 @@ unit-programs: $(TESTS)
 
 # tranqd with its fault points, in a folder beside the one that is installed;
 # and what other tests run
-fault-programs: $(PRELOADS) $(BUILD)/tests/spool_cuts $(BUILD)/tests/feed_stage
+fault-programs: $(PRELOADS) $(addprefix $(BUILD)/tests/,spool_cuts feed_stage \
+		hash_rows)
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fault FAULTS=1 \
 	    OPTIMIZE="-O1 -g" $(BUILD)/fault/bin/tranqd
 

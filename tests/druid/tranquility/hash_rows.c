@@ -17,8 +17,11 @@
 #include "receiver_check.h"
 
 #define SHOWN_MAX 20
+#define RING_BYTES (4u << 20) /* a block is a quarter */
 
 static const unsigned counts[] = { 2, 3, 7, 100 };
+
+static struct outlets outlets;
 
 static struct settings *
 load(const char *file)
@@ -34,13 +37,12 @@ load(const char *file)
 	if (conf == NULL || problems.count > 0)
 		exit(2);
 	s = settings_new(conf, conf);
-	for (unsigned i = 0; i < conf->ds_count; i++) {
-		struct outlet *o = calloc(1, sizeof *o);
-
-		o->references = 1;
-		o->block_bytes_max = 1 << 20;
-		settings_attach(&s->ds[i], o);
-	}
+	outlets.receiver_bell = bell_new();
+	for (unsigned i = 0; i < conf->ds_count; i++)
+		settings_attach(&s->ds[i],
+		    outlet_new(&outlets,
+			channel_create(conf->ds[i].name, 0, 1, RING_BYTES),
+			bell_new()));
 	return s;
 }
 
