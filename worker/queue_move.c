@@ -22,6 +22,9 @@ struct queue_move {
 	struct queue_move_parts p;
 	struct queue_moved moved[MOVES_MAX];
 	unsigned count;
+	/* whose acks were told, for a commit that has not succeeded yet */
+	uint64_t told[MOVES_MAX];
+	unsigned told_count;
 	bool is_due, is_last; /* nothing is left behind these */
 };
 
@@ -96,6 +99,21 @@ read_refused(struct queue_move *q, struct queue_moved *m)
 	spool_refused(q->p.spool, id, m->refused, m->refused_count);
 }
 
+/* The events are durable where they are, so that who waits for them can hear it
+ * before the commit; behind it nobody could tell any more when we die. */
+static void
+tell(struct queue_move *q, const struct queue_moved *m)
+{
+	uint64_t id = m->view.header->id;
+
+	for (unsigned i = 0; i < q->told_count; i++)
+		if (q->told[i] == id)
+			return;
+	if (q->told_count < MOVES_MAX)
+		q->told[q->told_count++] = id;
+	ack_batch(q->p.acks, &m->view, ACK_SENT, m->refused, m->refused_count);
+}
+
 /* false: it cannot be read now. */
 static bool
 move_one(struct queue_move *q, const struct spool_entry *e)
@@ -120,6 +138,7 @@ move_one(struct queue_move *q, const struct spool_entry *e)
 	q->count++;
 	FAULT_POINT(REROUTE);
 	q->p.move(q->p.context, m);
+	tell(q, m);
 	return true;
 }
 
@@ -162,11 +181,10 @@ queue_move_written(struct queue_move *q)
 		const struct queue_moved *m = &q->moved[i];
 
 		FAULT_POINT(REROUTED);
-		ack_batch(q->p.acks, &m->view, ACK_SENT, m->refused,
-		    m->refused_count);
 		if (q->p.moved != NULL)
 			q->p.moved(q->p.context, m);
 	}
 	forget(q);
+	q->told_count = 0;
 	q->is_due = !q->is_last;
 }

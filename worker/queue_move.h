@@ -5,7 +5,7 @@
  * come back.   Before: the delivery that takes them in.
  *
  * Some of them with each commit, so that none of it takes long. Who still waits
- * for their events is told by acks that they have arrived.
+ * for their events is told by acks, before the commit, that they have arrived.
  */
 #pragma once
 

@@ -9,6 +9,7 @@ there and compares at the end of its scenario. The long form also kills all
 processes at once, as a power cut would, and compares after each kill.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import socket
@@ -551,16 +552,39 @@ class TestReroute(TestAppendDelivery):
         self.wanted = []
         self.chain(names("reroute"), self.provoke, self.check_appended)
 
-    def provoke(self, events):
+    def test_who_waits(self):
+        """For realtime tasks hears at once that the events go another way, and
+        by whoever comes after a worker that dies of it."""
+        self.wanted = []
+        for name in names("reroute"):
+            events = harness.events(60, run=name)
+            with self.subTest(name), \
+                    concurrent.futures.ThreadPoolExecutor() as pool:
+                self.faults.kill(name)
+                self.begin_waiting()
+                waits = pool.submit(self.server.post, "a", events)
+                self.go_on(events)
+                self.faults.await_hit(name, 60)
+                answer = waits.result(30)
+                self.assertEqual((answer.status, answer.sent), (200, 60))
+                self.check_appended(events)
+
+    def begin_waiting(self):
         self.druid.fault("no-slots")
         self.mode("push")
-        for n in range(0, len(events), 20):
-            self.post(events[n:n + 20], is_async=True)
+
+    def go_on(self, events):
         wait_for(lambda: self.server.accounts("a")["spool"] == len(events))
         self.mode("append")
         self.druid.request(
             "POST", "/druid/indexer/v1/datasources/a/shutdownAllTasks")
         self.druid.fault("none")
+
+    def provoke(self, events):
+        self.begin_waiting()
+        for n in range(0, len(events), 20):
+            self.post(events[n:n + 20], is_async=True)
+        self.go_on(events)
 
     def mode(self, mode):
         document = self.document()
