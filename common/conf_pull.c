@@ -86,6 +86,23 @@ check_committed(struct conf_reader *r, const struct ds_conf *ds)
 	conf_reader_leave(r, mark);
 }
 
+/* It becomes a line of a request. */
+static void
+check_authorization(struct conf_reader *r, const struct ds_conf *ds)
+{
+	const char *text = ds->committed_authorization;
+	size_t mark =
+	    conf_reader_enter(r, "properties.pull.committed.authorization");
+
+	while (*text != '\0' && !iscntrl((unsigned char)*text))
+		text++;
+	if (*text != '\0')
+		conf_reader_problem(r,
+		    "it has a control character, such as the end of a line; "
+		    "give one line, such as Bearer TOKEN");
+	conf_reader_leave(r, mark);
+}
+
 /* As in a spec that was written for Druid's own Kafka ingestion. */
 static void
 check_type(struct conf_reader *r, const struct ds_conf *ds)
@@ -109,6 +126,7 @@ conf_pull_read_ds(
 
 	read_retain(r, ds);
 	check_committed(r, ds);
+	check_authorization(r, ds);
 	check_type(r, ds);
 	if (ds->delivery != DELIVERY_PULL || *c->pull_listen != '\0')
 		return;

@@ -421,6 +421,8 @@ class TestConfiguration(PullCase):
                 ({"pull.retain": "much"}, "neither a time nor a size"),
                 ({"pull.retain": "5GiB"}, "would fill the spool"),
                 ({"pull.committed.url": "db:5432"}, "is no URL; give one"),
+                ({"pull.committed.authorization": "Bearer a\r\nHost: b"},
+                 "it has a control character"),
                 ({"pull.supervisor": "yes"}, "manage, observe or off")):
             with self.subTest(part):
                 self.check(self.document(**members), part)
