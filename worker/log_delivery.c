@@ -35,7 +35,7 @@ struct log_delivery {
 	/* up to where the log was trimmed, and is by the open transaction */
 	uint64_t trimmed[LOG_PAGE_PARTITIONS_MAX];
 	uint64_t trims[LOG_PAGE_PARTITIONS_MAX];
-	bool jumps[LOG_PAGE_PARTITIONS_MAX]; /* asked beyond the end */
+	uint64_t beyond[LOG_PAGE_PARTITIONS_MAX]; /* asked for; 0: not */
 	int64_t beyond_said_ms;
 	bool begins; /* partitions are to be made: a topic needs them */
 	struct queue_move *moves;
@@ -153,13 +153,15 @@ look_for_beyond(struct log_delivery *l)
 
 		if (asked <= l->told[i].end || l->told[i].end == 0)
 			continue;
-		l->jumps[i] = true;
+		l->beyond[i] = asked;
 		if (log_may_repeat(&l->beyond_said_ms, BEYOND_SAID_MS))
-			log_error("log: a consumer asks for offset %" PRIu64
-				  " of partition %u, which ends at %" PRIu64
-				  ": the spool is not the one that it has read "
-				  "from, or has been set back; new events get "
-				  "offsets by the clock",
+			log_error(
+			    "log: a consumer asks for offset %" PRIu64
+			    " of partition %u, which ends at %" PRIu64
+			    ": the spool is not the one that it has read "
+			    "from, or has been set back; new events get "
+			    "offsets from there or from the clock on, "
+			    "whichever is more (at most a day ahead of it)",
 			    asked, i, l->told[i].end);
 	}
 }
@@ -219,8 +221,9 @@ static uint64_t
 put_records(struct log_delivery *l, unsigned partition, char *value,
     size_t bytes, int64_t wall_ms)
 {
-	if (l->jumps[partition])
-		spool_log_jump(l->p.spool, partition, clock_wall_ms());
+	if (l->beyond[partition] != 0)
+		spool_log_jump(l->p.spool, partition, l->beyond[partition],
+		    clock_wall_ms());
 	return spool_log_put(l->p.spool, partition, value, bytes, wall_ms);
 }
 
@@ -243,7 +246,7 @@ durable(struct delivery *d, struct delivery_batch *b)
 		queue_move_due(l->moves);
 		return;
 	}
-	l->jumps[b->entry.at.partition] = false;
+	l->beyond[b->entry.at.partition] = 0;
 }
 
 /* ---- out of the queue, into the log ---- */

@@ -18,6 +18,7 @@
 
 /* Far beyond what the clock gives in this millennium. */
 #define NEXT_MAX ((uint64_t)INT64_MAX >> 4)
+#define AHEAD_MS INT64_C(86400000) /* that a clock may have gone back */
 
 static uint64_t
 clock_offset(int64_t wall_ms)
@@ -362,14 +363,18 @@ spool_log_trim(
 }
 
 bool
-spool_log_jump(struct spool *s, unsigned partition, int64_t now_ms)
+spool_log_jump(
+    struct spool *s, unsigned partition, uint64_t asked, int64_t now_ms)
 {
 	struct log_meta *m = &s->now.log[partition];
+	uint64_t at_least = clock_offset(now_ms);
 
 	must(partition < LOG_PAGE_PARTITIONS_MAX);
-	if (s->error != 0 || m->next == 0 || m->next >= clock_offset(now_ms))
+	if (asked <= clock_offset(now_ms + AHEAD_MS))
+		at_least = MAX_OF(at_least, asked);
+	if (s->error != 0 || m->next == 0 || m->next >= at_least)
 		return false;
-	m->next = clock_offset(now_ms);
+	m->next = at_least;
 	return true;
 }
 

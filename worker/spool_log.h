@@ -12,7 +12,8 @@
  *   - a log that is a copy (a restored backup: its file is not the one that was
  *     written last) goes on from the same measure of the clock, or from its own
  *     end, whichever is more: from its opening on (spool_log_is_copy);
- *   - so does one whose consumers ask beyond its end (spool_log_jump).
+ *   - so does one whose consumers ask beyond its end (spool_log_jump), and at
+ *     what they ask for when the clock is behind that.
  *
  * A clock that goes back can only make the measure too small; a log's own end
  * never gives way to it.
@@ -54,9 +55,11 @@ bool spool_log_take(struct spool *, const struct spool_entry *) MUST_CHECK;
  * remove. Never down: a floor below the start does nothing. */
 bool spool_log_trim(
     struct spool *, unsigned partition, uint64_t floor, unsigned batches_max);
-/* The next batch's first offset is at least what the clock says. Whether that
- * moved it. */
-bool spool_log_jump(struct spool *, unsigned partition, int64_t now_ms);
+/* The next batch's first offset is at least what the clock says, and `asked`,
+ * which may be a day ahead of the clock (else it is nobody's of ours, and does
+ * not count). Whether that moved it. */
+bool spool_log_jump(
+    struct spool *, unsigned partition, uint64_t asked, int64_t now_ms);
 
 /* ---- looks ---- */
 

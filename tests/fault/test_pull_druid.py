@@ -432,6 +432,29 @@ class TestClockBack(EndCase):
         self.assertEqual(trouble, [])
         self.check_pulled(sent + self.await_trim(guard.starts[0]))
 
+    def test_restored(self):
+        """A copy of a spool that has begun within that hour: the clock is
+        behind what Druid has read, and what Druid asks for is the measure."""
+        puller = self.pull(cycle=CYCLE_S, gaps=True)
+        sent = self.post(100, "old")
+        puller.await_events(100)
+        self.server.stop()
+        copy = os.path.join(self.folder, "copy")
+        shutil.copytree(self.server.data_dir, copy)
+        self.server.start()
+        sent += self.post(200, "gone")
+        puller.await_events(300)
+        self.server.stop()
+        shutil.rmtree(self.server.data_dir)
+        shutil.copytree(copy, self.server.data_dir)
+        self.clocks.jump(-HOUR)
+        self.server.start()
+        wait_for(lambda: puller.out_of_range, "Druid asks beyond the end")
+        for run in "new", "next":
+            sent += self.post(100, run, at=self.clocks.now())
+            self.check_pulled(sent)
+        self.assertEqual(self.druid.violations(), {})
+
     def test_lost_spool(self):
         """A new log begins before the old one: its offsets have been there
         before. Its supervisor is led to its beginning, so that nothing is left

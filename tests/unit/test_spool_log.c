@@ -288,13 +288,13 @@ test_jumps_when_asked_beyond(void **state)
 	uint64_t next = (uint64_t)(NOW / 1000 + 60) << LOG_FIRST_SHIFT;
 
 	spool_begin(r->spool);
-	assert_false(spool_log_jump(r->spool, 0, NOW));
+	assert_false(spool_log_jump(r->spool, 0, 0, NOW));
 	commit(r);
 	put_alone(r, 0, 3);
 	spool_begin(r->spool);
-	assert_false(spool_log_jump(r->spool, 0, NOW));
-	assert_false(spool_log_jump(r->spool, 0, NOW - 1000));
-	assert_true(spool_log_jump(r->spool, 0, NOW + 60000));
+	assert_false(spool_log_jump(r->spool, 0, 0, NOW));
+	assert_false(spool_log_jump(r->spool, 0, 0, NOW - 1000));
+	assert_true(spool_log_jump(r->spool, 0, 0, NOW + 60000));
 	commit(r);
 	assert_range(r, 0, BEGIN, next);
 	assert_int_equal(put_alone(r, 0, 3), next);
@@ -338,6 +338,23 @@ test_whole_batches_leave(void **state)
 	assert_int_equal(put_alone(r, 0, 1), BEGIN + 40);
 }
 
+/* A copy that began within the hour that the clock went back by. */
+static void
+test_jumps_to_what_is_asked_for_when_the_clock_is_behind_it(void **state)
+{
+	struct rig *r = *state;
+	int64_t hour_ms = INT64_C(3600000);
+	uint64_t far = BEGIN + ((uint64_t)(30 * 3600) << LOG_FIRST_SHIFT);
+
+	put_alone(r, 0, 3);
+	spool_begin(r->spool);
+	assert_false(spool_log_jump(r->spool, 0, far, NOW - hour_ms));
+	assert_false(spool_log_jump(r->spool, 0, UINT64_MAX, NOW - hour_ms));
+	assert_true(spool_log_jump(r->spool, 0, BEGIN + 100, NOW - hour_ms));
+	commit(r);
+	assert_int_equal(put_alone(r, 0, 3), BEGIN + 100);
+}
+
 static void
 test_a_floor_in_a_gap(void **state)
 {
@@ -346,7 +363,7 @@ test_a_floor_in_a_gap(void **state)
 
 	put_alone(r, 0, 3);
 	spool_begin(r->spool);
-	spool_log_jump(r->spool, 0, NOW + 1000);
+	spool_log_jump(r->spool, 0, 0, NOW + 1000);
 	put(r, 0, 2, NOW);
 	commit(r);
 	assert_false(trim(r, 0, next - 5, 10));
@@ -620,7 +637,7 @@ test_view_by_offset(void **state)
 	put_alone(r, 1, 1);
 	put_alone(r, 2, 2);
 	spool_begin(r->spool);
-	spool_log_jump(r->spool, 1, NOW + 1000);
+	spool_log_jump(r->spool, 1, 0, NOW + 1000);
 	put(r, 1, 5, NOW);
 	commit(r);
 	in_child(r, look_by_offset);
@@ -737,6 +754,8 @@ main(void)
 		TEST(test_a_copy_goes_on_behind_what_it_lacks),
 		TEST(test_compaction_is_no_copy),
 		TEST(test_jumps_when_asked_beyond),
+		TEST(
+		    test_jumps_to_what_is_asked_for_when_the_clock_is_behind_it),
 		TEST(test_whole_batches_leave),
 		TEST(test_a_floor_in_a_gap),
 		TEST(test_what_is_kept_by_time_and_bytes),
