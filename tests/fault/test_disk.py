@@ -330,7 +330,7 @@ class TestStart(DiskCase):
             self.files.fail(injection.ROOM, error=errno.ENOSPC, passes=n,
                             kinds="worker", path="/spool/")
             self.server.spawn()
-            wait_for(lambda: os.path.exists(self.server.control_socket))
+            self.server.await_status()
             wait_for(lambda: self.worker()["state"] in ("backoff", "ready"))
             if self.worker()["state"] == "ready":
                 break

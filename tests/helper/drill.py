@@ -93,7 +93,7 @@ class Case(harness.Case):
             f.seek(0)
             f.write(bytes(LMDB_META_BYTES))
         tranqd.spawn()
-        wait_for(lambda: os.path.exists(tranqd.control_socket))
+        tranqd.await_status()
         wait_for(lambda: tranqd.data_source(ds)["worker"]["deathCount"],
                  "its worker cannot open the spool")
         yield

@@ -392,6 +392,15 @@ class Tranqd:
                 and all(d["worker"]["state"] == "ready"
                         for d in status["dataSources"]) and status)
 
+    def await_status(self):
+        """Its first; the socket's file is there before anybody listens."""
+        def status():
+            try:
+                return self.status()
+            except OSError:
+                return None
+        return wait_for(status, "it says how it is", START_SECONDS)
+
     def wait_ready(self, seconds=START_SECONDS):
         """All receivers and workers are up. Returns the status."""
         status = wait_for(self._is_ready, "tranqd is ready", seconds)

@@ -322,7 +322,7 @@ class TestDataSources(drill.Case):
             else:
                 os.makedirs(path)
         server.spawn()
-        wait_for(lambda: os.path.exists(server.control_socket))
+        server.await_status()
         wait_for(lambda: server.data_source("good")["worker"]["state"]
                  == "ready")
         server.port = server.status()["supervisor"]["httpPort"]

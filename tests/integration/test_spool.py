@@ -42,13 +42,7 @@ class SpoolCase(drill.Case):
         if os.path.exists(server.control_socket):
             os.unlink(server.control_socket)
         server.spawn()
-
-        def is_there():
-            try:
-                return server.status()["supervisor"]["httpPort"]
-            except OSError:
-                return False
-        server.port = wait_for(is_there, "tranqd is there")
+        server.port = server.await_status()["supervisor"]["httpPort"]
         return druid
 
     def file(self, server, ds="a"):
