@@ -21,7 +21,7 @@ bool sandbox_supervise_task(struct exchange *, const char *task_id);
 void sandbox_supervise_list(const struct sandbox *, const char *ds,
     bool have_ended, int64_t *left, struct json *list);
 
-/* /sandbox/supervisor, /sandbox/committed and /sandbox/read: see sandbox_control.h. */
+/* /sandbox/supervisor, /sandbox/committed, /sandbox/read: sandbox_control.h. */
 void sandbox_supervise_show(struct exchange *);
 void sandbox_supervise_do(struct exchange *);
 void sandbox_supervise_committed(struct exchange *);

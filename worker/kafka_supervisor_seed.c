@@ -12,20 +12,28 @@
 #include "log.h"
 #include "panic.h"
 
+/* Whether offsets are stored; else the rest waits. */
+static bool
+check_seeded(struct kafka_supervisor *k, enum result result,
+    const struct overlord_answer *answer, const char *why)
+{
+	k->ask = NULL;
+	FAULT_POINT(PULL_SEEDED);
+	if (kafka_state_is_good(result, answer))
+		return true;
+	kafka_supervisor_give_up(
+	    k, "its offsets are not stored yet", answer, why);
+	return false;
+}
+
 static void
 seeded(void *context, enum result result, const struct overlord_answer *answer,
     const char *why)
 {
 	struct kafka_supervisor *k = context;
 
-	k->ask = NULL;
-	FAULT_POINT(PULL_SEEDED);
-	if (!kafka_state_is_good(result, answer)) {
-		kafka_supervisor_give_up(k,
-		    "the offsets that it begins at are not stored yet", answer,
-		    why);
+	if (!check_seeded(k, result, answer, why))
 		return;
-	}
 	log_info("supervisor %s: begins where the log does", k->p.id);
 	k->changed |= !k->was_made;
 	k->was_made = true;
@@ -160,13 +168,8 @@ joined(void *context, enum result result, const struct overlord_answer *answer,
 {
 	struct kafka_supervisor *k = context;
 
-	k->ask = NULL;
-	FAULT_POINT(PULL_SEEDED);
-	if (!kafka_state_is_good(result, answer)) {
-		kafka_supervisor_give_up(k,
-		    "a new partition's offset is not stored yet", answer, why);
+	if (!check_seeded(k, result, answer, why))
 		return;
-	}
 	log_info("supervisor %s: has partition %u, too", k->p.id, k->seeds);
 	k->p.seeded(k->p.context, k->seeds);
 	kafka_supervisor_pause_briefly(k);

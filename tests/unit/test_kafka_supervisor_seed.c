@@ -3,6 +3,23 @@
  */
 #include "supervisor_rig.h"
 
+/* None of its tasks is alive, and it is suspended: offsets may be set. */
+static void
+answer_none_alive(struct rig *r)
+{
+	script_answer(r->server, 200, "[]");
+	answer_json(r, floor_status("SUSPENDED"));
+}
+
+/* It looks for that, and sets them. */
+static const struct script_request *
+next_reset(struct rig *r)
+{
+	next(r, "GET", TASKS);
+	next(r, "GET", API "/foo/status");
+	return next(r, "POST", API "/foo/resetOffsets");
+}
+
 /* There is none: made, its offsets stored, watched. */
 static void
 test_make(void **state)
@@ -11,8 +28,7 @@ test_make(void **state)
 
 	script_answer(r->server, 404, ABSENT);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
-	script_answer(r->server, 200, "[]");
-	answer_json(r, floor_status("SUSPENDED"));
+	answer_none_alive(r);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
@@ -63,12 +79,10 @@ test_make_on(void **state)
 	answer_json(r, unseeded(r));
 	script_answer(r->server, 503, "");
 	answer_json(r, unseeded(r));
-	script_answer(r->server, 200, "[]");
-	answer_json(r, floor_status("SUSPENDED"));
+	answer_none_alive(r);
 	script_answer(r->server, 503, "");
 	answer_json(r, unseeded(r));
-	script_answer(r->server, 200, "[]");
-	answer_json(r, floor_status("SUSPENDED"));
+	answer_none_alive(r);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
@@ -76,27 +90,20 @@ test_make_on(void **state)
 	next(r, "GET", API "/foo");
 	next(r, "GET", TASKS);
 	next(r, "GET", API "/foo");
-	next(r, "GET", TASKS);
-	next(r, "GET", API "/foo/status");
-	next(r, "POST", API "/foo/resetOffsets");
+	next_reset(r);
 	next(r, "GET", API "/foo");
-	next(r, "GET", TASKS);
-	next(r, "GET", API "/foo/status");
-	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
+	expect_body(next_reset(r), text_json(SEED));
 	LOOP_UNTIL(r->loop, kafka_supervisor_was_made(r->care));
 	kafka_supervisor_free(&r->care);
 	/* the spool had it, the last step was not taken */
 	answer_json(r, unseeded(r));
-	script_answer(r->server, 200, "[]");
-	answer_json(r, floor_status("SUSPENDED"));
+	answer_none_alive(r);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	answer_status(r);
 	open_care(r, CARE_MANAGE, true);
 	next(r, "GET", API "/foo");
-	next(r, "GET", TASKS);
-	next(r, "GET", API "/foo/status");
-	next(r, "POST", API "/foo/resetOffsets");
+	next_reset(r);
 	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
 }
@@ -127,9 +134,7 @@ test_other_log(void **state)
 	next(r, "GET", TASKS);
 	next(r, "GET", API "/foo");
 	expect_note(r, "1 tasks still publish");
-	next(r, "GET", TASKS);
-	next(r, "GET", API "/foo/status");
-	expect_body(next(r, "POST", API "/foo/resetOffsets"), text_json(SEED));
+	expect_body(next_reset(r), text_json(SEED));
 	expect_note(r, "made for another spool");
 }
 
@@ -147,16 +152,13 @@ test_other_log_suspended(void **state)
 	j = spec(r, ISO_HOUR_MS);
 	wanted = kafka_spec_unseeded(j, true, 0);
 	answer_json(r, json_clone(wanted));
-	script_answer(r->server, 200, "[]");
-	answer_json(r, floor_status("SUSPENDED"));
+	answer_none_alive(r);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
 	expect_body(next(r, "POST", API UNLESS_SAME), wanted);
 	next(r, "GET", API "/foo");
-	next(r, "GET", TASKS);
-	next(r, "GET", API "/foo/status");
-	next(r, "POST", API "/foo/resetOffsets");
+	next_reset(r);
 	LOOP_UNTIL(r->loop, kafka_supervisor_was_made(r->care));
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	answer_status(r);
@@ -185,8 +187,7 @@ test_grown(void **state)
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	script_answer(r->server, 503, "");
 	answer_json(r, json_clone(wanted));
-	script_answer(r->server, 200, "[]");
-	answer_json(r, floor_status("SUSPENDED"));
+	answer_none_alive(r);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	answer_status(r);
@@ -197,9 +198,7 @@ test_grown(void **state)
 	expect_body(next(r, "POST", API UNLESS_SAME), wanted);
 	next(r, "GET", TASKS);
 	next(r, "GET", API "/foo");
-	next(r, "GET", TASKS);
-	next(r, "GET", API "/foo/status");
-	expect_body(next(r, "POST", API "/foo/resetOffsets"), seed);
+	expect_body(next_reset(r), seed);
 	expect_body(next(r, "POST", API UNLESS_SAME), spec(r, ISO_HOUR_MS));
 	next(r, "GET", API "/foo/status");
 }
@@ -216,8 +215,7 @@ test_not_begun(void **state)
 	script_answer(r->server, 200, "[]");
 	answer_json(r, pending);
 	answer_json(r, unseeded(r));
-	script_answer(r->server, 200, "[]");
-	answer_json(r, floor_status("SUSPENDED"));
+	answer_none_alive(r);
 	script_answer(r->server, 200, "{\"id\":\"foo\"}");
 	open_care(r, CARE_MANAGE, false);
 	next(r, "GET", API "/foo");
@@ -225,9 +223,7 @@ test_not_begun(void **state)
 	next(r, "GET", API "/foo/status");
 	next(r, "GET", API "/foo");
 	expect_note(r, "must reach tq1:9094");
-	next(r, "GET", TASKS);
-	next(r, "GET", API "/foo/status");
-	next(r, "POST", API "/foo/resetOffsets");
+	next_reset(r);
 }
 
 /* It was resumed before its offsets were set: they are as they are. */
